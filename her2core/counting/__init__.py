@@ -1,0 +1,1 @@
+"""Stage 2: signals of each nucleus, by regression and by density."""

@@ -1,0 +1,1 @@
+"""Stage 1: YOLOv3 on Darknet-53 finds tumour nuclei."""

@@ -1,0 +1,1 @@
+"""Bytes to verified pixels: formats, limits, scale, suitability measures."""

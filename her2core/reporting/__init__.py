@@ -1,0 +1,1 @@
+"""The PDF report, its signature and its verification."""

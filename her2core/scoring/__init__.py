@@ -1,0 +1,1 @@
+"""Numbers to meaning: tally, groups, work-up, confidence. Pure functions."""

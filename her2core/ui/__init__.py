@@ -1,0 +1,1 @@
+"""What several pages share; the only package that imports streamlit."""
