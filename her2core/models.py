@@ -64,8 +64,8 @@ def card_of(path: Path) -> dict[str, Any]:
         card = json.loads(card_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsMissingError(
-            f"The model card {card_path.name} is missing. Restore the folder 'models' from the release, or name another "
-            "folder with HER2CORE_WEIGHTS_DIR."
+            f"The model card {card_path.name} is missing. Restore the folder 'models' from the release, or "
+            "name another folder with HER2CORE_WEIGHTS_DIR."
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"The model card {card_path.name} cannot be read ({type(error).__name__}).") from error
@@ -85,8 +85,8 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         data = path.read_bytes()
     except FileNotFoundError:
         raise WeightsMissingError(
-            f"The weights {path.name} are missing. Restore the folder 'models' from the release, or name another folder "
-            "with HER2CORE_WEIGHTS_DIR."
+            f"The weights {path.name} are missing. Restore the folder 'models' from the release, or name "
+            "another folder with HER2CORE_WEIGHTS_DIR."
         ) from None
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise WeightsMismatchError(
