@@ -75,7 +75,7 @@ TABLE: Mapping[Role, frozenset[Action]] = MappingProxyType(
 _WHY_NOT: Mapping[Role, str] = MappingProxyType(
     {
         Role.PATHOLOGIST: "A pathologist's account works on cases; ask a lab manager or an administrator.",
-        Role.LAB_MANAGER: "A lab manager's account reads cases and changes none; ask a pathologist or an administrator.",
+        Role.LAB_MANAGER: "A lab manager's account reads cases, changes none; ask a pathologist or an administrator.",
         Role.ADMINISTRATOR: "An administrator's account looks after accounts and keys, not after cases.",
     }
 )
