@@ -1,0 +1,405 @@
+"""The laboratory's own certificate authority and one signing key for each pathologist.
+
+    DATA/keys/                      mode 0700
+        laboratory-ca.pem           the root certificate, public: hand it to whoever verifies reports
+        laboratory-ca.p12           its key, under the CA passphrase (HER2CORE_CA_PASSPHRASE, never stored)
+        registry.json               who has which certificate, revocations; signed by the root
+        user-ID-SERIAL.p12          a pathologist's key, under that person's password
+
+Every private key is an encrypted PKCS#12 file of mode 0600. Its passphrase is stretched with scrypt first, so that a
+stolen file is no easier to guess than the argon2id hash of the same password in the case log. Keys are EC P-256.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from asn1crypto import keys as asn1_keys
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import (
+    load_key_and_certificates,
+    serialize_key_and_certificates,
+)
+from cryptography.x509.oid import NameOID
+from pyhanko.sign import SimpleSigner
+from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+from her2core.errors import SigningError
+from her2core.records import Role, User
+from her2core.reporting.pkcs12_guard import PrivateKey, open_external_pkcs12
+from her2core.reporting.registry import KeyRecord, Registry, Trust, read_registry, record_of, write_registry
+
+__all__ = ["CA_YEARS", "KEY_YEARS", "Keyring"]
+
+CA_YEARS = 20
+KEY_YEARS = 2
+_DAYS_A_YEAR = 365
+_CLOCK_SLACK = timedelta(minutes=5)  # a certificate is valid from a little before, so clocks may differ a little
+_SCRYPT_MEMORY = 64 * 1024 * 1024
+_WRONG_PASSWORD = "The password does not open your signing key, or the key file is damaged."  # noqa: S105
+_WRONG_CA = "The passphrase in HER2CORE_CA_PASSPHRASE does not open the laboratory's root key."
+
+
+class Keyring:
+    """The keys of one laboratory, in `data_dir`/keys.
+
+    `ca_passphrase` (from the environment) is needed to set up, issue, import and revoke; signing and verifying work
+    without it. All methods that fail raise SigningError, or IntegrityError where the list of keys was tampered with.
+    """
+
+    def __init__(self, data_dir: Path, ca_passphrase: str | None = None) -> None:
+        self._folder = data_dir / "keys"
+        self._ca_passphrase = ca_passphrase
+
+    # --- the root -----------------------------------------------------------------------------------------------
+
+    def has_laboratory_ca(self) -> bool:
+        """True once `ensure_laboratory_ca` has run in this data folder."""
+        return self._ca_pem.exists()
+
+    def ensure_laboratory_ca(self, name: str, at: datetime | None = None) -> bytes:
+        """The root certificate (PEM) of the laboratory called `name`, made now where there is none."""
+        passphrase = self._need_ca_passphrase()
+        with self._locked():
+            if not self.has_laboratory_ca():
+                self._make_ca(name, passphrase, at or datetime.now(UTC))
+        return self.ca_pem()
+
+    def ca_pem(self) -> bytes:
+        """The laboratory's root certificate, PEM."""
+        try:
+            return self._ca_pem.read_bytes()
+        except FileNotFoundError as error:
+            raise SigningError("This laboratory has no signing keys yet. An administrator sets them up.") from error
+
+    def trust(self) -> Trust:
+        """What `verify_report` needs: the root and the list of keys."""
+        return Trust(self.ca_pem(), self.records())
+
+    # --- the list -----------------------------------------------------------------------------------------------
+
+    def records(self) -> tuple[KeyRecord, ...]:
+        """Every certificate ever given out, oldest first."""
+        return self._registry().keys
+
+    def key_of(self, user: User, at: datetime | None = None) -> KeyRecord | None:
+        """The certificate that `user` can sign with at `at` (now), None where there is none."""
+        moment = at or datetime.now(UTC)
+        own = [key for key in self.records() if key.user_id == user.id and key.usable_at(moment)]
+        return own[-1] if own else None
+
+    def has_key(self, user: User) -> bool:
+        """True where `user` has a key that is neither revoked nor expired."""
+        return self.has_laboratory_ca() and self.key_of(user) is not None
+
+    def issue(self, user: User, passphrase: str, at: datetime | None = None) -> KeyRecord:
+        """Make a key for a pathologist, locked with that person's password. An earlier key is revoked (rotation)."""
+        moment = _whole_seconds(at)
+        self._check_may_sign(user, passphrase)
+        with self._locked():
+            ca_key, ca = self._open_ca()
+            key = ec.generate_private_key(ec.SECP256R1())
+            certificate = _signer_certificate(user, key, ca_key, ca, moment)
+            record = record_of(certificate, user.id, user.full_name, issued_at=moment)
+            return self._adopt(record, key, certificate, [ca], passphrase, ca_key)
+
+    def import_key(
+        self, user: User, pkcs12: bytes, pkcs12_passphrase: str, passphrase: str, at: datetime | None = None
+    ) -> KeyRecord:
+        """Take over a PKCS#12 key that another authority issued to `user`; it replaces the key issued here.
+
+        The file is opened with `pkcs12_passphrase` and kept under the person's password. From then on the
+        laboratory's list vouches for this one certificate; its issuer is not trusted for anything else.
+        """
+        moment = _whole_seconds(at)
+        self._check_may_sign(user, passphrase)
+        key, certificate, chain = open_external_pkcs12(pkcs12, pkcs12_passphrase)
+        if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+            raise SigningError("This certificate is not valid today.")
+        with self._locked():
+            ca_key, _ = self._open_ca()
+            record = record_of(certificate, user.id, user.full_name, external=True, issued_at=moment)
+            if any(known.sha256 == record.sha256 for known in self.records()):
+                raise SigningError("This certificate is in the laboratory's list already.")
+            return self._adopt(record, key, certificate, chain, passphrase, ca_key)
+
+    def revoke(self, user: User, reason: str, at: datetime | None = None) -> tuple[KeyRecord, ...]:
+        """Revoke all keys of `user` from `at` (now) on; reports signed before stay valid. Returns the revoked ones."""
+        if not reason.strip():
+            raise SigningError("Say why the key is revoked.")
+        moment = _whole_seconds(at)
+        with self._locked():
+            ca_key, _ = self._open_ca()
+            before = self.records()
+            after = tuple(_revoked(key, moment, reason) if key.user_id == user.id else key for key in before)
+            self._save(after, ca_key)
+        return tuple(new for old, new in zip(before, after, strict=True) if new is not old)
+
+    # --- a person's key -----------------------------------------------------------------------------------------
+
+    def unlock(self, user: User, passphrase: str, at: datetime | None = None) -> SimpleSigner:
+        """The key of `user`, ready to sign at `at` (now). Never keep the result longer than one signature."""
+        record = self._need_key(user, at)
+        key, certificate, chain = self._open_key(record, passphrase)
+        store = SimpleCertificateStore()
+        store.register_multiple([_to_asn1(item) for item in chain])
+        private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return SimpleSigner(
+            signing_cert=_to_asn1(certificate),
+            signing_key=asn1_keys.PrivateKeyInfo.load(private),
+            cert_registry=store,
+        )
+
+    def change_passphrase(self, user: User, old: str, new: str) -> None:
+        """Lock the key of `user` with a new password."""
+        self._check_may_sign(user, new)
+        with self._locked():
+            record = self._need_key(user, None)
+            key, certificate, chain = self._open_key(record, old)
+            self._write(self._key_file(record), _pkcs12(key, certificate, chain, _stretched(new, record.serial)))
+
+    # --- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _ca_pem(self) -> Path:
+        return self._folder / "laboratory-ca.pem"
+
+    @property
+    def _registry_file(self) -> Path:
+        return self._folder / "registry.json"
+
+    def _key_file(self, record: KeyRecord) -> Path:
+        return self._folder / f"user-{record.user_id}-{record.serial}.p12"
+
+    def _need_ca_passphrase(self) -> str:
+        if not self._ca_passphrase:
+            raise SigningError("Set HER2CORE_CA_PASSPHRASE to the passphrase of the laboratory's root key.")
+        return self._ca_passphrase
+
+    def _need_key(self, user: User, at: datetime | None) -> KeyRecord:
+        record = self.key_of(user, at)
+        if record is None:
+            raise SigningError("You have no valid signing key. Ask an administrator to issue one.")
+        return record
+
+    @staticmethod
+    def _check_may_sign(user: User, passphrase: str) -> None:
+        if user.role is not Role.PATHOLOGIST or not user.active:
+            raise SigningError("Only an active pathologist has a signing key.")
+        if not passphrase:
+            raise SigningError("A signing key needs a password.")
+
+    def _make_ca(self, name: str, passphrase: str, at: datetime) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _ca_certificate(name, key, _whole_seconds(at))
+        stretched = _stretched(passphrase, f"{certificate.serial_number:x}")
+        self._write(self._folder / "laboratory-ca.p12", _pkcs12(key, certificate, [], stretched))
+        self._write(self._registry_file, write_registry(Registry(0), key))
+        self._write(self._ca_pem, certificate.public_bytes(Encoding.PEM))  # last: its presence means "set up"
+
+    def _ca(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.ca_pem())
+
+    def _open_ca(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        passphrase = self._need_ca_passphrase()
+        ca = self._ca()
+        stretched = _stretched(passphrase, f"{ca.serial_number:x}")
+        try:
+            key, certificate, _ = load_key_and_certificates(
+                (self._folder / "laboratory-ca.p12").read_bytes(), stretched
+            )
+        except (ValueError, FileNotFoundError) as error:
+            raise SigningError(_WRONG_CA) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate != ca:
+            raise SigningError("The laboratory's root key does not belong to its root certificate.")
+        return key, ca
+
+    def _registry(self) -> Registry:
+        ca = self._ca()
+        try:
+            data = self._registry_file.read_bytes()
+        except FileNotFoundError as error:
+            raise SigningError("The list of signing keys is missing. Restore the keys folder from backup.") from error
+        return read_registry(data, ca)
+
+    def _adopt(
+        self,
+        record: KeyRecord,
+        key: PrivateKey,
+        certificate: x509.Certificate,
+        chain: list[x509.Certificate],
+        passphrase: str,
+        ca_key: ec.EllipticCurvePrivateKey,
+    ) -> KeyRecord:
+        """Store a new key, then list it and retire the earlier ones of the same person."""
+        self._write(self._key_file(record), _pkcs12(key, certificate, chain, _stretched(passphrase, record.serial)))
+        earlier = tuple(
+            _revoked(known, record.issued_at, "replaced by a new key") if known.user_id == record.user_id else known
+            for known in self.records()
+        )
+        self._save((*earlier, record), ca_key)
+        return record
+
+    def _save(self, keys: tuple[KeyRecord, ...], ca_key: ec.EllipticCurvePrivateKey) -> None:
+        registry = Registry(self._registry().sequence + 1, keys)
+        self._write(self._registry_file, write_registry(registry, ca_key))
+
+    def _open_key(
+        self, record: KeyRecord, passphrase: str
+    ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
+        try:
+            data = self._key_file(record).read_bytes()
+            key, certificate, chain = load_key_and_certificates(data, _stretched(passphrase, record.serial))
+        except FileNotFoundError as error:
+            raise SigningError("Your key file is missing. Ask an administrator to issue a new key.") from error
+        except ValueError as error:
+            raise SigningError(_WRONG_PASSWORD) from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or certificate is None:
+            raise SigningError(_WRONG_PASSWORD)
+        if certificate.public_bytes(Encoding.PEM).decode() != record.certificate_pem:
+            raise SigningError("Your key file is not the one in the laboratory's list. Ask an administrator.")
+        return key, certificate, chain
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Atomic and private: a temporary file of mode 0600, fsynced, then renamed."""
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise SigningError("The keys folder cannot be written. Check the disk and its permissions.") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time, over threads and processes."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise SigningError("The keys folder cannot be written. Check the disk and its permissions.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _whole_seconds(at: datetime | None) -> datetime:
+    """X.509 times have whole seconds; UTC."""
+    return (at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
+
+
+def _stretched(passphrase: str, serial: str) -> bytes:
+    """The PKCS#12 passphrase made from a person's: scrypt, salted with the serial of the certificate."""
+    salt = f"her2core signing key {serial}".encode()
+    derived = hashlib.scrypt(passphrase.encode(), salt=salt, n=2**15, r=8, p=1, maxmem=_SCRYPT_MEMORY, dklen=32)
+    return derived.hex().encode()
+
+
+def _pkcs12(key: PrivateKey, certificate: x509.Certificate, chain: list[x509.Certificate], stretched: bytes) -> bytes:
+    return serialize_key_and_certificates(
+        b"her2core", key, certificate, chain or None, BestAvailableEncryption(stretched)
+    )
+
+
+def _revoked(key: KeyRecord, at: datetime, reason: str) -> KeyRecord:
+    """`key` revoked at `at`; the first revocation stands."""
+    return key if key.revoked_at is not None else replace(key, revoked_at=at, revoked_reason=reason)
+
+
+def _name(**parts: str) -> x509.Name:
+    oids = {"common_name": NameOID.COMMON_NAME, "organization": NameOID.ORGANIZATION_NAME}
+    # X.520 allows 64 characters for each.
+    return x509.Name([x509.NameAttribute(oids[part], value.strip()[:64]) for part, value in parts.items()])
+
+
+def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, at: datetime) -> x509.Certificate:
+    if not name.strip():
+        raise SigningError("Give the laboratory a name before its signing keys are made.")
+    subject = _name(organization=name, common_name=f"{name.strip()[:40]} report signing")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - _CLOCK_SLACK)
+        .not_valid_after(at + timedelta(days=CA_YEARS * _DAYS_A_YEAR))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _signer_certificate(
+    user: User,
+    key: ec.EllipticCurvePrivateKey,
+    ca_key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    at: datetime,
+) -> x509.Certificate:
+    organization = ca.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)[0].value
+    not_after = min(at + timedelta(days=KEY_YEARS * _DAYS_A_YEAR), ca.not_valid_after_utc)
+    if not_after <= at:
+        raise SigningError("The laboratory's root certificate has expired.")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(organization=str(organization), common_name=user.full_name or user.username))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - _CLOCK_SLACK)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(certificates=False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+
+def _usage(*, certificates: bool) -> x509.KeyUsage:
+    """A root signs certificates; a person signs documents (digital signature and non-repudiation)."""
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        content_commitment=not certificates,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _to_asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
+    return asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
