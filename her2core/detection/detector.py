@@ -1,0 +1,286 @@
+"""Stage 1 in use: find tumour nuclei of any size in an image of any size.
+
+Nuclei span 40 to 190 px in real fields, too much for one network's anchors to serve alike. So the image is first
+looked at in small, the size of a nucleus is measured, and the image is then resized so that the median nucleus is
+`target_nucleus_px` wide, which is what the network saw most in training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import nms
+
+from her2core.detection.decode import decode
+from her2core.detection.tiles import Tile, clip, merge, plan, read_tile, round_up
+from her2core.detection.yolo import YoloConfig, YoloV3, fused
+from her2core.errors import CancelledError, ModelError, WeightsMismatchError
+from her2core.models import load_weights
+from her2core.records import Box
+
+__all__ = ["Detection", "Detector", "DetectorConfig"]
+
+Pixels = NDArray[np.uint8]
+Progress = Callable[[float, str], None]
+Cancelled = Callable[[], bool]
+
+PROBE_PX = 512  # longest side of the first, small look
+PROBE_WINDOW_PX = 1536  # beyond this, the first look is at windows of the image
+PROBE_WINDOWS = 4
+MIN_SCALE, MAX_SCALE = 0.1, 2.0
+CONFIDENT = 0.4
+COMFORTABLE_PX = (22.0, 85.0)  # nuclei that the first look judges well
+RETRY_RATIO = 1.35  # how far off the size may turn out before the image is looked at once more
+MAX_PER_TILE = 1500
+CUDA_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A nucleus found: box (x0, y0, x1, y1) in px of the original image, score 0..1."""
+
+    box_xyxy: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """The network and how it is used; travels in the model card under "config"."""
+
+    yolo: YoloConfig
+    target_nucleus_px: float = 48.0
+    score_threshold: float = 0.3
+    nms_iou: float = 0.45
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.target_nucleus_px <= 256:
+            raise ValueError("target_nucleus_px must lie in 8..256")
+        if not (0 < self.score_threshold < 1 and 0 < self.nms_iou < 1):
+            raise ValueError("score_threshold and nms_iou must lie between 0 and 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a model card."""
+        return {
+            **self.yolo.to_dict(),
+            "target_nucleus_px": self.target_nucleus_px,
+            "score_threshold": self.score_threshold,
+            "nms_iou": self.nms_iou,
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> DetectorConfig:
+        """Inverse of `to_dict`; ValueError where a key is missing, unknown or of the wrong kind."""
+        rest = dict(data)
+        try:
+            yolo = YoloConfig.from_dict({key: rest.pop(key) for key in ("width", "anchors_px")})
+            own = {k: float(rest.pop(k)) for k in ("target_nucleus_px", "score_threshold", "nms_iou")}
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"a detector configuration lacks or spoils {error}") from error
+        if rest:
+            raise ValueError(f"a detector configuration has no {sorted(rest)}")
+        return DetectorConfig(yolo, **own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one scale showed: boxes (D, 4) in original px and scores (D,), by falling score."""
+
+    scale: float
+    boxes: Tensor
+    scores: Tensor
+
+    def median_px(self) -> float | None:
+        """Median sqrt(area) of the confident boxes in original px, or None without any."""
+        sure = self.boxes[self.scores >= CONFIDENT]
+        if not len(sure):
+            return None
+        return float((sure[:, 2:] - sure[:, :2]).prod(1).sqrt().median())
+
+    def covered_px2(self) -> float:
+        """Score-weighted area of the confident boxes: tells whole nuclei from fragments."""
+        sure = self.scores >= CONFIDENT
+        return float(((self.boxes[sure, 2:] - self.boxes[sure, :2]).prod(1) * self.scores[sure]).sum())
+
+
+class Detector:
+    """Finds tumour nuclei. Holds a fused copy of the network on `device`; safe to share between threads."""
+
+    def __init__(self, model: YoloV3, config: DetectorConfig, device: torch.device | str = "cpu") -> None:
+        if model.config != config.yolo:
+            raise ValueError("the network is not the one of the configuration")
+        self.config = config
+        self.device = torch.device(device)
+        self._model = fused(model).to(self.device).to(memory_format=torch.channels_last).requires_grad_(False)
+        self._anchors = torch.tensor(config.yolo.anchors_px, dtype=torch.float32, device=self.device)
+
+    @staticmethod
+    def load(path: Path, device: torch.device | str = "cpu") -> tuple[Detector, dict[str, Any]]:
+        """The detector of a weights file, and its card.
+
+        Raises WeightsMissingError, WeightsMismatchError (also where the weights do not fit the card's configuration)
+        and ModelError.
+        """
+        state, card = load_weights(path)
+        try:
+            config = DetectorConfig.from_dict(card["config"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"The model card of {path.name} describes no detector: {error}.") from error
+        model = YoloV3(config.yolo)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsMismatchError(
+                f"The weights {path.name} do not fit the network that their card describes. "
+                "Restore both files from the same release."
+            ) from error
+        return Detector(model, config, device), card
+
+    def detect(
+        self,
+        pixels_rgb: Pixels,
+        progress: Progress | None = None,
+        cancelled: Cancelled | None = None,
+        *,
+        min_score: float | None = None,
+    ) -> list[Detection]:
+        """Nuclei in pixels_rgb (H, W, 3) uint8, by falling score, boxes in its pixels.
+
+        `progress(fraction, what)` is called as work goes on; `cancelled()` is asked between tiles. `min_score` stands
+        in for the configured threshold (a low one for a precision-recall curve).
+        Raises ValueError for another array, CancelledError.
+        """
+        if pixels_rgb.ndim != 3 or pixels_rgb.shape[2] != 3 or pixels_rgb.dtype != np.uint8 or not pixels_rgb.size:
+            raise ValueError("pixels must be uint8 of shape (height, width, 3)")
+        height, width = pixels_rgb.shape[:2]
+        threshold = self.config.score_threshold if min_score is None else min_score
+        watch = _Watch(progress, cancelled)
+        watch.tell(0.0, "Measuring the size of nuclei")
+        median = self._nucleus_px(pixels_rgb, watch)
+        look = self._look(pixels_rgb, self._scale_for(median, width, height), threshold, watch, (0.1, 0.9))
+        found = look.median_px()
+        if found is not None:
+            scale = self._scale_for(found, width, height)
+            if max(scale / look.scale, look.scale / scale) > RETRY_RATIO:
+                look = self._look(pixels_rgb, scale, threshold, watch, (0.9, 1.0))
+        watch.tell(1.0, "Nuclei found")
+        detections = [
+            Detection(clip((box[0], box[1], box[2], box[3]), width, height), score)
+            for box, score in zip(look.boxes.tolist(), look.scores.tolist(), strict=True)
+        ]
+        return [d for d in detections if d.box_xyxy[2] > d.box_xyxy[0] and d.box_xyxy[3] > d.box_xyxy[1]]
+
+    def _scale_for(self, median_px: float | None, width: int, height: int) -> float:
+        """The scale at which the median nucleus has its target size; that of the first look if nothing was seen."""
+        if median_px is None:
+            return min(max(PROBE_PX / max(width, height), MIN_SCALE), 1.0)
+        return min(max(self.config.target_nucleus_px / median_px, MIN_SCALE), MAX_SCALE)
+
+    def _nucleus_px(self, pixels: Pixels, watch: _Watch) -> float | None:
+        """Median nucleus in original px from a small look, with a coarser or finer one where that seems better."""
+        windows = _probe_windows(pixels)
+        longest = max(max(window.shape[:2]) for window in windows)
+
+        def probe(side_px: float) -> _Look:
+            scale = min(max(side_px / longest, MIN_SCALE), MAX_SCALE)
+            looks = [self._look(window, scale, CONFIDENT, watch, None) for window in windows]
+            return _Look(scale, torch.cat([x.boxes for x in looks]), torch.cat([x.scores for x in looks]))
+
+        first = probe(min(PROBE_PX, longest))
+        seen = first.median_px()
+        low, high = COMFORTABLE_PX
+        if seen is not None and low <= seen * first.scale <= high:
+            return seen
+        others = []
+        if seen is None or seen * first.scale > high:
+            others.append(probe(first.scale * longest / 2))
+        if seen is None or seen * first.scale < low:
+            others.append(probe(first.scale * longest * 2))
+        best = max([first, *others], key=_Look.covered_px2)
+        return best.median_px()
+
+    def _look(
+        self, pixels: Pixels, scale: float, threshold: float, watch: _Watch, span: tuple[float, float] | None
+    ) -> _Look:
+        """Detections at one scale, tile by tile; `span` is the part of the progress bar that this fills."""
+        height, width = pixels.shape[:2]
+        tiles = plan(max(1, round(width * scale)), max(1, round(height * scale)))
+        batch = CUDA_BATCH if self.device.type == "cuda" else 1
+        found: list[tuple[Tile, Tensor, Tensor]] = []
+        for start in range(0, len(tiles), batch):
+            watch.check()
+            some = tiles[start : start + batch]
+            cuts = [read_tile(pixels, tile, scale) for tile in some]
+            for tile, (boxes, scores) in zip(some, self._run(cuts, threshold), strict=True):
+                offset = torch.tensor([tile.x0, tile.y0, tile.x0, tile.y0], dtype=torch.float32)
+                found.append((tile, boxes + offset, scores))
+            if span is not None:
+                done = (start + len(some)) / len(tiles)
+                watch.tell(span[0] + (span[1] - span[0]) * done, "Finding nuclei")
+        boxes, scores = merge(found, self.config.nms_iou)
+        return _Look(scale, boxes / scale, scores)
+
+    def _run(self, cuts: Sequence[Pixels], threshold: float) -> list[tuple[Tensor, Tensor]]:
+        """Boxes (D, 4) in px of each cut and scores (D,), on the CPU, after suppression within the cut."""
+        height = round_up(max(cut.shape[0] for cut in cuts))
+        width = round_up(max(cut.shape[1] for cut in cuts))
+        images = torch.zeros((len(cuts), height, width, 3), dtype=torch.uint8)
+        for image, cut in zip(images, cuts, strict=True):
+            image[: cut.shape[0], : cut.shape[1]] = torch.from_numpy(cut.copy())
+        x = images.to(self.device).permute(0, 3, 1, 2).float().div(255)  # (B, 3, H, W), channels last in memory
+        autocast = (
+            torch.autocast("cuda", dtype=torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+            if self.device.type == "cuda"
+            else contextlib.nullcontext()
+        )
+        with torch.inference_mode(), autocast:
+            predictions = decode(self._model(x), self._anchors)
+        all_scores = predictions.scores()
+        results = []
+        for boxes, scores, cut in zip(predictions.boxes_xyxy, all_scores, cuts, strict=True):
+            scores, index = scores.topk(min(MAX_PER_TILE, len(scores)))
+            keep = scores >= threshold
+            scores, boxes = scores[keep], boxes[index[keep]]
+            limit = torch.tensor([cut.shape[1], cut.shape[0]] * 2, dtype=torch.float32, device=boxes.device)
+            boxes = torch.minimum(boxes.clamp(min=0), limit)
+            kept = nms(boxes, scores, self.config.nms_iou)
+            results.append((boxes[kept].cpu(), scores[kept].cpu()))
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Progress to whoever listens, and the wish to stop."""
+
+    progress: Progress | None
+    cancelled: Cancelled | None
+
+    def tell(self, fraction: float, what: str) -> None:
+        if self.progress is not None:
+            self.progress(fraction, what)
+
+    def check(self) -> None:
+        if self.cancelled is not None and self.cancelled():
+            raise CancelledError("The analysis was stopped.")
+
+
+def _probe_windows(pixels: Pixels) -> list[Pixels]:
+    """The whole image, or of a large one the windows with the most DAPI contrast."""
+    height, width = pixels.shape[:2]
+    if max(height, width) <= PROBE_WINDOW_PX:
+        return [pixels]
+    side_y, side_x = min(height, PROBE_WINDOW_PX), min(width, PROBE_WINDOW_PX)
+    windows: list[tuple[float, int, Pixels]] = []
+    for y in sorted({round(f * (height - side_y)) for f in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+        for x in sorted({round(f * (width - side_x)) for f in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+            window = pixels[y : y + side_y, x : x + side_x]
+            windows.append((float(window[::8, ::8, 2].std()), -len(windows), window))
+    windows.sort(key=lambda w: w[:2], reverse=True)
+    return [window for _, _, window in windows[:PROBE_WINDOWS]]
