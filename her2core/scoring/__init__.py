@@ -1,1 +1,98 @@
 """Numbers to meaning: tally, groups, work-up, confidence. Pure functions."""
+
+from her2core.scoring.comments import comment, comment_letter, low_expression_note
+from her2core.scoring.confidence import Confidence, bootstrap, more_nuclei_needed, near_cut_off
+from her2core.scoring.groups import describe_group, group
+from her2core.scoring.heterogeneity import (
+    Heterogeneity,
+    TwoPopulations,
+    bimodality_coefficient,
+    measure_heterogeneity,
+    second_population_alert,
+    two_populations,
+)
+from her2core.scoring.review import (
+    ReviewedNucleus,
+    apply_corrections,
+    check_correction,
+    next_nucleus_id,
+)
+from her2core.scoring.scorable import ScorableRules, judge, overlap_fractions
+from her2core.scoring.states import Event, is_allowed, next_state, state_of
+from her2core.scoring.tally import (
+    MINIMUM_NUCLEI,
+    cep17_per_nucleus,
+    copy_number,
+    exclusions,
+    ratio,
+    scored_counts,
+    tally,
+    truncated,
+)
+from her2core.scoring.workup import (
+    RULE_SET,
+    Adjudication,
+    CaseAssessment,
+    Outcome,
+    PopulationAssessment,
+    PopulationInputs,
+    Recount,
+    RejectionReason,
+    WorkUpInputs,
+    assess_case,
+    assess_population,
+    population_inputs,
+    recount_problem,
+    standing_recount,
+)
+
+__all__ = [
+    "MINIMUM_NUCLEI",
+    "RULE_SET",
+    "Adjudication",
+    "CaseAssessment",
+    "Confidence",
+    "Event",
+    "Heterogeneity",
+    "Outcome",
+    "PopulationAssessment",
+    "PopulationInputs",
+    "Recount",
+    "RejectionReason",
+    "ReviewedNucleus",
+    "ScorableRules",
+    "TwoPopulations",
+    "WorkUpInputs",
+    "apply_corrections",
+    "assess_case",
+    "assess_population",
+    "bimodality_coefficient",
+    "bootstrap",
+    "cep17_per_nucleus",
+    "check_correction",
+    "comment",
+    "comment_letter",
+    "copy_number",
+    "describe_group",
+    "exclusions",
+    "group",
+    "is_allowed",
+    "judge",
+    "low_expression_note",
+    "measure_heterogeneity",
+    "more_nuclei_needed",
+    "near_cut_off",
+    "next_nucleus_id",
+    "next_state",
+    "overlap_fractions",
+    "population_inputs",
+    "ratio",
+    "recount_problem",
+    "scored_counts",
+    "second_population_alert",
+    "standing_recount",
+    "state_of",
+    "tally",
+    "truncated",
+    "two_populations",
+]

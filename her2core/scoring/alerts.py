@@ -1,0 +1,68 @@
+"""What the pathologist should look at before signing. An alert never changes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from her2core.records import IHC, Exclusion
+from her2core.scoring.confidence import near_cut_off
+from her2core.scoring.heterogeneity import second_population_alert
+from her2core.scoring.inputs import PopulationInputs
+from her2core.scoring.tally import cep17_per_nucleus, truncated
+
+__all__ = ["population_alerts"]
+
+HIGH_CEP17 = 3  # mean signals per nucleus; a gain of the centromere hides a gain of HER2 in the ratio
+WEAK_PROBE_PERCENT = 25  # of the nuclei that could have been scored
+
+_MISSING_COLOUR = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL)
+
+
+def population_alerts(
+    population: PopulationInputs, group: int | None, ihc: IHC | None, only_one: bool
+) -> tuple[str, ...]:
+    """The alerts of one population, the gravest first. `only_one`: the case was taken for homogeneous."""
+    return tuple(_alerts(population, group, ihc, only_one))
+
+
+def _alerts(population: PopulationInputs, group: int | None, ihc: IHC | None, only_one: bool) -> Iterator[str]:
+    if group == 1 and ihc in (IHC.ZERO, IHC.ZERO_PLUS):
+        yield (
+            f"Discordance: ISH Group 1 (amplified) with IHC {ihc.value}. Check that both tests show the same tumour "
+            "and that controls, areas and sample are right before signing."
+        )
+    if group == 5 and ihc is IHC.THREE_PLUS:
+        yield (
+            "Discordance: ISH Group 5 (not amplified) with IHC 3+. Check that both tests show the same tumour, and "
+            "look for an amplified population or under-counted clusters before signing."
+        )
+    yield from _counting_alerts(population, group)
+    if only_one and population.heterogeneity is not None:
+        second = second_population_alert(population.heterogeneity)
+        if second is not None:
+            yield second
+
+
+def _counting_alerts(population: PopulationInputs, group: int | None) -> Iterator[str]:
+    t = population.tally
+    if population.clustered and group != 1:
+        yield (
+            f"Clustered HER2 signals in {population.clustered} of {t.n} scored nuclei: their counts are estimates. "
+            "Confirm them, since counting a cluster too low can hide an amplification."
+        )
+    near = near_cut_off(t)
+    if near is not None:
+        yield near
+    if t.n and t.cep17 >= HIGH_CEP17 * t.n:
+        yield (
+            f"The nuclei carry {truncated(cep17_per_nucleus(t))} CEP17 signals on average. A gain of the centromere "
+            "lowers the ratio and can hide a gain of HER2; coarse signals counted twice do the same."
+        )
+    missing = sum(population.exclusions.get(reason, 0) for reason in _MISSING_COLOUR)
+    if 100 * missing > WEAK_PROBE_PERCENT * (t.n + missing):
+        yield (
+            f"{missing} of {t.n + missing} nuclei were left out because a colour is missing "
+            f"({population.exclusions.get(Exclusion.NO_CEP17, 0)} without CEP17, "
+            f"{population.exclusions.get(Exclusion.NO_HER2, 0)} without HER2): the hybridisation may be too weak to "
+            "score."
+        )

@@ -1,0 +1,184 @@
+"""How alike the cells of a population are: share of amplified cells and measures of two populations (domain.md 4).
+
+These measures advise. The guideline's rule about a second population above 10 % rests on the pathologist's populations
+and is applied in `workup`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from her2core.records import Nucleus
+
+__all__ = [
+    "Heterogeneity",
+    "TwoPopulations",
+    "bimodality_coefficient",
+    "measure_heterogeneity",
+    "second_population_alert",
+    "two_populations",
+]
+
+Values = npt.NDArray[np.float64]
+
+ASHMANS_D_SEPARATED = 2.0  # Ashman 1994: above it, two Gaussians are cleanly separated
+BIMODAL_ABOVE = 5 / 9  # the coefficient of a uniform distribution
+CAP_2009_PERCENT = (5, 50)  # amplified cells, both included
+FEWEST_FOR_SHAPE = 20  # below this a shape says nothing
+
+# A mode cannot be narrower than the counting itself is sure: half a signal, and what that makes of a ratio.
+COUNT_SPREAD = 0.5
+RATIO_SPREAD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class TwoPopulations:
+    """Two Gaussians fitted to one value per cell: means, standard deviations and the share of the higher one."""
+
+    low_mean: float
+    high_mean: float
+    low_sd: float
+    high_sd: float
+    high_share: float
+
+    @property
+    def ashmans_d(self) -> float:
+        """Distance of the means in units of the spread; above 2 the two are cleanly separated."""
+        return math.sqrt(2) * (self.high_mean - self.low_mean) / math.sqrt(self.low_sd**2 + self.high_sd**2)
+
+
+@dataclass(frozen=True, slots=True)
+class Heterogeneity:
+    """The measures of one population of `n` scored cells.
+
+    `amplified`: cells with a ratio of 2.0 or more or with 6 or more HER2 signals; `amplified_cap2009`: ratio above 2.2.
+    Clustered cells are amplified by both. Fits and coefficients are None below 20 cells or where all cells are equal.
+    """
+
+    n: int
+    amplified: int
+    amplified_cap2009: int
+    her2: TwoPopulations | None
+    cep17: TwoPopulations | None
+    ratio: TwoPopulations | None
+    her2_bimodality: float | None
+    ratio_bimodality: float | None
+
+    @property
+    def amplified_percent(self) -> float | None:
+        """Amplified cells in percent of the scored ones; None without cells."""
+        return 100 * self.amplified / self.n if self.n else None
+
+    @property
+    def amplified_cap2009_percent(self) -> float | None:
+        """Cells with a ratio above 2.2 in percent of the scored ones; None without cells."""
+        return 100 * self.amplified_cap2009 / self.n if self.n else None
+
+    @property
+    def heterogeneous_cap2009(self) -> bool:
+        """CAP 2009: 5 to 50 % amplified cells. It over-calls (a third of all cases), so it is shown, not alerted."""
+        low, high = CAP_2009_PERCENT
+        return self.n > 0 and low * self.n <= 100 * self.amplified_cap2009 <= high * self.n
+
+
+def measure_heterogeneity(nuclei: Iterable[Nucleus]) -> Heterogeneity:
+    """The measures over the scored nuclei of one population."""
+    cells = [(n.her2, n.cep17, n.clustered) for n in nuclei if n.scored and n.her2 is not None and n.cep17 is not None]
+    her2 = np.array([h for h, _, _ in cells], dtype=np.float64)
+    cep17 = np.array([c for _, c, _ in cells], dtype=np.float64)
+    ratios = her2[cep17 > 0] / cep17[cep17 > 0]
+    return Heterogeneity(
+        n=len(cells),
+        amplified=sum(clustered or h >= 6 or (c > 0 and h >= 2 * c) for h, c, clustered in cells),
+        amplified_cap2009=sum(clustered or (c > 0 and 10 * h > 22 * c) for h, c, clustered in cells),
+        her2=two_populations(her2, COUNT_SPREAD),
+        cep17=two_populations(cep17, COUNT_SPREAD),
+        ratio=two_populations(ratios, RATIO_SPREAD),
+        her2_bimodality=bimodality_coefficient(her2),
+        ratio_bimodality=bimodality_coefficient(ratios),
+    )
+
+
+def second_population_alert(found: Heterogeneity) -> str | None:
+    """A sentence where a population that was taken for one looks like two of which each is above 10 %; else None.
+
+    Asked of all three: amplified cells between 10 and 90 % (both excluded), a cleanly separated fit of the HER2 counts
+    with both parts above 10 %, and a bimodal distribution.
+    """
+    fit = found.her2
+    if fit is None or found.her2_bimodality is None:
+        return None
+    mixed = found.n < 10 * found.amplified < 9 * found.n
+    two = fit.ashmans_d > ASHMANS_D_SEPARATED and 0.1 < fit.high_share < 0.9
+    if not (mixed and two and found.her2_bimodality > BIMODAL_ABOVE):
+        return None
+    return (
+        f"The cells look like two populations: about {100 * fit.high_share:.0f} % with {fit.high_mean:.1f} and the "
+        f"others with {fit.low_mean:.1f} HER2 signals on average. If they lie apart in the tissue, define two "
+        "populations and count at least 20 nuclei in each."
+    )
+
+
+def bimodality_coefficient(values: Values) -> float | None:
+    """Sarle's coefficient with sample corrections, (skewness^2 + 1) / (excess kurtosis + 3(n-1)^2 / ((n-2)(n-3))).
+
+    values: float (n,). Above 5/9 speaks for two modes. None below 20 values or without spread.
+    """
+    n = len(values)
+    if n < FEWEST_FOR_SHAPE or np.ptp(values) == 0:
+        return None
+    z = (values - values.mean()) / values.std()
+    skewness = float(np.mean(z**3)) * math.sqrt(n * (n - 1)) / (n - 2)
+    kurtosis = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * (float(np.mean(z**4)) - 3) + 6)
+    return (skewness**2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
+
+
+def two_populations(values: Values, least_sd: float, steps: int = 60) -> TwoPopulations | None:
+    """Two Gaussians by expectation-maximisation, started at the split with the least spread within both parts.
+
+    values: float (n,); least_sd: neither Gaussian gets narrower. None below 20 values or without spread.
+    """
+    if len(values) < FEWEST_FOR_SHAPE or np.ptp(values) == 0:
+        return None
+    high = (values > _best_split(values)).astype(np.float64)  # (n,) membership in the higher Gaussian
+    fit = _gaussians(values, high, least_sd)
+    for _ in range(steps):
+        low_density = (1 - fit.high_share) * _density(values, fit.low_mean, fit.low_sd)
+        high_density = fit.high_share * _density(values, fit.high_mean, fit.high_sd)
+        total = low_density + high_density
+        high = np.divide(high_density, total, out=high, where=total > 0)
+        if not 0 < high.sum() < len(values):
+            break
+        fit = _gaussians(values, high, least_sd)
+    if fit.low_mean > fit.high_mean:
+        return TwoPopulations(fit.high_mean, fit.low_mean, fit.high_sd, fit.low_sd, 1 - fit.high_share)
+    return fit
+
+
+def _best_split(values: Values) -> float:
+    """The value after which to split, so that the squared distances to both means are least (Otsu on raw values)."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    sums = np.cumsum(ordered)[:-1]  # (n-1,) of the lower part
+    sizes = np.arange(1, n)
+    between = sums**2 / sizes + (ordered.sum() - sums) ** 2 / (n - sizes)
+    between[ordered[:-1] == ordered[1:]] = -np.inf  # equal values stay together
+    return float(ordered[int(np.argmax(between))])
+
+
+def _gaussians(values: Values, high: Values, least_sd: float) -> TwoPopulations:
+    low = 1 - high
+    low_mean, high_mean = float(low @ values / low.sum()), float(high @ values / high.sum())
+    low_sd = math.sqrt(float(low @ (values - low_mean) ** 2 / low.sum()))
+    high_sd = math.sqrt(float(high @ (values - high_mean) ** 2 / high.sum()))
+    return TwoPopulations(low_mean, high_mean, max(low_sd, least_sd), max(high_sd, least_sd), float(high.mean()))
+
+
+def _density(values: Values, mean: float, sd: float) -> Values:
+    density: Values = np.exp(-0.5 * ((values - mean) / sd) ** 2) / sd
+    return density

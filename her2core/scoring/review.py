@@ -1,0 +1,266 @@
+"""What the pathologist's corrections make of the nuclei that the models found: a pure replay.
+
+The AI's nuclei are never changed. Corrections are replayed in the order they were made; an UNDO takes one back (or, of
+an UNDO, brings it back). Whether a nucleus is scored follows from the result: without a signal of each colour it is
+not, whatever was said before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from her2core.errors import ScoringError
+from her2core.records import Box, Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
+from her2core.scoring.scorable import missing_colour
+
+__all__ = ["ReviewedNucleus", "apply_corrections", "check_correction", "corrections_in_force", "next_nucleus_id"]
+
+MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
+
+_COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedNucleus:
+    """A nucleus as it counts now, beside what the AI said of it (None if a person added it) and what changed it."""
+
+    nucleus: Nucleus
+    ai: Nucleus | None
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def edited(self) -> bool:
+        """True if a correction is in force, even one that confirms the AI's value."""
+        return bool(self.corrections)
+
+    @property
+    def changed(self) -> bool:
+        """True if counts, cluster, box, or being scored differ from the AI's values."""
+        if self.ai is None:
+            return True
+        now, before = self.nucleus, self.ai
+        return (now.her2, now.cep17, now.clustered, now.box, now.scored, now.reason) != (
+            before.her2,
+            before.cep17,
+            before.clustered,
+            before.box,
+            before.scored,
+            before.reason,
+        )
+
+
+def corrections_in_force(corrections: Iterable[Correction]) -> tuple[Correction, ...]:
+    """The corrections that stand after all UNDOs, in the order of their ids, without the UNDOs themselves.
+
+    Raises ScoringError for an UNDO of a correction that is not there, came later, or belongs to another nucleus.
+    """
+    ordered = sorted(corrections, key=lambda c: c.id)
+    by_id = {c.id: c for c in ordered}
+    if len(by_id) < len(ordered):
+        raise ScoringError("Two corrections have the same number.")
+    undone: set[int] = set()
+    for c in reversed(ordered):  # what takes back comes later, so backwards each one's fate is known when met
+        if c.kind is not CorrectionKind.UNDO:
+            continue
+        target = by_id.get(_whole(c.new.get("correction_id"), "The number of a correction"))
+        if target is None or target.id >= c.id or target.nucleus_id != c.nucleus_id:
+            raise ScoringError(f"Nucleus {c.nucleus_id}: there is no such correction to take back.")
+        if c.id not in undone:
+            undone.add(target.id)
+    return tuple(c for c in ordered if c.id not in undone and c.kind is not CorrectionKind.UNDO)
+
+
+def apply_corrections(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]) -> tuple[ReviewedNucleus, ...]:
+    """The nuclei of a region after its corrections: the AI's in their order, then those that were added.
+
+    Raises ScoringError for corrections that cannot be: of an unknown nucleus, with impossible values, or an INCLUDE of
+    a nucleus that lacked a colour when it was made.
+    """
+    ai = {n.id: n for n in nuclei}
+    if len(ai) < len(nuclei):
+        raise ScoringError("Two nuclei have the same number.")
+    _refuse_unknown(ai, corrections)
+    history: dict[int, list[Correction]] = {}
+    for c in sorted(corrections, key=lambda c: c.id):
+        history.setdefault(c.nucleus_id, []).append(c)
+    for nucleus_id, made in history.items():
+        _refuse_impossible_inclusion(ai.get(nucleus_id), made)
+    reviewed = (_review(ai.get(key), history.get(key, ())) for key in dict.fromkeys((*ai, *history)))
+    return tuple(r for r in reviewed if r is not None)
+
+
+def check_correction(
+    nuclei: Sequence[Nucleus],
+    corrections: Sequence[Correction],
+    nucleus_id: int,
+    kind: CorrectionKind,
+    new: dict[str, Any],
+) -> dict[str, Any]:
+    """Try a correction before it is stored: returns the `old` value to store with it.
+
+    Raises ScoringError, with a sentence for the pathologist, if it cannot be made.
+    """
+    before = {r.nucleus.id: r.nucleus for r in apply_corrections(nuclei, corrections)}
+    if kind not in (CorrectionKind.ADD, CorrectionKind.UNDO) and nucleus_id not in before:
+        raise ScoringError(f"Nucleus {nucleus_id} is no longer there.")
+    latest = max((c.id for c in corrections), default=0)
+    trial = Correction(latest + 1, 0, nucleus_id, kind, {}, new, "", 0, datetime.now(UTC))
+    apply_corrections(nuclei, (*corrections, trial))
+    current = before.get(nucleus_id)
+    return {} if current is None else _value_before(current, kind)
+
+
+def next_nucleus_id(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]) -> int:
+    """The number for a nucleus to be added: never one that was used, not even by an addition that was taken back."""
+    return 1 + max((*(n.id for n in nuclei), *(c.nucleus_id for c in corrections)), default=-1)
+
+
+def _value_before(nucleus: Nucleus, kind: CorrectionKind) -> dict[str, Any]:
+    whole = nucleus.to_dict()
+    keys = {
+        CorrectionKind.COUNTS: ("her2", "cep17"),
+        CorrectionKind.SIGNALS: ("signals", "her2", "cep17"),
+        CorrectionKind.CLUSTER: ("clustered",),
+        CorrectionKind.BOX: ("box",),
+        CorrectionKind.EXCLUDE: ("scored", "reason"),
+        CorrectionKind.INCLUDE: ("scored", "reason"),
+    }.get(kind, ("her2", "cep17", "clustered", "scored", "reason", "box"))
+    return {key: whole[key] for key in keys}
+
+
+def _refuse_unknown(ai: dict[int, Nucleus], corrections: Sequence[Correction]) -> None:
+    added: set[int] = set()
+    for c in sorted(corrections, key=lambda c: c.id):
+        if c.kind is CorrectionKind.ADD:
+            if c.nucleus_id in ai or c.nucleus_id in added:
+                raise ScoringError(f"Nucleus {c.nucleus_id} is there already and cannot be added again.")
+            added.add(c.nucleus_id)
+        elif c.nucleus_id not in ai and c.nucleus_id not in added:
+            raise ScoringError(f"There is no nucleus {c.nucleus_id} to correct.")
+
+
+def _refuse_impossible_inclusion(ai: Nucleus | None, made: list[Correction]) -> None:
+    """An INCLUDE is judged by what was known when it was made: a later UNDO may not turn the past into an error."""
+    for index, c in enumerate(made):
+        if c.kind is not CorrectionKind.INCLUDE:
+            continue
+        then = _review(ai, made[: index + 1])
+        if then is not None and not then.nucleus.scored:
+            raise ScoringError(
+                f"Nucleus {c.nucleus_id} cannot be scored: {(then.nucleus.reason or Exclusion.OTHER).value}. "
+                "Correct its counts first if you see the signals."
+            )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A nucleus during replay: its values, and what was said about scoring it."""
+
+    nucleus: Nucleus
+    found_reason: Exclusion | None
+    excluded_as: Exclusion | None = None
+    included: bool = False
+
+    def finished(self) -> Nucleus:
+        reason = self.excluded_as or missing_colour(self.nucleus.her2, self.nucleus.cep17)
+        if reason is None and not self.included and self.found_reason not in _COLOUR_REASONS:
+            reason = self.found_reason
+        return replace(self.nucleus, scored=reason is None, reason=reason)
+
+
+def _review(ai: Nucleus | None, made: Sequence[Correction]) -> ReviewedNucleus | None:
+    """Replay the corrections of one nucleus; None if it was added and the addition was taken back."""
+    if not made:
+        return None if ai is None else ReviewedNucleus(ai, ai)
+    in_force = corrections_in_force(made)
+    draft = None if ai is None else _Draft(ai, ai.reason)
+    for c in in_force:
+        if c.kind is CorrectionKind.ADD:
+            added = _added(c)
+            draft = _Draft(added, added.reason)
+        elif draft is not None:
+            _apply(draft, c)
+    if draft is None:
+        return None
+    return ReviewedNucleus(draft.finished() if in_force else draft.nucleus, ai, in_force)
+
+
+def _apply(draft: _Draft, c: Correction) -> None:
+    match c.kind:
+        case CorrectionKind.COUNTS:
+            her2, cep17 = (_count(c.new.get(key), c.nucleus_id) for key in ("her2", "cep17"))
+            draft.nucleus = replace(draft.nucleus, her2=her2, cep17=cep17, uncertain=False)
+        case CorrectionKind.SIGNALS:
+            draft.nucleus = _with_signals(draft.nucleus, c.new.get("signals"))
+        case CorrectionKind.CLUSTER:
+            draft.nucleus = replace(draft.nucleus, clustered=_flag(c.new.get("clustered"), c.nucleus_id))
+        case CorrectionKind.BOX:
+            draft.nucleus = replace(draft.nucleus, box=_box(c.new.get("box"), c.nucleus_id))
+        case CorrectionKind.EXCLUDE:
+            draft.excluded_as, draft.included = _exclusion(c.new.get("reason"), c.nucleus_id), False
+        case CorrectionKind.INCLUDE:
+            draft.excluded_as, draft.included = None, True
+        case _:  # ADD and UNDO are dealt with before
+            raise ScoringError(f"Nucleus {c.nucleus_id}: this correction cannot be applied.")
+
+
+def _added(c: Correction) -> Nucleus:
+    try:
+        nucleus = Nucleus.from_dict(c.new)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScoringError(f"Nucleus {c.nucleus_id} cannot be added: its values are incomplete.") from error
+    if nucleus.id != c.nucleus_id:
+        raise ScoringError(f"Nucleus {c.nucleus_id} cannot be added under another number.")
+    _box(c.new["box"], c.nucleus_id)
+    return nucleus
+
+
+def _with_signals(nucleus: Nucleus, given: Any) -> Nucleus:
+    try:
+        signals = tuple(Signal(Channel(s["channel"]), float(s["x"]), float(s["y"])) for s in given)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScoringError(f"Nucleus {nucleus.id}: the signals are incomplete.") from error
+    if len(signals) > MOST_SIGNALS or not all(math.isfinite(s.x) and math.isfinite(s.y) for s in signals):
+        raise ScoringError(f"Nucleus {nucleus.id}: the signals have no usable positions, or are too many.")
+    her2 = sum(s.channel is Channel.HER2 for s in signals)
+    return replace(nucleus, signals=signals, her2=her2, cep17=len(signals) - her2, uncertain=False)
+
+
+def _whole(value: Any, what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ScoringError(f"{what} has to be a whole number.")
+    return value
+
+
+def _count(value: Any, nucleus_id: int) -> int:
+    count = _whole(value, f"Nucleus {nucleus_id}: a signal count")
+    if not 0 <= count <= MOST_SIGNALS:
+        raise ScoringError(f"Nucleus {nucleus_id}: a signal count has to lie between 0 and {MOST_SIGNALS}.")
+    return count
+
+
+def _flag(value: Any, nucleus_id: int) -> bool:
+    if not isinstance(value, bool):
+        raise ScoringError(f"Nucleus {nucleus_id}: a nucleus is clustered or not.")
+    return value
+
+
+def _exclusion(value: Any, nucleus_id: int) -> Exclusion:
+    try:
+        return Exclusion(value)
+    except ValueError:
+        raise ScoringError(f"Nucleus {nucleus_id}: choose one of the listed reasons to exclude it.") from None
+
+
+def _box(value: Any, nucleus_id: int) -> Box:
+    try:
+        x0, y0, x1, y1 = (float(side) for side in value)
+    except (TypeError, ValueError):
+        raise ScoringError(f"Nucleus {nucleus_id}: the box needs four sides.") from None
+    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
+        raise ScoringError(f"Nucleus {nucleus_id}: the box has no area. Draw it again.")
+    return (x0, y0, x1, y1)

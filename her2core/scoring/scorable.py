@@ -1,0 +1,115 @@
+"""Which nuclei that the models found are scored (domain.md section 2), and why the others are not.
+
+Geometry comes before colour: a nucleus that is cut or covered may lack a signal for that reason alone, and only a whole
+one without CEP17 speaks of a weak probe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from her2core.errors import ScoringError
+from her2core.records import Box, Exclusion
+
+__all__ = ["ScorableRules", "judge", "missing_colour", "overlap_fractions"]
+
+EDGE_MARGIN_PX = 2.0  # a box that ends this close to the image edge belongs to a nucleus that is cut
+MOST_OVERLAP = 0.20  # share of a nucleus under others; touching nuclei stay below it, as boxes are a little wide
+LEAST_FOCUS = 0.35  # sharpness against the median nucleus of the region
+
+
+@dataclass(frozen=True, slots=True)
+class ScorableRules:
+    """The thresholds of `judge`. Raises ScoringError outside their range."""
+
+    edge_margin_px: float = EDGE_MARGIN_PX
+    most_overlap: float = MOST_OVERLAP
+    least_focus: float = LEAST_FOCUS
+
+    def __post_init__(self) -> None:
+        if not (self.edge_margin_px >= 0 and 0 <= self.most_overlap <= 1 and self.least_focus >= 0):
+            raise ScoringError("The thresholds for scorable nuclei are out of range.")
+
+
+DEFAULT_RULES = ScorableRules()
+
+
+def missing_colour(her2: int | None, cep17: int | None) -> Exclusion | None:
+    """Why these counts cannot be scored; None if there is at least one signal of each colour."""
+    if her2 is None or cep17 is None:
+        return Exclusion.UNCOUNTABLE
+    if her2 < 1 and cep17 < 1:
+        return Exclusion.NO_SIGNAL
+    if her2 < 1:
+        return Exclusion.NO_HER2
+    return Exclusion.NO_CEP17 if cep17 < 1 else None
+
+
+def judge(
+    her2: int | None,
+    cep17: int | None,
+    box: Box,
+    width_px: int,
+    height_px: int,
+    overlap_fraction: float,
+    relative_focus: float | None = None,
+    rules: ScorableRules = DEFAULT_RULES,
+) -> Exclusion | None:
+    """Why a nucleus found by the models is not scored; None if it is.
+
+    box: xyxy, pixels of the region image of width_px x height_px. overlap_fraction: share of the nucleus that lies
+    under others, 0..1 (`overlap_fractions`). relative_focus: its sharpness divided by the median of the region's
+    nuclei; None where it was not measured. Raises ScoringError for a box without area or fractions that are none.
+    """
+    x0, y0, x1, y1 = box
+    if not (all(math.isfinite(side) for side in box) and x0 < x1 and y0 < y1):
+        raise ScoringError("A nucleus has a box without area.")
+    if not 0 <= overlap_fraction <= 1 or (relative_focus is not None and not relative_focus >= 0):
+        raise ScoringError("Overlap has to lie between 0 and 1 and focus may not be negative.")
+    margin = rules.edge_margin_px
+    if x0 < margin or y0 < margin or x1 > width_px - margin or y1 > height_px - margin:
+        return Exclusion.EDGE
+    if overlap_fraction > rules.most_overlap:
+        return Exclusion.OVERLAP
+    if relative_focus is not None and relative_focus < rules.least_focus:
+        return Exclusion.OUT_OF_FOCUS
+    return missing_colour(her2, cep17)
+
+
+def overlap_fractions(boxes_xyxy: Sequence[Box]) -> list[float]:
+    """The share of each nucleus that lies under any other, taking the ellipse in each box for the nucleus.
+
+    boxes: xyxy, pixels. Two round nuclei whose boxes meet at a corner do not overlap. Sampled at some 300 points a
+    nucleus, so exact to about 0.01.
+    """
+    boxes = np.asarray(list(boxes_xyxy), dtype=np.float64).reshape(-1, 4)  # (n, 4)
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] <= boxes[:, :2]).any():
+        raise ScoringError("A nucleus has a box without area.")
+    centre, radius = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2  # (n, 2) each
+    fractions: list[float] = []
+    for index in range(len(boxes)):
+        meets = (boxes[:, :2] < boxes[index, 2:]) & (boxes[:, 2:] > boxes[index, :2])  # (n, 2)
+        near = meets.all(axis=1) & (np.arange(len(boxes)) != index)  # (n,)
+        if not near.any():
+            fractions.append(0.0)
+            continue
+        points = centre[index] + radius[index] * _DISC  # (p, 2)
+        scaled = (points[:, None, :] - centre[near]) / radius[near]  # (p, m, 2)
+        fractions.append(float(((scaled**2).sum(axis=2) < 1).any(axis=1).mean()))
+    return fractions
+
+
+def _disc_points(per_side: int = 20) -> npt.NDArray[np.float64]:
+    """Points of an even grid inside the unit disc: float (p, 2)."""
+    steps = (np.arange(per_side) + 0.5) / per_side * 2 - 1
+    grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
+    inside: npt.NDArray[np.float64] = grid[(grid**2).sum(axis=1) < 1]
+    return inside
+
+
+_DISC = _disc_points()
