@@ -107,7 +107,10 @@ def _train_step(
         images.shape[2],
         images.shape[3],
     )
-    values = (float(loss.total), float(loss.box), float(loss.objectness), float(loss.classification))
+    total, box, objectness, classification = (
+        float(part.detach()) for part in (loss.total, loss.box, loss.objectness, loss.classification)
+    )
+    values = (total, box, objectness, classification)
     if not all(math.isfinite(value) for value in values):
         raise TrainingError(f"The loss is not finite at step {step}; lower the learning rate or look at the data.")
     optimizer.zero_grad(set_to_none=True)

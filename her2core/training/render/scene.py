@@ -1,0 +1,296 @@
+"""What lies in a region: nuclei of each kind, where they are, and where their signals are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from her2core.records import Channel, Signal
+from her2core.training.render.biology import sample_counts
+from her2core.training.render.shapes import Outline, spindle, tumour_outline
+
+__all__ = ["FAINT", "Conditions", "Kind", "Scene", "SceneNucleus", "compose", "sample_conditions"]
+
+# A nucleus hidden by others, or covering them, by more than this share of its area is not scored.
+OVERLAP_LIMIT = 0.20
+# A spot whose relative peak is below this is painted too faint to be counted and is not in the truth.
+FAINT = 0.6
+
+
+class Kind(StrEnum):
+    """What a nucleus is; only TUMOUR is in the truth."""
+
+    TUMOUR = "tumour"
+    LYMPHOCYTE = "lymphocyte"
+    STROMA = "stroma"
+    GHOST = "out of focus"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How one region looks. Lengths are shares of the nucleus width unless a unit is named."""
+
+    nucleus_px: float
+    width_px: int
+    height_px: int
+    tumour_nuclei: int
+    crowding: float  # share of nuclei placed against another one
+    overlap: float  # how far those may reach into each other, in radii
+    irregular: float
+    lymphocytes: int
+    stroma: int
+    ghosts: int
+    her2_fwhm: float
+    cep17_fwhm: float
+    her2_contrast: float  # peak of a signal over the channel's background, grey levels
+    cep17_contrast: float
+    clustering: float  # chance that a nucleus with many HER2 signals has them in clusters
+    split: float  # share of signals seen as a split pair
+    faint: float  # extra signals a nucleus, too faint for anyone to count and not in the truth
+    missing: float  # share of nuclei without any signal of a colour
+
+
+@dataclass(frozen=True, slots=True)
+class SceneNucleus:
+    """One nucleus of a scene. `spots` are what is painted: x, y, FWHM px, relative peak, channel (0 HER2, 1 CEP17)."""
+
+    kind: Kind
+    outline: Outline
+    overlap: float = 0.0
+    her2: int = 0
+    cep17: int = 0
+    clustered: bool = False
+    scorable: bool = False
+    signals: tuple[Signal, ...] = ()
+    spots: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 5), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A region before it is painted."""
+
+    conditions: Conditions
+    nuclei: tuple[SceneNucleus, ...]
+
+
+def sample_conditions(rng: np.random.Generator, *, nucleus_px: tuple[float, float] = (40, 190)) -> Conditions:
+    """Draw how a region looks, over the range seen in real fields (nuclei 40-190 px wide)."""
+    nucleus = float(np.exp(rng.uniform(*np.log(nucleus_px))))
+    across = rng.uniform(7.5, 13.0)
+    width = int(np.clip(across * nucleus, 480, 1600))
+    height = int(width * rng.choice([0.75, 0.75, 0.8, 1.0]))
+    places = width * height / nucleus**2
+    tumour = int(np.clip(places * rng.uniform(0.28, 0.75), 14, 75))
+    hard = rng.random() < 0.35
+    sharp = rng.random() < 0.6
+    contrast = np.exp(rng.uniform(np.log(28), np.log(170)))
+    return Conditions(
+        nucleus_px=nucleus,
+        width_px=width,
+        height_px=height,
+        tumour_nuclei=tumour,
+        crowding=rng.uniform(0.1, 0.75),
+        overlap=rng.uniform(0.15, 0.45) if hard else rng.uniform(0.0, 0.12),
+        irregular=rng.uniform(0.0, 0.10),
+        lymphocytes=int(rng.poisson(rng.choice([0, 2, 8]))),
+        stroma=int(rng.poisson(rng.choice([0, 1, 5]))),
+        ghosts=int(rng.poisson(rng.choice([0, 1, 6]))),
+        her2_fwhm=rng.uniform(0.032, 0.065) if sharp else rng.uniform(0.05, 0.1),
+        cep17_fwhm=rng.uniform(0.035, 0.075) if sharp else rng.uniform(0.05, 0.13),
+        her2_contrast=float(np.clip(contrast * rng.uniform(0.7, 1.4), 24, 220)),
+        cep17_contrast=float(np.clip(contrast * rng.uniform(0.6, 1.5), 22, 220)),
+        clustering=rng.choice([0.0, 0.3, 0.9], p=[0.35, 0.3, 0.35]),
+        split=rng.choice([0.0, 0.04, 0.12]),
+        faint=rng.choice([0.0, 0.15, 0.6]),
+        missing=rng.choice([0.0, 0.03, 0.15], p=[0.4, 0.45, 0.15]),
+    )
+
+
+def _place(c: Conditions, rng: np.random.Generator) -> list[tuple[Kind, Outline]]:
+    """Positions of all nuclei: some free, some against another one, none reaching in farther than allowed."""
+    wanted = (
+        [Kind.TUMOUR] * c.tumour_nuclei
+        + [Kind.LYMPHOCYTE] * c.lymphocytes
+        + [Kind.STROMA] * c.stroma
+        + [Kind.GHOST] * c.ghosts
+    )
+    placed: list[tuple[Kind, Outline]] = []
+    centres = np.zeros((len(wanted), 3))  # x, y, radius
+    spread = float(rng.uniform(0.06, 0.2))
+    for kind in wanted:
+        for _ in range(60):
+            size = c.nucleus_px * float(np.clip(rng.lognormal(0, spread), 0.6, 1.6))
+            if kind is Kind.LYMPHOCYTE:
+                size = c.nucleus_px * float(rng.uniform(0.36, 0.55))
+            elif kind is Kind.STROMA:
+                size = c.nucleus_px * float(rng.uniform(0.45, 0.75))
+            radius = size / 2
+            x, y = rng.uniform(-0.02, 1.02) * c.width_px, rng.uniform(-0.02, 1.02) * c.height_px
+            against = bool(placed) and rng.random() < c.crowding
+            if against:
+                other = centres[rng.integers(len(placed))]
+                angle = rng.uniform(0, 2 * np.pi)
+                distance = (other[2] + radius) * (1.04 - rng.uniform(0, 1) * c.overlap)
+                x, y = other[0] + distance * np.cos(angle), other[1] + distance * np.sin(angle)
+            if not (-0.2 * radius < x < c.width_px + 0.2 * radius and -0.2 * radius < y < c.height_px + 0.2 * radius):
+                continue
+            others = centres[: len(placed)]
+            gaps = np.hypot(others[:, 0] - x, others[:, 1] - y) - (others[:, 2] + radius) * (1.02 - c.overlap)
+            if kind is Kind.GHOST or not len(others) or gaps.min() > 0:
+                break
+        else:
+            continue
+        outline = spindle(x, y, size, rng) if kind is Kind.STROMA else tumour_outline(x, y, size, c.irregular, rng)
+        if kind is Kind.LYMPHOCYTE:
+            outline = replace(outline, aspect=min(outline.aspect, 1.15))
+        centres[len(placed)] = x, y, radius if kind is not Kind.GHOST else 0.0
+        placed.append((kind, outline))
+    return placed
+
+
+def _overlaps(placed: list[tuple[Kind, Outline]], width_px: int, height_px: int) -> NDArray[np.float64]:
+    """Share of each nucleus that other nuclei in focus cover, float[N], measured on a grid."""
+    step = max(1.0, float(np.median([o.radius_px for _, o in placed])) / 16)
+    cover = np.zeros((int(height_px / step) + 1, int(width_px / step) + 1), np.uint8)
+    masks = []
+    for kind, outline in placed:
+        x0, y0, x1, y1 = (int(side / step) for side in outline.box())
+        x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1 + 2, cover.shape[1]), min(y1 + 2, cover.shape[0])
+        xs = (np.arange(x0, x1, dtype=np.float32) * step)[None, :]
+        ys = (np.arange(y0, y1, dtype=np.float32) * step)[:, None]
+        mask = outline.depth(xs, ys) < 1 if x1 > x0 and y1 > y0 else np.zeros((0, 0), bool)
+        masks.append((slice(y0, max(y1, y0)), slice(x0, max(x1, x0)), mask))
+        if kind is not Kind.GHOST and mask.size:
+            cover[masks[-1][:2]] += mask
+    return np.array([float((cover[r, s][m] > 1).mean()) if m.any() else 1.0 for r, s, m in masks])
+
+
+def _inside(outline: Outline, count: int, rng: np.random.Generator, *, rim: bool) -> NDArray[np.floating]:
+    """Random points float[count, 2] inside an outline, nearer to the rim where `rim`."""
+    depth = np.sqrt(rng.uniform(0, 1, count)) * 0.9
+    if rim:
+        depth = np.maximum(depth, rng.uniform(0.3, 0.9, count))
+    return outline.points(rng.uniform(0, 2 * np.pi, count), depth)
+
+
+def _apart(outline: Outline, count: int, gap_px: float, rng: np.random.Generator) -> NDArray[np.floating] | None:
+    """`count` points at least `gap_px` from one another, or None if they were not found."""
+    rim = bool(rng.random() < 0.4)
+    points = np.zeros((0, 2))
+    for candidate in _inside(outline, 40 * count + 40, rng, rim=rim):
+        if len(points) == count:
+            break
+        if not len(points) or np.hypot(*(points - candidate).T).min() > gap_px:
+            points = np.vstack([points, candidate])
+    return points if len(points) == count else None
+
+
+def _clustered(outline: Outline, count: int, fwhm_px: float, rng: np.random.Generator) -> NDArray[np.floating]:
+    """`count` points in one to four clumps, loose to confluent."""
+    clumps = _inside(outline, int(rng.integers(1, 5)), rng, rim=False) * 0.75 + np.array([outline.x, outline.y]) * 0.25
+    spread = fwhm_px * rng.uniform(0.7, 1.6) * max(1.0, count / len(clumps) / 6) ** 0.5
+    loose = rng.random(count) < rng.uniform(0, 0.35)
+    points = clumps[rng.integers(len(clumps), size=count)] + rng.normal(0, spread, (count, 2))
+    points[loose] = _inside(outline, int(loose.sum()), rng, rim=False)
+    depth = outline.depth(points[:, 0].astype(np.float32), points[:, 1].astype(np.float32))
+    centre = np.array([outline.x, outline.y])
+    return centre + (points - centre) * np.minimum(1.0, 0.92 / np.maximum(depth, 1e-6))[:, None]
+
+
+def _is_cluster(points: NDArray[np.floating], fwhm_px: float) -> bool:
+    """Whether enough signals run into each other that single ones cannot be told apart."""
+    if len(points) < 6:
+        return False
+    distance = np.hypot(points[:, None, 0] - points[None, :, 0], points[:, None, 1] - points[None, :, 1])
+    np.fill_diagonal(distance, np.inf)
+    return bool((distance.min(axis=1) < 1.3 * fwhm_px).mean() >= 0.4)
+
+
+def _spots(
+    points: NDArray[np.floating], fwhm_px: float, channel: int, c: Conditions, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Painted spots of counted signals: size and brightness vary, some are blurred, some are split pairs."""
+    rows = []
+    for x, y in points:
+        fwhm = fwhm_px * rng.uniform(0.85, 1.2)
+        peak = float(np.clip(rng.lognormal(0.15, 0.3), 0.8, 2.2))
+        if rng.random() < 0.12:  # a little out of the focal plane
+            blur = rng.uniform(1.2, 1.8)
+            fwhm, peak = fwhm * blur, max(0.75, peak / blur)
+        if rng.random() < c.split:
+            angle, half = rng.uniform(0, 2 * np.pi), fwhm * rng.uniform(0.45, 0.8)
+            dx, dy = half * np.cos(angle), half * np.sin(angle)
+            rows += [(x + dx, y + dy, fwhm * 0.85, peak, channel), (x - dx, y - dy, fwhm * 0.85, peak, channel)]
+        else:
+            rows.append((x, y, fwhm, peak, channel))
+    return np.array(rows, np.float32).reshape(-1, 5)
+
+
+def _furnish(
+    kind: Kind, outline: Outline, her2: int, cep17: int, c: Conditions, rng: np.random.Generator
+) -> SceneNucleus:
+    """A nucleus with its signals placed; HER2 signals that cannot lie apart form clusters."""
+    fwhm = np.maximum(np.array([c.her2_fwhm, c.cep17_fwhm]) * c.nucleus_px, 1.9)
+    gap = 2.05 * fwhm  # closer pairs would count as one (domain.md section 2, rule 3)
+    her2_points = None if her2 >= 6 and rng.random() < c.clustering else _apart(outline, her2, gap[0], rng)
+    if her2_points is None:
+        her2_points = _clustered(outline, her2, fwhm[0], rng)
+    cep17_points = _apart(outline, cep17, gap[1], rng)
+    if cep17_points is None:  # many in a small nucleus: as far apart as they fit
+        cep17_points = _apart(outline, cep17, 1.3 * fwhm[1], rng)
+    if cep17_points is None:
+        cep17_points = np.zeros((0, 2))
+    rows = [_spots(her2_points, fwhm[0], 0, c, rng), _spots(cep17_points, fwhm[1], 1, c, rng)]
+    faint = rng.poisson(c.faint)
+    if faint:
+        spots = np.zeros((faint, 5), np.float32)
+        spots[:, :2] = _inside(outline, faint, rng, rim=False)
+        spots[:, 4] = rng.integers(0, 2, faint)
+        spots[:, 2] = fwhm[spots[:, 4].astype(int)] * rng.uniform(0.9, 2.2, faint)
+        spots[:, 3] = rng.uniform(0.15, 0.45, faint)
+        rows.append(spots)
+    return SceneNucleus(
+        kind=kind,
+        outline=outline,
+        her2=her2,
+        cep17=len(cep17_points),
+        clustered=_is_cluster(her2_points, float(fwhm[0])),
+        signals=tuple(Signal(Channel.HER2, float(x), float(y)) for x, y in her2_points)
+        + tuple(Signal(Channel.CEP17, float(x), float(y)) for x, y in cep17_points),
+        spots=np.vstack(rows),
+    )
+
+
+def _scene(c: Conditions, target: int, rng: np.random.Generator) -> Scene:
+    placed = _place(c, rng)
+    overlaps = _overlaps(placed, c.width_px, c.height_px)
+    inside = np.array(
+        [
+            x0 >= 0 and y0 >= 0 and x1 <= c.width_px and y1 <= c.height_px
+            for x0, y0, x1, y1 in (o.box() for _, o in placed)
+        ]
+    )
+    tumour = np.array([kind is Kind.TUMOUR for kind, _ in placed])
+    geometric = inside & (overlaps <= OVERLAP_LIMIT)
+    her2, cep17 = np.full(len(placed), 2), np.full(len(placed), 2)
+    her2[tumour], cep17[tumour] = sample_counts(target, geometric[tumour], rng, missing=c.missing)
+    nuclei = []
+    for i, (kind, outline) in enumerate(placed):
+        if kind is Kind.GHOST:
+            nuclei.append(SceneNucleus(kind, outline))
+            continue
+        h, n17 = int(her2[i]), int(cep17[i])
+        if kind is not Kind.TUMOUR:
+            h, n17 = int(rng.integers(1, 3)), int(rng.integers(1, 3))
+        nucleus = _furnish(kind, outline, h, n17, c, rng)
+        scorable = bool(tumour[i] and geometric[i] and nucleus.her2 and nucleus.cep17)
+        nuclei.append(replace(nucleus, overlap=float(overlaps[i]), scorable=scorable))
+    return Scene(c, tuple(nuclei))
+
+
+def compose(conditions: Conditions, target: int, rng: np.random.Generator) -> Scene:
+    """A scene under `conditions` whose scorable nuclei fall into group `target`."""
+    return _scene(conditions, target, rng)
