@@ -1,1 +1,31 @@
-"""The SQLite case log."""
+"""The case log: what her2core remembers, and proves unchanged."""
+
+from her2core.caselog.entries import (
+    AdjudicationRecord,
+    Amendment,
+    AuditEntry,
+    CaseSummary,
+    Finding,
+    RecountedNucleus,
+    RecountRecord,
+    ReportKind,
+    ReportRecord,
+    Statement,
+    StatementKind,
+)
+from her2core.caselog.log import CaseLog
+
+__all__ = [
+    "AdjudicationRecord",
+    "Amendment",
+    "AuditEntry",
+    "CaseLog",
+    "CaseSummary",
+    "Finding",
+    "RecountRecord",
+    "RecountedNucleus",
+    "ReportKind",
+    "ReportRecord",
+    "Statement",
+    "StatementKind",
+]

@@ -1,0 +1,79 @@
+"""The audit chain: each row's hash covers its content and the hash of the row before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlite_utils import Database
+
+from her2core.caselog._codec import canonical, moment, sha256, stamp
+from her2core.caselog.entries import AuditEntry
+
+__all__ = ["START", "append", "chain_hash", "entry_of", "head", "last_time"]
+
+START = "her2core"  # what the first row continues
+COMMAND_LINE = "command line"
+
+
+def head(db: Database) -> str:
+    """Hash of the last row; `START` while there is none."""
+    row = db.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    return START if row is None else str(row[0])
+
+
+def last_time(db: Database) -> datetime | None:
+    """When the last row was written, by the clock of then."""
+    row = db.execute("SELECT at FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    return None if row is None else moment(row[0])
+
+
+def append(
+    db: Database,
+    *,
+    at: datetime,
+    by: tuple[int | None, str],
+    action: str,
+    case_id: int | None,
+    detail: Mapping[str, Any],
+    records: Mapping[str, str],
+) -> None:
+    """Adds a row to the chain, within the transaction of the act itself. `by` is user id and user name."""
+    last = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    number, previous = (1, START) if last is None else (int(last[0]) + 1, str(last[1]))
+    row: dict[str, Any] = {
+        "id": number,
+        "at": stamp(at),
+        "by_user_id": by[0],
+        "by_username": by[1],
+        "action": action,
+        "case_id": case_id,
+        "detail": canonical(dict(detail)),
+        "records": canonical(dict(records)),
+        "previous": previous,
+    }
+    db.table("audit").insert({**row, "hash": chain_hash(row)})
+
+
+def chain_hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 of an audit row without its hash, as stored."""
+    content = {name: value for name, value in row.items() if name != "hash"}
+    return sha256(canonical(content).encode("utf-8", "surrogatepass"))
+
+
+def entry_of(row: Mapping[str, Any]) -> AuditEntry:
+    """An audit row as an entry."""
+    return AuditEntry(
+        id=row["id"],
+        at=moment(row["at"]),
+        by_user_id=row["by_user_id"],
+        by_username=row["by_username"],
+        action=row["action"],
+        case_id=row["case_id"],
+        detail=json.loads(row["detail"]),
+        records=json.loads(row["records"]),
+        previous=row["previous"],
+        hash=row["hash"],
+    )

@@ -1,0 +1,188 @@
+"""Signed reports: the PDF as a file under its SHA-256, the row that names it, and the case that is signed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+
+from her2core.caselog import _audit
+from her2core.caselog._change import SIGNED_STATES, Change, Store
+from her2core.caselog._codec import canonical, clean_text, sha256, stamp
+from her2core.caselog._database import utc_now
+from her2core.caselog._files import ContentStore
+from her2core.caselog._rows import Row, one, report_of, rows, user_of
+from her2core.caselog.cases import CLOSED
+from her2core.caselog.entries import ReportKind, ReportRecord
+from her2core.errors import CaseLogError, DuplicateError, NotFoundError, PermissionDeniedError, WrongStateError
+from her2core.permissions import Action, require
+from her2core.records import CaseState, User
+
+__all__ = ["Reports"]
+
+_SELECT = """SELECT reports.*,
+    (SELECT max(later.id) FROM reports AS later WHERE later.replaces_id = reports.id) AS superseded_by FROM reports"""
+_FOLLOWS = (ReportKind.AMENDED, ReportKind.ADDENDUM)
+
+
+class Reports(Store):
+    """The reports of cases. None is ever changed; a later one names the one that it follows, by id and SHA-256."""
+
+    def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
+        super().__init__(data_dir, now)
+        self.pdfs = ContentStore(data_dir / "reports", ".pdf", "report")
+
+    def store_report(
+        self,
+        case_id: int,
+        pdf: bytes,
+        kind: ReportKind | str,
+        *,
+        version: int,
+        by: User,
+        summary: Mapping[str, Any],
+        reason: str = "",
+        replaces_id: int | None = None,
+        signed_at: datetime | None = None,
+        cosigners: Sequence[User] = (),
+    ) -> ReportRecord:
+        """Stores a report that `by` signed; in the same transaction the case becomes signed (or amended).
+
+        `version` is the version of the case that the report describes. The same person storing a report of the same
+        kind for the same version again, as by a double click, gets the first one back and nothing is stored.
+
+        | kind        | state of the case  | reason, replaces_id | afterwards            |
+        |-------------|--------------------|---------------------|-----------------------|
+        | preliminary | not signed         | –                   | as it was             |
+        | final       | ready              | –                   | signed                |
+        | amended     | signed or amended  | both needed         | amended               |
+        | addendum    | signed or amended  | both needed         | as it was             |
+
+        Raises ConflictError (changed since `version`), WrongStateError, NotFoundError or CaseLogError.
+        """
+        kind = ReportKind(kind)
+        if not pdf.startswith(b"%PDF-"):
+            raise CaseLogError("This is not a PDF; no report was stored.")
+        why = clean_text(reason, "reason")
+        action = Action.AMEND if kind in _FOLLOWS else Action.SIGN
+        with self.changing(by, action, f"report stored: {kind}") as change:
+            row = one(change.db, "cases", case_id, "case")
+            change.case_id = case_id
+            again = _stored_before(change, case_id, version, kind)
+            if again is not None:
+                change.nothing()
+                return again
+            change.case(case_id, version, signed_too=True)
+            replaced = _check_kind(change.db, row, kind, why, replaces_id)
+            digest = sha256(pdf)
+            if list(rows(change.db, "SELECT 1 FROM reports WHERE sha256 = ?", [digest])):
+                raise DuplicateError("This very file is in the case log already.")
+            _check_cosigners(change, cosigners)
+            self.pdfs.put(pdf)
+            number = change.db.execute("SELECT count(*) FROM reports WHERE case_id = ?", [case_id]).fetchone()[0] + 1
+            report_id = change.insert(
+                "reports",
+                {
+                    "case_id": case_id,
+                    "version": number,
+                    "kind": kind.value,
+                    "sha256": digest,
+                    "size_bytes": len(pdf),
+                    "case_version": version,
+                    "reason": why,
+                    "replaces_id": None if replaced is None else replaced["id"],
+                    "replaces_sha256": None if replaced is None else replaced["sha256"],
+                    "summary": canonical(dict(summary)),
+                    "audit_head": _audit.head(change.db),
+                    "signed_by": change.user.id,
+                    "cosigned_by": canonical([user.id for user in cosigners]),
+                    "signed_at": stamp(signed_at or change.at),
+                },
+            )
+            change.touch_case(row, **_case_after(kind))
+            change.detail = {"report_id": report_id, "version": number, "kind": kind.value, "sha256": digest}
+            return _report(change.db, report_id)
+
+    def reports(self, case_id: int) -> list[ReportRecord]:
+        """The reports of a case, first version first."""
+        with self.reading() as db:
+            one(db, "cases", case_id, "case")
+            found = rows(db, f"{_SELECT} WHERE case_id = ? ORDER BY version", [case_id])
+            return [report_of(row) for row in found]
+
+    def report(self, report_id: int) -> ReportRecord:
+        """The report with this id. Raises NotFoundError."""
+        with self.reading() as db:
+            return _report(db, report_id)
+
+    def report_pdf(self, report_id: int) -> bytes:
+        """The PDF as it was signed. Raises NotFoundError, or IntegrityError where the file is not that any more."""
+        return self.pdfs.get(self.report(report_id).sha256)
+
+    def report_by_sha256(self, digest: str) -> ReportRecord | None:
+        """The report whose file has this SHA-256; None: it is not of this case log."""
+        with self.reading() as db:
+            for row in rows(db, f"{_SELECT} WHERE sha256 = ?", [digest.lower()]):
+                return report_of(row)
+        return None
+
+
+def _report(db: Database, report_id: int) -> ReportRecord:
+    for row in rows(db, f"{_SELECT} WHERE id = ?", [report_id]):
+        return report_of(row)
+    raise NotFoundError("There is no such report.")
+
+
+def _stored_before(change: Change, case_id: int, version: int, kind: ReportKind) -> ReportRecord | None:
+    sql = f"{_SELECT} WHERE case_id = ? AND case_version = ? AND kind = ? AND signed_by = ?"
+    for row in rows(change.db, sql, [case_id, version, kind.value, change.user.id]):
+        return report_of(row)
+    return None
+
+
+def _check_kind(db: Database, case: Row, kind: ReportKind, reason: str, replaces_id: int | None) -> Row | None:
+    """That a report of this kind may be stored now; the row of the report that it follows."""
+    signed = case["state"] in SIGNED_STATES
+    if kind in _FOLLOWS:
+        if not signed:
+            raise WrongStateError("Only a signed case is amended; sign this one first.")
+        if not reason:
+            raise CaseLogError("Please fill in: reason of the amendment or addendum.")
+        latest = next(
+            rows(
+                db,
+                "SELECT * FROM reports WHERE case_id = ? AND kind <> 'preliminary' ORDER BY id DESC LIMIT 1",
+                [case["id"]],
+            )
+        )
+        if replaces_id != latest["id"]:
+            raise WrongStateError("An amended report or addendum follows the latest report of the case.")
+        return latest
+    if signed:
+        raise WrongStateError("This case is signed already. What follows is an amended report or an addendum.")
+    if replaces_id is not None:
+        raise CaseLogError("Only an amended report or an addendum follows another report.")
+    if kind is ReportKind.FINAL and case["state"] != CaseState.READY:
+        raise WrongStateError("This case is not ready to be signed; the work-up says what is missing.")
+    return None
+
+
+def _check_cosigners(change: Change, cosigners: Sequence[User]) -> None:
+    ids = [user.id for user in cosigners]
+    if change.user.id in ids or len(set(ids)) != len(ids):
+        raise PermissionDeniedError("Nobody signs the same report twice.")
+    for user_id in ids:
+        require(user_of(one(change.db, "users", user_id, "account")), Action.SIGN)
+
+
+def _case_after(kind: ReportKind) -> dict[str, Any]:
+    if kind is ReportKind.FINAL:
+        return {"state": CaseState.SIGNED.value}
+    if kind is ReportKind.AMENDED:
+        return {"state": CaseState.AMENDED.value, **CLOSED}
+    if kind is ReportKind.ADDENDUM:
+        return dict(CLOSED)
+    return {}
