@@ -15,7 +15,10 @@ from her2core.scoring.review import (
     ReviewedNucleus,
     apply_corrections,
     check_correction,
+    corrections_in_force,
     next_nucleus_id,
+    next_redo,
+    next_undo,
 )
 from her2core.scoring.scorable import ScorableRules, judge, overlap_fractions
 from her2core.scoring.states import Event, is_allowed, next_state, state_of
@@ -73,6 +76,7 @@ __all__ = [
     "comment",
     "comment_letter",
     "copy_number",
+    "corrections_in_force",
     "describe_group",
     "exclusions",
     "group",
@@ -83,7 +87,9 @@ __all__ = [
     "more_nuclei_needed",
     "near_cut_off",
     "next_nucleus_id",
+    "next_redo",
     "next_state",
+    "next_undo",
     "overlap_fractions",
     "population_inputs",
     "ratio",

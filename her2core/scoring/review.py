@@ -17,7 +17,15 @@ from her2core.errors import ScoringError
 from her2core.records import Box, Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
 from her2core.scoring.scorable import missing_colour
 
-__all__ = ["ReviewedNucleus", "apply_corrections", "check_correction", "corrections_in_force", "next_nucleus_id"]
+__all__ = [
+    "ReviewedNucleus",
+    "apply_corrections",
+    "check_correction",
+    "corrections_in_force",
+    "next_nucleus_id",
+    "next_redo",
+    "next_undo",
+]
 
 MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
 
@@ -59,11 +67,33 @@ def corrections_in_force(corrections: Iterable[Correction]) -> tuple[Correction,
     Raises ScoringError for an UNDO of a correction that is not there, came later, or belongs to another nucleus.
     """
     ordered = sorted(corrections, key=lambda c: c.id)
+    undone = _taken_back(ordered)
+    return tuple(c for c in ordered if c.id not in undone and c.kind is not CorrectionKind.UNDO)
+
+
+def next_undo(corrections: Iterable[Correction]) -> Correction | None:
+    """The correction that "undo" takes back: the latest in force; None if there is none."""
+    return max(corrections_in_force(corrections), key=lambda c: c.id, default=None)
+
+
+def next_redo(corrections: Iterable[Correction]) -> Correction | None:
+    """The UNDO that "redo" takes back: the latest in force, unless a new correction was made after it; else None."""
+    ordered = sorted(corrections, key=lambda c: c.id)
+    undone = _taken_back(ordered)
+    kinds = {c.id: c.kind for c in ordered}
+    latest_edit = max((c.id for c in ordered if c.kind is not CorrectionKind.UNDO), default=0)
+    undos = [c for c in ordered if c.kind is CorrectionKind.UNDO and c.id not in undone and c.id > latest_edit]
+    # An UNDO of an UNDO is a redo itself, and what it brought back is taken back by "undo" again.
+    return next((c for c in reversed(undos) if kinds[c.new["correction_id"]] is not CorrectionKind.UNDO), None)
+
+
+def _taken_back(ordered: Sequence[Correction]) -> set[int]:
+    """The ids that an UNDO in force names. An UNDO comes later than its target, so backwards its own fate is known."""
     by_id = {c.id: c for c in ordered}
     if len(by_id) < len(ordered):
         raise ScoringError("Two corrections have the same number.")
     undone: set[int] = set()
-    for c in reversed(ordered):  # what takes back comes later, so backwards each one's fate is known when met
+    for c in reversed(ordered):
         if c.kind is not CorrectionKind.UNDO:
             continue
         target = by_id.get(_whole(c.new.get("correction_id"), "The number of a correction"))
@@ -71,7 +101,7 @@ def corrections_in_force(corrections: Iterable[Correction]) -> tuple[Correction,
             raise ScoringError(f"Nucleus {c.nucleus_id}: there is no such correction to take back.")
         if c.id not in undone:
             undone.add(target.id)
-    return tuple(c for c in ordered if c.id not in undone and c.kind is not CorrectionKind.UNDO)
+    return undone
 
 
 def apply_corrections(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]) -> tuple[ReviewedNucleus, ...]:
@@ -106,7 +136,9 @@ def check_correction(
     """
     before = {r.nucleus.id: r.nucleus for r in apply_corrections(nuclei, corrections)}
     if kind not in (CorrectionKind.ADD, CorrectionKind.UNDO) and nucleus_id not in before:
-        raise ScoringError(f"Nucleus {nucleus_id} is no longer there.")
+        raise ScoringError(f"Nucleus {nucleus_id} is not there.")
+    if kind is CorrectionKind.UNDO and new.get("correction_id") in _taken_back(sorted(corrections, key=lambda c: c.id)):
+        raise ScoringError("This correction has been taken back already.")
     latest = max((c.id for c in corrections), default=0)
     trial = Correction(latest + 1, 0, nucleus_id, kind, {}, new, "", 0, datetime.now(UTC))
     apply_corrections(nuclei, (*corrections, trial))

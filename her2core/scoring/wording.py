@@ -83,7 +83,8 @@ def indeterminate_next(t: Tally, controls_ok: bool | None, reasons: int) -> str:
 
 def needs_ihc(group: int) -> str:
     return (
-        f"Group {group} is neither positive nor negative by ISH alone: IHC on the same tissue sample goes on from here."
+        f"Group {group} is neither positive nor negative by ISH alone; it is decided together with IHC on the same "
+        "tissue sample."
     )
 
 

@@ -122,7 +122,7 @@ def assess_population(
 ) -> PopulationAssessment:
     """Apply the rules to one population. `counted` and `only_one` are set by `assess_case`."""
     provisional = group(population.tally)
-    ihc = population.ihc or inputs.ihc
+    ihc = inputs.ihc if population.ihc is None else population.ihc
     reasons = _reasons(population, inputs)
     if reasons or provisional is None:
         verdict = _Verdict(
