@@ -1,6 +1,16 @@
 """Bytes to verified pixels: formats, limits, scale, suitability measures."""
 
-from her2core.imaging.reading import read_region
+from her2core.imaging.picture import ChannelMap
+from her2core.imaging.reading import channel_names, read_region, strip_metadata
 from her2core.imaging.region import DEFAULT_LIMITS, ImageLimits, PixelsRGB, RegionImage
 
-__all__ = ["DEFAULT_LIMITS", "ImageLimits", "PixelsRGB", "RegionImage", "read_region"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "ChannelMap",
+    "ImageLimits",
+    "PixelsRGB",
+    "RegionImage",
+    "channel_names",
+    "read_region",
+    "strip_metadata",
+]
