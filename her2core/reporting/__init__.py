@@ -1,1 +1,1 @@
-"""The PDF report, its signature and its verification."""
+"""Reports: what they say (`content`), how they print (`pdf`), who signs (`keys`, `signing`), whether they hold (`verify`)."""

@@ -7,14 +7,16 @@ always prints as the same bytes. The fields follow domain.md 3.1 to 3.4.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from her2core.errors import SigningError
-from her2core.records import CaseDetails, Exclusion, Tally
+from her2core.records import IHC, CaseDetails, Exclusion, Tally
+from her2core.scoring.inputs import PopulationAssessment
 
 __all__ = [
+    "DEFAULT_LIMITATIONS",
     "NOT_CLEARED",
     "AiDisclosure",
     "Interval",
@@ -28,6 +30,7 @@ __all__ = [
     "ReportKind",
     "Signatory",
     "Thumbnail",
+    "result_of",
 ]
 
 Interval = tuple[float, float]
@@ -35,6 +38,13 @@ Interval = tuple[float, float]
 
 NOT_CLEARED = "Research use / decision support; not a cleared medical device"
 """Printed on every page."""
+
+DEFAULT_LIMITATIONS = (
+    "Sections cut through nuclei, so signals of either colour can be missing. The intervals describe the chance of "
+    "counting these nuclei and not others of the same tumour; they do not cover errors of preparation or of the choice "
+    "of area.",
+    "HER2 signals in clusters cannot be told apart; their number is an estimate.",
+)
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -78,7 +88,8 @@ class PopulationResult:
     """The result of one tumour-cell population.
 
     `tally` is the count that the result rests on; `observers` lists every reader's count, that one included.
-    `outcome` is the value of `scoring.workup.Outcome`; `path` the plain sentences of the work-up.
+    `outcome` is the value of `scoring.workup.Outcome`; `path` the plain sentences of the work-up; `counted` is false
+    for a population of at most 10 %, which is described and does not bear on the result. `result_of` builds it.
     """
 
     label: str
@@ -94,6 +105,9 @@ class PopulationResult:
     observers: tuple[ObserverCount, ...] = ()
     regions: int | None = None
     clustered: int | None = None
+    counted: bool = True
+    ihc: IHC | None = None
+    comment_letter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +192,11 @@ class ReportContent:
     """All that one report says.
 
     `number` names the report in the laboratory (it stays the same over versions); `reported_at` is aware and in
-    the laboratory's zone. `heterogeneity`, `clusters` and `suitability` are whole statements. `changes` lists, for
-    an amended report, what differs from the replaced one. `signatories` has one or two entries, and none only in a
-    preliminary report; one empty signature field is placed for each.
+    the laboratory's zone. `headline` is `CaseAssessment.headline`: what stands before its colon is printed largest.
+    `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
+    `scoring.comments.low_expression_note`. `heterogeneity`, `clusters` and `suitability` are whole statements.
+    `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
+    and none only in a preliminary report; one empty signature field is placed for each.
 
     Raises SigningError where the parts do not make a report: an amendment without reason, no signatory, a time
     without zone.
@@ -206,6 +222,7 @@ class ReportContent:
     indeterminate_reasons: tuple[str, ...] = ()
     guideline: str = "ASCO/CAP 2018 dual-probe ISH, affirmed 2023 (rule set ASCO_CAP_2018)"
     interpretation: str = ""
+    notes: tuple[str, ...] = ()
     exclusions: tuple[tuple[Exclusion, int], ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
     nuclei: tuple[NucleusRow, ...] = ()
@@ -215,7 +232,7 @@ class ReportContent:
     reason: str = ""
     changes: tuple[str, ...] = ()
     demonstration: bool = False
-    limitations: tuple[str, ...] = field(default=())
+    limitations: tuple[str, ...] = DEFAULT_LIMITATIONS
 
     def __post_init__(self) -> None:
         if not self.populations:
@@ -239,3 +256,28 @@ class ReportContent:
             raise SigningError("A report is signed by one or two people.")
         if not self.signatories and self.kind is not ReportKind.PRELIMINARY:
             raise SigningError("Only a preliminary report may be without signature.")
+
+
+def result_of(
+    assessment: PopulationAssessment, observers: tuple[ObserverCount, ...] = (), regions: int | None = None
+) -> PopulationResult:
+    """The printed result of a population from its assessment and the counts of its readers."""
+    confidence = assessment.confidence
+    return PopulationResult(
+        label=assessment.label,
+        share_percent=assessment.share_percent,
+        tally=assessment.tally,
+        group=assessment.group,
+        outcome=assessment.outcome.value,
+        copy_number_95=confidence.copy_number_95 if confidence else None,
+        ratio_95=confidence.ratio_95 if confidence else None,
+        path=assessment.path,
+        comment=assessment.comment,
+        alerts=assessment.alerts,
+        observers=observers,
+        regions=regions,
+        clustered=assessment.clustered,
+        counted=assessment.counted,
+        ihc=assessment.ihc,
+        comment_letter=assessment.comment_letter,
+    )

@@ -5,6 +5,7 @@
         laboratory-ca.p12           its key, under the CA passphrase (HER2CORE_CA_PASSPHRASE, never stored)
         registry.json               who has which certificate, revocations; signed by the root
         user-ID-SERIAL.p12          a pathologist's key, under that person's password
+        tsa-roots.pem               optional: roots of the time-stamp authorities that this laboratory trusts
 
 Every private key is an encrypted PKCS#12 file of mode 0600. Its passphrase is stretched with scrypt first, so that a
 stolen file is no easier to guess than the argon2id hash of the same password in the case log. Keys are EC P-256.
@@ -22,16 +23,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from asn1crypto import keys as asn1_keys
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    NoEncryption,
-    PrivateFormat,
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import (
     load_key_and_certificates,
@@ -39,7 +36,6 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 )
 from cryptography.x509.oid import NameOID
 from pyhanko.sign import SimpleSigner
-from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from her2core.errors import SigningError
 from her2core.records import Role, User
@@ -90,8 +86,9 @@ class Keyring:
             raise SigningError("This laboratory has no signing keys yet. An administrator sets them up.") from error
 
     def trust(self) -> Trust:
-        """What `verify_report` needs: the root and the list of keys."""
-        return Trust(self.ca_pem(), self.records())
+        """What `verify_report` needs: the root, the list of keys, and keys/tsa-roots.pem where there is one."""
+        tsa = self._folder / "tsa-roots.pem"
+        return Trust(self.ca_pem(), self.records(), tsa.read_bytes() if tsa.exists() else b"")
 
     # --- the list -----------------------------------------------------------------------------------------------
 
@@ -157,22 +154,20 @@ class Keyring:
     def unlock(self, user: User, passphrase: str, at: datetime | None = None) -> SimpleSigner:
         """The key of `user`, ready to sign at `at` (now). Never keep the result longer than one signature."""
         record = self._need_key(user, at)
-        key, certificate, chain = self._open_key(record, passphrase)
-        store = SimpleCertificateStore()
-        store.register_multiple([_to_asn1(item) for item in chain])
-        private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return SimpleSigner(
-            signing_cert=_to_asn1(certificate),
-            signing_key=asn1_keys.PrivateKeyInfo.load(private),
-            cert_registry=store,
-        )
+        stretched = _stretched(passphrase, record.serial)
+        self._open_key(record, stretched)  # says what is wrong; pyHanko would only answer None
+        data = self._key_file(record).read_bytes()
+        signer: SimpleSigner | None = SimpleSigner.load_pkcs12_data(data, [], passphrase=stretched)
+        if signer is None:
+            raise SigningError(_WRONG_PASSWORD)
+        return signer
 
     def change_passphrase(self, user: User, old: str, new: str) -> None:
         """Lock the key of `user` with a new password."""
         self._check_may_sign(user, new)
         with self._locked():
             record = self._need_key(user, None)
-            key, certificate, chain = self._open_key(record, old)
+            key, certificate, chain = self._open_key(record, _stretched(old, record.serial))
             self._write(self._key_file(record), _pkcs12(key, certificate, chain, _stretched(new, record.serial)))
 
     # --- inside -------------------------------------------------------------------------------------------------
@@ -262,11 +257,11 @@ class Keyring:
         self._write(self._registry_file, write_registry(registry, ca_key))
 
     def _open_key(
-        self, record: KeyRecord, passphrase: str
+        self, record: KeyRecord, stretched: bytes
     ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
         try:
             data = self._key_file(record).read_bytes()
-            key, certificate, chain = load_key_and_certificates(data, _stretched(passphrase, record.serial))
+            key, certificate, chain = load_key_and_certificates(data, stretched)
         except FileNotFoundError as error:
             raise SigningError("Your key file is missing. Ask an administrator to issue a new key.") from error
         except ValueError as error:
@@ -399,7 +394,3 @@ def _usage(*, certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _to_asn1(certificate: x509.Certificate) -> asn1_x509.Certificate:
-    return asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))

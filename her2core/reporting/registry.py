@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from her2core.errors import IntegrityError
 
-__all__ = ["KeyRecord", "Registry", "Trust", "fingerprint", "read_registry", "write_registry"]
+__all__ = ["KeyRecord", "Registry", "Trust", "fingerprint", "read_registry", "record_of", "write_registry"]
 
 _SCHEMA = "her2core.signing-keys/1"
 _CHANGED = (
@@ -66,11 +66,13 @@ class Registry:
 class Trust:
     """What `verify_report` trusts: the laboratory's root and its list of keys.
 
-    `keys` is None where only the root is at hand: then revocation cannot be checked.
+    `keys` is None where only the root is at hand: then revocation cannot be checked. `tsa_pem` holds the roots of
+    time-stamp authorities, PEM, one after the other.
     """
 
     ca_pem: bytes
     keys: tuple[KeyRecord, ...] | None = None
+    tsa_pem: bytes = b""
 
     def record(self, certificate_sha256: str) -> KeyRecord | None:
         """The entry of a certificate, None where it is not in the list."""

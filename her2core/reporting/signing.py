@@ -54,6 +54,8 @@ def sign(
     if at.utcoffset() is None:
         raise SigningError("The time of a signature needs its time zone.")
     signer = keyring.unlock(user, passphrase, at)
+    record = keyring.key_of(user, at)
+    details = {"serial": record.serial[:16] if record else ""}
     names, done = _fields(pdf)
     if len(done) == len(names):
         raise SigningError("This document has no signature field left to sign.")
@@ -68,7 +70,6 @@ def sign(
     )
     pdf_signer = _SignerAt(metadata, signer, stamp_style=_stamp(), timestamper=timestamper)
     pdf_signer.at = at
-    details = {"serial": f"{signer.signing_cert.serial_number:x}"[:16]}
     try:
         output: BytesIO = pdf_signer.sign_pdf(
             IncrementalPdfFileWriter(BytesIO(pdf)), existing_fields_only=True, appearance_text_params=details
@@ -80,7 +81,7 @@ def sign(
     return output.getvalue()
 
 
-class _SignerAt(PdfSigner):  # type: ignore[misc]
+class _SignerAt(PdfSigner):
     """A signer that writes the given time instead of reading the clock, so block and signature say the same."""
 
     at: datetime

@@ -1,0 +1,63 @@
+"""Print a `ReportContent`: bytes of a PDF with an empty signature field for each signatory.
+
+The order is that of reading: result, numbers, how it was reached, images, what the AI did, signature; nuclei last.
+The same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from reportlab.platypus import Flowable, NextPageTemplate, PageBreak
+
+from her2core.reporting.content import ReportContent
+from her2core.reporting.layout import ReportDocument
+from her2core.reporting.sections import (
+    ai_section,
+    alerts_section,
+    banner,
+    case_section,
+    headline_box,
+    images_section,
+    limitations_section,
+    nuclei_table,
+    numbers_section,
+    signature_section,
+    statements_section,
+    work_up_section,
+)
+
+__all__ = ["render_report"]
+
+
+def render_report(content: ReportContent) -> bytes:
+    """The report as a PDF, not yet signed."""
+    pages, _ = _build(content, 0)
+    return _build(content, pages)[1]
+
+
+def _build(content: ReportContent, pages: int) -> tuple[int, bytes]:
+    """Number of pages and the file; a first build counts the pages, a second prints "page x of y"."""
+    buffer = BytesIO()
+    document = ReportDocument(buffer, content, pages)
+    document.build(_story(content))
+    return document.page, buffer.getvalue()
+
+
+def _story(content: ReportContent) -> list[Flowable]:
+    story: list[Flowable] = [
+        *banner(content),
+        *headline_box(content),
+        *case_section(content),
+        *numbers_section(content),
+        *work_up_section(content),
+        *statements_section(content),
+        *alerts_section(content),
+        *images_section(content),
+        *ai_section(content),
+        *limitations_section(content),
+        *signature_section(content),
+    ]
+    if content.nuclei:
+        story += [NextPageTemplate("nuclei"), PageBreak(), *nuclei_table(content)]
+    return story
