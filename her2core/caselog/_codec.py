@@ -86,4 +86,5 @@ def clean_text(text: str, what: str, *, required: bool = False, longest: int = L
 
 def key_of(text: str) -> str:
     """The form in which names and accession numbers are compared: case, width and spaces do not tell two apart."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    writable = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be looked up
+    return " ".join(unicodedata.normalize("NFKC", writable).casefold().split())

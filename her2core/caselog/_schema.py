@@ -38,6 +38,7 @@ CREATE TABLE users (
     active INTEGER NOT NULL CHECK (active IN (0, 1)),
     password_hash TEXT,  -- NULL: signs in through an external identity only
     password_changed_at TEXT,
+    must_change_password INTEGER NOT NULL CHECK (must_change_password IN (0, 1)),
     external_issuer TEXT,
     external_subject TEXT,
     created_at TEXT NOT NULL,
@@ -232,6 +233,7 @@ CREATE TABLE throttle (
     key TEXT PRIMARY KEY,
     failures INTEGER NOT NULL,
     last_failure_at TEXT,
+    refused INTEGER NOT NULL DEFAULT 0,  -- attempts during the present pause
     trusted_at TEXT
 ) STRICT
 """

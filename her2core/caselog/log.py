@@ -13,6 +13,7 @@ from her2core.caselog.cases import Cases
 from her2core.caselog.corrections import Corrections
 from her2core.caselog.regions import Regions
 from her2core.caselog.reports import Reports
+from her2core.caselog.throttle import Throttle
 from her2core.caselog.trail import Trail
 from her2core.caselog.users import Users
 from her2core.caselog.workup import WorkUp
@@ -20,7 +21,7 @@ from her2core.caselog.workup import WorkUp
 __all__ = ["CaseLog"]
 
 
-class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail):
+class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle):
     """Everything that her2core remembers, in one data folder: `caselog.sqlite`, `images/`, `reports/`.
 
     One object may be shared by threads, and several processes may open the same folder: each method is one
@@ -30,6 +31,12 @@ class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Tra
 
     def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
         super().__init__(Path(data_dir), now)
+
+    def __enter__(self) -> CaseLog:
+        return self.open()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def open(self) -> CaseLog:
         """Makes or migrates the database and returns the log itself; harmless when repeated.
@@ -50,6 +57,7 @@ class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Tra
                     detail={"migrations": applied},
                     records={},
                 )
+        self.hold()
         self.images.sweep()
         self.pdfs.sweep()
         return self

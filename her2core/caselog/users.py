@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from her2core.caselog._change import Store
-from her2core.caselog._codec import clean_text, key_of, stamp
+from her2core.caselog._codec import clean_text, key_of, moment, stamp
 from her2core.caselog._rows import one, rows, user_of
 from her2core.errors import AccountError, DuplicateError
 from her2core.permissions import Action
@@ -41,11 +42,13 @@ class Users(Store):
             found = list(rows(db, sql, [issuer, subject]))
         return user_of(found[0]) if found else None
 
-    def password_hash(self, user_id: int) -> str | None:
-        """The argon2id hash of an account; None where it has no password of its own."""
+    def credentials_of(self, user_id: int) -> tuple[str | None, datetime | None, bool]:
+        """The argon2id hash of an account (None: it has no password of its own), since when, and whether the person
+        must choose another one first. Raises NotFoundError."""
         with self.reading() as db:
-            value = one(db, "users", user_id, "account")["password_hash"]
-        return None if value is None else str(value)
+            row = one(db, "users", user_id, "account")
+        since = row["password_changed_at"]
+        return row["password_hash"], None if since is None else moment(since), bool(row["must_change_password"])
 
     def insert_user(
         self,
@@ -55,9 +58,11 @@ class Users(Store):
         role: Role,
         password_hash: str | None,
         by: User | None,
+        *,
         identity: tuple[str, str] | None = None,
+        must_change_password: bool = False,
     ) -> User:
-        """Adds an account. `by` None: the command line.
+        """Adds an account. `by` None: the command line. `identity`: issuer and subject at an OpenID provider.
 
         Raises DuplicateError where the name, in any spelling, was ever used.
         """
@@ -70,12 +75,16 @@ class Users(Store):
             "role": role.value,
             "active": 1,
             "password_hash": password_hash,
+            "must_change_password": int(must_change_password),
             "external_issuer": None if identity is None else identity[0],
             "external_subject": None if identity is None else identity[1],
         }
         with self.changing(by, _managing(by), "account added") as change:
             if list(rows(change.db, "SELECT 1 FROM users WHERE username_key = ?", [values["username_key"]])):
                 raise DuplicateError("This user name is taken, or was once; choose another.")
+            sql = "SELECT 1 FROM users WHERE external_issuer = ? AND external_subject = ?"
+            if identity is not None and list(rows(change.db, sql, identity)):
+                raise DuplicateError("This person has an account already, or had one once.")
             now = stamp(change.at)
             user_id = change.insert("users", {**values, "password_changed_at": now, "created_at": now})
             change.detail = {"user_id": user_id, "username": name, "role": role.value}
@@ -115,15 +124,28 @@ class Users(Store):
             }
             return user_of(one(change.db, "users", user_id, "account"))
 
-    def set_password_hash(self, user_id: int, password_hash: str, by: User | None, action: str) -> None:
-        """Replaces the hash of an account's password: by the person, or by an administrator.
+    def set_password_hash(
+        self, user_id: int, password_hash: str, by: User | None, action: str, *, must_change: bool = False
+    ) -> None:
+        """Replaces the hash of an account's password: by the person, by an administrator, or by the command line.
 
         Raises NotFoundError, PermissionDeniedError.
         """
         needs = None if by is None or by.id == user_id else Action.MANAGE_USERS
         with self.changing(by, needs, action) as change:
             one(change.db, "users", user_id, "account")
-            change.update("users", user_id, {"password_hash": password_hash, "password_changed_at": stamp(change.at)})
+            values = {
+                "password_hash": password_hash,
+                "password_changed_at": stamp(change.at),
+                "must_change_password": int(must_change),
+            }
+            change.update("users", user_id, values)
+            change.detail = {"user_id": user_id}
+
+    def rehash_password(self, user_id: int, password_hash: str) -> None:
+        """Stores the same password under stronger parameters; it counts as unchanged."""
+        with self.changing(None, None, "password stored under stronger parameters") as change:
+            change.update("users", user_id, {"password_hash": password_hash})
             change.detail = {"user_id": user_id}
 
     def administrators_exist(self) -> bool:

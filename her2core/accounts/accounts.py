@@ -1,0 +1,237 @@
+"""Accounts: who may sign in, with which password, and how fast somebody may guess."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from datetime import datetime, timedelta
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from her2core.accounts import throttling
+from her2core.accounts.passwords import LONGEST, check_password, normalised
+from her2core.accounts.store import AccountStore
+from her2core.errors import SignInError
+from her2core.permissions import Action, require
+from her2core.records import Role, User
+
+__all__ = ["Accounts"]
+
+_WRONG = "User name and password do not belong together. Check both and try again."
+
+
+class Accounts:
+    """The rules of accounts over the rows of the case log.
+
+    `hasher` sets the cost of a password (argon2id; the default is argon2-cffi's, RFC 9106 with little memory).
+    """
+
+    def __init__(self, store: AccountStore, hasher: PasswordHasher | None = None) -> None:
+        self._store = store
+        self._hasher = hasher or PasswordHasher()
+        _decoy(self._hasher)
+
+    def add_user(
+        self,
+        username: str,
+        full_name: str,
+        credentials: str,
+        role: Role,
+        password: str,
+        by: User | None,
+        *,
+        must_change_password: bool = False,
+    ) -> User:
+        """Makes an account. `by` None is the command line, or the very first administrator.
+
+        Raises PasswordError, DuplicateError (a name is never given twice), PermissionDeniedError.
+        """
+        if by is not None:
+            require(by, Action.MANAGE_USERS)
+        check_password(password, username, full_name)
+        return self._store.insert_user(
+            username,
+            full_name,
+            credentials,
+            role,
+            self._hash(password),
+            by,
+            must_change_password=must_change_password,
+        )
+
+    def add_external_user(
+        self, username: str, full_name: str, credentials: str, role: Role, issuer: str, subject: str, by: User | None
+    ) -> User:
+        """Makes an account without password for an identity of an OpenID provider."""
+        return self._store.insert_user(username, full_name, credentials, role, None, by, identity=(issuer, subject))
+
+    def sign_in(self, username: str, password: str, source: str = "") -> User:
+        """The account that name and password open. `source`: where the attempt comes from, such as an address.
+
+        Each attempt is in the audit trail. Raises SignInError, with the same words and after the same work whether
+        the name is unknown, the account deactivated or the password wrong; or with how long to wait.
+        """
+        user = self._store.user_by_name(username)
+        self._attempt(user, username, password, source, "sign-in")
+        if user is None:  # _attempt refused it; said again for the type checker
+            raise SignInError(_WRONG)
+        self._store.note("signed in", user)
+        return self._store.user(user.id)
+
+    def sign_in_external(self, issuer: str, subject: str, expires_at: datetime, role: Role | None = None) -> User:
+        """The account bound to an identity that an OpenID provider vouches for until `expires_at`.
+
+        `role`, if the provider tells it, replaces the stored one. Raises SignInError.
+        """
+        user = self._store.user_by_identity(issuer, subject)
+        if expires_at <= self._store.now():
+            self._store.note("sign-in refused", None, detail={"reason": "expired token"})
+            raise SignInError("The sign-in has expired; sign in again.")
+        if user is None or not user.active:
+            reason = "unknown identity" if user is None else "deactivated"
+            self._store.note("sign-in refused", None, detail={"reason": reason})
+            raise SignInError("There is no active account for this identity; ask an administrator.")
+        if role is not None and role is not user.role:
+            user = self._store.update_user(user.id, None, role=role)
+        self._store.note("signed in", user, detail={"by": "identity provider"})
+        return user
+
+    def reauthenticate(self, user: User, password: str, source: str = "") -> None:
+        """Confirms that the person at the screen is still this user. Raises SignInError; throttled like sign-in."""
+        self._attempt(self._store.user(user.id), user.username, password, source, "confirmation")
+        self._store.note("password confirmed", user)
+
+    def sign_out(self, user: User, why: str = "by the user") -> None:
+        """Notes the end of a session: "by the user", "idle"."""
+        self._store.note("signed out", user, detail={"why": why})
+
+    def session_user(self, user_id: int, signed_in_at: datetime) -> User:
+        """The user of a session as stored now. Pages call it on each run, so that a session ends at once when the
+        account is deactivated or its password changed.
+
+        Raises SignInError.
+        """
+        user = self._store.user(user_id)
+        since = self._store.credentials_of(user_id)[1]
+        if not user.active:
+            raise SignInError("This account was deactivated; ask an administrator.")
+        if since is not None and since > signed_in_at:
+            raise SignInError("The password of this account was changed; sign in again.")
+        return user
+
+    def must_change_password(self, user: User) -> bool:
+        """Whether the person signs in with a password that an administrator chose."""
+        return self._store.credentials_of(user.id)[2]
+
+    def set_password(self, user: User, old: str, new: str, source: str = "") -> None:
+        """Changes one's own password. Raises SignInError for a wrong old one, PasswordError for a weak new one."""
+        self._attempt(self._store.user(user.id), user.username, old, source, "password change")
+        check_password(new, user.username, user.full_name)
+        self._store.set_password_hash(user.id, self._hash(new), user, "password changed")
+
+    def reset_password(self, user_id: int, new: str, by: User | None) -> None:
+        """Gives an account another password, to be changed at the next sign-in. It does not open the person's signing
+        key, which has its own. `by` None is the command line.
+        """
+        if by is not None:
+            require(by, Action.MANAGE_USERS)
+        user = self._store.user(user_id)
+        check_password(new, user.username, user.full_name)
+        self._store.set_password_hash(user_id, self._hash(new), by, "password reset", must_change=True)
+        self.unlock(user_id, by)
+
+    def unlock(self, user_id: int, by: User | None) -> None:
+        """Ends the pause after wrong passwords that strangers caused for an account."""
+        if by is not None:
+            require(by, Action.MANAGE_USERS)
+        key = _key(self._store.user(user_id).username)
+        self._store.clear_attempts((throttling.account_key(key), throttling.place_key(key, "")))
+        self._store.note("sign-in pause ended", by, detail={"user_id": user_id})
+
+    def change_user(
+        self,
+        user_id: int,
+        by: User | None,
+        *,
+        full_name: str | None = None,
+        credentials: str | None = None,
+        role: Role | None = None,
+    ) -> User:
+        """Changes name, credentials or role. Raises AccountError where no active administrator would be left."""
+        return self._store.update_user(user_id, by, full_name=full_name, credentials=credentials, role=role)
+
+    def disable(self, user_id: int, by: User | None) -> User:
+        """Deactivates an account for good or until `enable`; what the person did and signed stays theirs.
+
+        Raises AccountError for the last active administrator.
+        """
+        return self._store.update_user(user_id, by, active=False)
+
+    def enable(self, user_id: int, by: User | None) -> User:
+        """Takes a deactivation back: for the same person only."""
+        return self._store.update_user(user_id, by, active=True)
+
+    def users(self) -> list[User]:
+        """All accounts, by user name."""
+        return self._store.users()
+
+    def administrators_exist(self) -> bool:
+        """Whether there is an active administrator."""
+        return self._store.administrators_exist()
+
+    def _attempt(self, user: User | None, username: str, password: str, source: str, purpose: str) -> None:
+        """One guess at a password, throttled and audited. Raises SignInError unless it is right."""
+        name = _key(username if user is None else user.username)
+        place, everywhere = throttling.place_key(name, source), throttling.account_key(name)
+        waits = {place: throttling.place_pause}
+        if not self._store.succeeded_within(place, throttling.TRUST):
+            waits[everywhere] = throttling.account_pause
+        pause, refused = self._store.reserve_attempt(waits)
+        if pause > timedelta(0):
+            raise SignInError(f"Too many wrong passwords. Wait {_in_words(pause)} and try again.")
+        stored = None if user is None else self._store.credentials_of(user.id)[0]
+        right = self._verify(stored, password)
+        if user is None or not right or not user.active:
+            self._store.note(f"{purpose} refused", None, detail={**_refusal(user, right), "paused_before": refused})
+            raise SignInError(_WRONG)
+        self._store.attempt_succeeded(place, tuple(key for key in waits if key != place))
+        if stored is not None and self._hasher.check_needs_rehash(stored):
+            self._store.rehash_password(user.id, self._hash(password))
+
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(normalised(password))
+
+    def _verify(self, stored: str | None, password: str) -> bool:
+        """Whether the password fits. Without a stored hash the same work is done against a decoy."""
+        against = stored or _decoy(self._hasher)
+        candidate = normalised(password[: 4 * LONGEST]).encode("utf-8", "surrogatepass")
+        try:
+            self._hasher.verify(against, candidate)
+        except (VerificationError, InvalidHashError):
+            return False
+        return stored is not None
+
+
+def _refusal(user: User | None, right: bool) -> dict[str, object]:
+    """Why, for the audit trail. The name typed is not noted: people type passwords there."""
+    if user is None:
+        return {"reason": "unknown user name"}
+    return {"user_id": user.id, "reason": "wrong password" if not right else "deactivated"}
+
+
+def _key(username: str) -> str:
+    """The name whose failures are counted together."""
+    return " ".join(unicodedata.normalize("NFKC", username).casefold().split())
+
+
+def _in_words(pause: timedelta) -> str:
+    seconds = math.ceil(pause.total_seconds())
+    return f"{seconds} seconds" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
+
+
+@cache
+def _decoy(hasher: PasswordHasher) -> str:
+    """A hash of nobody's password, of the same cost as everybody's."""
+    return hasher.hash("decoy of nobody")
