@@ -1,0 +1,312 @@
+"""Is a region good enough to count? Measures on its pixels, limits to hold them against, and advice in words.
+
+All measures but saturation and blockiness are taken after the image has been brought to a scale at which nuclei are
+about 40 pixels wide, so that they mean the same whatever the magnification. The limits were set by looking at real and
+rendered regions and at the same regions blurred, dimmed, hazed and compressed; they are advice beside the
+pathologist's judgement, which decides. The reasons to reject a slide are those of domain.md 1.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from her2core.imaging.region import PixelsRGB
+
+__all__ = ["LIMITS", "Limit", "advice", "measure"]
+
+MIN_FOCUS_RATIO: Final = 1.3
+MIN_DAPI_CONTRAST: Final = 0.12
+MIN_SIGNAL_TO_NOISE: Final = 4.5
+MIN_SIGNAL_TO_BACKGROUND: Final = 1.2
+MAX_BACKGROUND_PERCENT: Final = 20.0
+MAX_PROBE_SATURATED_PERCENT: Final = 0.5
+MAX_DAPI_SATURATED_PERCENT: Final = 10.0
+MIN_NUCLEAR_AREA_PERCENT: Final = 1.5
+MAX_BLOCKINESS: Final = 2.8
+
+_NUCLEUS_PX: Final = 40
+_SEARCH_SCALE: Final = 4
+_SATURATED_FROM: Final = 254
+_NARROWEST_NUCLEUS_PX: Final = 20.0
+_LEAST_STAIN_LEVELS: Final = 3.0
+_LEAST_NOISE_LEVELS: Final = 0.5
+_DARK_LEVELS: Final = 32.0
+_COVERED: Final = 0.4
+
+Float = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one measure should be, and what to tell the pathologist where it is not."""
+
+    measure: str
+    label: str
+    advice: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def broken_by(self, value: float | None) -> bool:
+        """Whether a measured value is outside; a value that could not be measured is not."""
+        if value is None:
+            return False
+        return (self.at_least is not None and value < self.at_least) or (
+            self.at_most is not None and value > self.at_most
+        )
+
+
+LIMITS: Final = (
+    Limit(
+        "nuclear_area_percent",
+        "Area of nuclei (% of the image)",
+        "Hardly any stained nuclei were found. Check that DAPI is the blue channel, or choose another region.",
+        at_least=MIN_NUCLEAR_AREA_PERCENT,
+    ),
+    Limit(
+        "focus_ratio",
+        "Focus (sharpness of nuclear borders)",
+        "The image is out of focus: neighbouring signals merge and weak ones vanish. Focus and take it again.",
+        at_least=MIN_FOCUS_RATIO,
+    ),
+    Limit(
+        "dapi_contrast",
+        "DAPI contrast (nuclei against background)",
+        "Nuclei hardly stand out from the background in DAPI. Expose DAPI longer, or check digestion and staining.",
+        at_least=MIN_DAPI_CONTRAST,
+    ),
+    Limit(
+        "her2_signal_to_noise",
+        "HER2 signals against the texture of nuclei",
+        "HER2 signals are weak: most nuclei show none that stands out. If more than a quarter cannot be scored, the "
+        "region is not suitable.",
+        at_least=MIN_SIGNAL_TO_NOISE,
+    ),
+    Limit(
+        "cep17_signal_to_noise",
+        "CEP17 signals against the texture of nuclei",
+        "CEP17 signals are weak: most nuclei show none that stands out. Missed CEP17 signals raise the ratio. If more "
+        "than a quarter cannot be scored, the region is not suitable.",
+        at_least=MIN_SIGNAL_TO_NOISE,
+    ),
+    Limit(
+        "her2_signal_to_background",
+        "HER2 signals against the glow of nuclei",
+        "HER2 signals are hardly brighter than the glow of the nuclei around them (haze, bleed-through or "
+        "autofluorescence).",
+        at_least=MIN_SIGNAL_TO_BACKGROUND,
+    ),
+    Limit(
+        "cep17_signal_to_background",
+        "CEP17 signals against the glow of nuclei",
+        "CEP17 signals are hardly brighter than the glow of the nuclei around them (haze, bleed-through or "
+        "autofluorescence).",
+        at_least=MIN_SIGNAL_TO_BACKGROUND,
+    ),
+    Limit(
+        "her2_background_percent",
+        "Background between nuclei in HER2 (% of full scale)",
+        "The background glows in the HER2 channel. Strong autofluorescence makes a region unsuitable.",
+        at_most=MAX_BACKGROUND_PERCENT,
+    ),
+    Limit(
+        "cep17_background_percent",
+        "Background between nuclei in CEP17 (% of full scale)",
+        "The background glows in the CEP17 channel. Strong autofluorescence makes a region unsuitable.",
+        at_most=MAX_BACKGROUND_PERCENT,
+    ),
+    Limit(
+        "her2_saturated_percent",
+        "Overexposed in HER2 (% of the image)",
+        "The HER2 channel is overexposed: signals that touch cannot be told apart. Expose it shorter.",
+        at_most=MAX_PROBE_SATURATED_PERCENT,
+    ),
+    Limit(
+        "cep17_saturated_percent",
+        "Overexposed in CEP17 (% of the image)",
+        "The CEP17 channel is overexposed: signals that touch cannot be told apart. Expose it shorter.",
+        at_most=MAX_PROBE_SATURATED_PERCENT,
+    ),
+    Limit(
+        "dapi_saturated_percent",
+        "Overexposed in DAPI (% of the image)",
+        "DAPI is overexposed: the borders of touching nuclei are lost. Expose it shorter.",
+        at_most=MAX_DAPI_SATURATED_PERCENT,
+    ),
+    Limit(
+        "blockiness",
+        "JPEG blocks (1 = none)",
+        "JPEG compression has left blocks that can hide or imitate weak signals. Use an image saved as PNG or TIFF "
+        "from the start; converting this file does not help.",
+        at_most=MAX_BLOCKINESS,
+    ),
+)
+"""Every measure that has a limit, in the order of advice."""
+
+
+def measure(pixels_rgb: PixelsRGB) -> dict[str, float | None]:
+    """The suitability measures of a region, pixels uint8 (H, W, 3) of red HER2, green CEP17, blue DAPI.
+
+    Names as in LIMITS, and `nucleus_width_px`. None where there is nothing to measure on: without nuclei, no signals.
+    """
+    image = Image.fromarray(pixels_rgb)
+    overview = np.asarray(image.reduce(_SEARCH_SCALE)).astype(np.float32)
+    nuclei, width_px = _nuclei(overview[:, :, 2])
+    inside, outside = overview[nuclei], overview[~nuclei]
+    found = width_px >= _NARROWEST_NUCLEUS_PX and len(inside) > 0 and len(outside) > 0
+    measures: dict[str, float | None] = {limit.measure: None for limit in LIMITS}
+    measures["nucleus_width_px"] = width_px if found else None
+    measures["nuclear_area_percent"] = 100 * float(nuclei.mean()) if found else 0.0
+    measures |= _saturation(image)
+    measures["blockiness"] = _blockiness(pixels_rgb)
+    background = np.median(outside if len(outside) else overview.reshape(-1, 3), axis=0)
+    measures["her2_background_percent"] = float(background[0]) / 2.55
+    measures["cep17_background_percent"] = float(background[1]) / 2.55
+    if found:
+        scaled = _at_common_scale(image, width_px)
+        measures["dapi_contrast"] = _contrast(float(np.median(inside[:, 2])), float(background[2]))
+        measures["focus_ratio"] = _focus_ratio(scaled[:, :, 2])
+        mask = _stretched(nuclei, scaled.shape[:2])
+        for channel, name in enumerate(("her2", "cep17")):
+            to_noise, to_background = _signals(scaled[:, :, channel], mask)
+            measures[f"{name}_signal_to_noise"] = to_noise
+            measures[f"{name}_signal_to_background"] = to_background
+    return measures
+
+
+def advice(measures: Mapping[str, float | None]) -> tuple[str, ...]:
+    """What the pathologist should know before judging the region, worst first as in LIMITS; empty if all is well."""
+    return tuple(limit.advice for limit in LIMITS if limit.broken_by(measures.get(limit.measure)))
+
+
+def _nuclei(dapi: Float) -> tuple[Mask, float]:
+    """Where nuclei are in a DAPI channel at the search scale, and their typical width in pixels of the image.
+
+    The width follows from area and border: for discs, however many, it is four times area by perimeter. 0 where
+    the brighter part is not brighter by more than a few levels.
+    """
+    smooth = _box(_box(dapi, 1), 1)
+    mask = smooth > _otsu(smooth) + 0.5
+    if not mask.any() or mask.all() or smooth[mask].mean() - smooth[~mask].mean() < _LEAST_STAIN_LEVELS:
+        return np.zeros_like(mask), 0.0
+    steps = np.count_nonzero(mask[1:] ^ mask[:-1]) + np.count_nonzero(mask[:, 1:] ^ mask[:, :-1])
+    perimeter = steps * np.pi / 4  # a curve crosses the lines of a grid 4 / pi times its length
+    return mask, float(_SEARCH_SCALE * 4 * np.count_nonzero(mask) / max(perimeter, 1.0))
+
+
+def _otsu(values: Float) -> int:
+    """The grey level, 0 to 254, that best parts the values in two (Otsu 1979)."""
+    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    below, sums = np.cumsum(counts)[:-1], np.cumsum(counts * np.arange(256))
+    above = counts.sum() - below
+    between = (sums[-1] * below / counts.sum() - sums[:-1]) ** 2 / np.maximum(below * above, 1)
+    return int(np.argmax(between))
+
+
+def _at_common_scale(image: Image.Image, width_px: float) -> Float:
+    """(h, w, 3) of the image reduced until nuclei are 40 pixels wide; never enlarged."""
+    factor = min(1.0, _NUCLEUS_PX / width_px)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return np.asarray(image.resize(size, Image.Resampling.BOX)).astype(np.float32)
+
+
+def _stretched(mask: Mask, shape: tuple[int, int]) -> Mask:
+    """The mask at another size, by nearest neighbours."""
+    rows = np.arange(shape[0]) * mask.shape[0] // shape[0]
+    columns = np.arange(shape[1]) * mask.shape[1] // shape[1]
+    stretched: Mask = mask[rows][:, columns]
+    return stretched
+
+
+def _contrast(nuclei: float, background: float) -> float:
+    """Michelson contrast, lowered where all is dark: 0 for none, 1 for white on black."""
+    return (nuclei - background) / (nuclei + background + _DARK_LEVELS)
+
+
+def _focus_ratio(dapi: Float) -> float:
+    """How much the steepest edges of nuclei lose when blurred a little more: about 1 if they are blurred already."""
+    fine, coarse = _steepness(_box(dapi, 1)), _steepness(_box(_box(dapi, 2), 2))
+    return float(np.quantile(fine, 0.98) / max(float(np.quantile(coarse, 0.98)), 1e-3))
+
+
+def _steepness(plane: Float) -> Float:
+    """The length of the gradient at inner pixels."""
+    across = plane[1:-1, 2:] - plane[1:-1, :-2]
+    down = plane[2:, 1:-1] - plane[:-2, 1:-1]
+    steepness: Float = np.sqrt(across * across + down * down)
+    return steepness
+
+
+def _signals(plane: Float, nuclei: Mask) -> tuple[float | None, float | None]:
+    """The typical nucleus' strongest signal over the noise and texture of nuclei, and over their glow.
+
+    Strength is the local contrast of a spot against its surroundings; the strongest of each square of a nucleus' size
+    that lies on nuclei counts, and of these the median: half of the nuclei have at least this.
+    """
+    contrast = _box(plane, 1) - _box(plane, 4)
+    side = _NUCLEUS_PX
+    rows, columns = plane.shape[0] // side, plane.shape[1] // side
+    if rows == 0 or columns == 0 or not nuclei.any():
+        return None, None
+
+    def squares(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        return values[: rows * side, : columns * side].reshape(rows, side, columns, side)
+
+    covered = squares(nuclei).astype(np.float32).mean(axis=(1, 3))
+    strongest = squares(np.where(nuclei, contrast, -np.inf)).max(axis=(1, 3))[covered > _COVERED]
+    if len(strongest) == 0:
+        return None, None
+    on_nuclei = contrast[nuclei]
+    noise = 1.4826 * float(np.median(np.abs(on_nuclei - np.median(on_nuclei))))
+    typical, glow = float(np.median(strongest)), float(np.median(plane[nuclei]))
+    return typical / max(noise, _LEAST_NOISE_LEVELS), (glow + typical) / max(glow, 1.0)
+
+
+def _saturation(image: Image.Image) -> dict[str, float]:
+    """The share of pixels at the upper end of each channel, in percent."""
+    histogram = image.histogram()
+    pixels = image.width * image.height
+    return {
+        f"{name}_saturated_percent": 100
+        * sum(histogram[256 * channel + _SATURATED_FROM : 256 * (channel + 1)])
+        / pixels
+        for channel, name in enumerate(("her2", "cep17", "dapi"))
+    }
+
+
+def _blockiness(pixels_rgb: PixelsRGB) -> float:
+    """Steps at every eighth line over steps elsewhere, mean of the two probe channels; 1 without JPEG's blocks.
+
+    Any phase counts, since a region may have been cut from a larger image.
+    """
+    values = []
+    for channel in (0, 1):
+        plane = pixels_rgb[:, :, channel]
+        ratios = []
+        for lines in (plane[::3], plane.T[::3]):
+            steps = np.abs(np.diff(lines.astype(np.int16), axis=1)).mean(axis=0)
+            phases = steps[: len(steps) // 8 * 8].reshape(-1, 8).mean(axis=0)
+            ratios.append(float(phases.max() / max(float(np.median(phases)), 0.05)))
+        values.append(max(ratios))
+    return float(np.mean(values))
+
+
+def _box(plane: Float, radius: int) -> Float:
+    """The mean over a square of side 2 * radius + 1; edges are repeated. Sums of slices: faster than a filter here."""
+    side = 2 * radius + 1
+    height, width = plane.shape
+    padded = np.pad(plane, radius, mode="edge")
+    rows = padded[:, :width].copy()
+    for shift in range(1, side):
+        rows += padded[:, shift : shift + width]
+    total = rows[:height].copy()
+    for shift in range(1, side):
+        total += rows[shift : shift + height]
+    total /= side * side
+    return total
