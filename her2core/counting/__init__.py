@@ -1,1 +1,5 @@
-"""Stage 2: signals of each nucleus, by regression and by density."""
+"""Stage 2: signals of each nucleus, by regression (Xue et al. 2023) and by density (Höfener et al. 2019)."""
+
+from her2core.counting.counter import Count, Counter
+
+__all__ = ["Count", "Counter"]

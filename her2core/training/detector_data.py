@@ -97,8 +97,10 @@ def _load(folder: Path, entry: dict[str, Any], shrink: bool) -> Example:
         name, patient, nuclei = str(entry["image"]), str(entry["patient"]), entry["nuclei"]
         boxes = _boxes([nucleus["box"] for nucleus in nuclei], name)
         ignored = _boxes(entry.get("ignore", []), name)
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise TrainingError(f"An entry of truth.json lacks {error}.") from error
+    except TypeError as error:
+        raise TrainingError("An entry of truth.json must hold a list of nuclei, each with its box.") from error
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise TrainingError(f"truth.json names an image outside its folder: {name}.")

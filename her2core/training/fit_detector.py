@@ -80,9 +80,9 @@ def _make_batch(examples: Sequence[Example], size: int, side_px: int, centre_px:
     )
 
 
-def _rate(done: float, step: int) -> float:
+def _rate(done: float, step: int, steps: int) -> float:
     """Share of the learning rate after `done` (0..1) of the training: a short linear rise, then a cosine fall."""
-    return min(1.0, (step + 1) / WARM_UP_STEPS) * (
+    return min(1.0, (step + 1) / min(WARM_UP_STEPS, max(1, steps // 10))) * (
         FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
     )
 
@@ -298,7 +298,7 @@ def fit_detector(
             if time_limit_s is not None:
                 done = max(done, run.seconds / time_limit_s)
             for group in run.optimizer.param_groups:
-                group["lr"] = rate * _rate(done, run.step)
+                group["lr"] = rate * _rate(done, run.step, steps)
             sums += _train_step(model, run.optimizer, ready, anchors, chosen, run.step)
             _average_in(run.average, model, run.step)
             run.step += 1

@@ -18,7 +18,7 @@ from PIL import Image
 
 from her2core.errors import TrainingError
 from her2core.models import write_atomically
-from her2core.records import Tally
+from her2core.records import Channel, Tally
 from her2core.scoring.groups import group
 from her2core.training.render.biology import group_sequence
 from her2core.training.render.optics import paint, sample_look, through_jpeg
@@ -54,7 +54,8 @@ def _clipped(box: tuple[float, float, float, float], width_px: int, height_px: i
 def _truth(scene: Scene) -> dict[str, Any]:
     """The truth of a scene: tumour nuclei, boxes to ignore, and the group of its scorable nuclei."""
     c = scene.conditions
-    nuclei, ignore = [], []
+    nuclei: list[dict[str, Any]] = []
+    ignore: list[list[float]] = []
     for n in scene.nuclei:
         box, visible = _clipped(n.outline.box(), c.width_px, c.height_px)
         if visible <= 0.02:
@@ -62,17 +63,16 @@ def _truth(scene: Scene) -> dict[str, Any]:
         if n.kind is Kind.GHOST or (n.kind is Kind.TUMOUR and (visible < _VISIBLE or n.overlap > _HIDDEN)):
             ignore.append(box)
         elif n.kind is Kind.TUMOUR:
+            seen = [s for s in n.signals if 0 <= s.x < c.width_px and 0 <= s.y < c.height_px]
             nuclei.append(
                 {
                     "box": box,
-                    "her2": n.her2,
-                    "cep17": n.cep17,
+                    "her2": sum(s.channel is Channel.HER2 for s in seen),
+                    "cep17": sum(s.channel is Channel.CEP17 for s in seen),
                     "cluster": n.clustered,
                     "scorable": n.scorable,
                     "overlap": round(n.overlap, 3),
-                    "signals": [
-                        {"channel": s.channel.value, "x": round(s.x, 1), "y": round(s.y, 1)} for s in n.signals
-                    ],
+                    "signals": [{"channel": s.channel.value, "x": round(s.x, 1), "y": round(s.y, 1)} for s in seen],
                 }
             )
     scored = [n for n in nuclei if n["scorable"]]

@@ -87,10 +87,11 @@ def _noise_tile(sigma_px: float, rng: np.random.Generator) -> Float:
     return np.asarray(tile / (tile.std() + 1e-9), np.float32)
 
 
-def _crop(tile: Float, height: int, width: int, rng: np.random.Generator) -> Float:
+def _crop(tile: Float, shape: tuple[int, ...], rng: np.random.Generator) -> Float:
+    height, width = shape
     rows = (np.arange(height) + rng.integers(_TILE)) % _TILE
     columns = (np.arange(width) + rng.integers(_TILE)) % _TILE
-    return tile[np.ix_(rows, columns)]
+    return np.asarray(tile[np.ix_(rows, columns)], np.float32)
 
 
 class _Painter:
@@ -125,18 +126,18 @@ class _Painter:
             return
         rows, columns, xs, ys = place
         inward_px = (1 - o.depth(xs, ys)) * o.axes_px[1]
-        body = 1 / (1 + np.exp(np.clip(-inward_px / (edge_px * 0.5), -30, 30)))
+        body = (1 / (1 + np.exp(np.clip(-inward_px / (edge_px * 0.5), -30, 30)))).astype(np.float32)
         shape = body.shape
         pattern = np.ones(shape, np.float32)
         if not ghost:
             strength = look.texture * rng.uniform(0.5, 1.5)
             pattern += strength * (
-                0.5 * _crop(self.coarse, *shape, rng)
-                + 0.6 * _crop(self.medium, *shape, rng)
-                + 0.3 * _crop(self.fine, *shape, rng)
+                0.5 * _crop(self.coarse, shape, rng)
+                + 0.6 * _crop(self.medium, shape, rng)
+                + 0.3 * _crop(self.fine, shape, rng)
             )
             if look.grain:
-                grains = np.maximum(_crop(self.medium, *shape, rng) - 1.0, 0)
+                grains = np.maximum(_crop(self.medium, shape, rng) - 1.0, 0)
                 pattern += look.grain * grains
             if look.rim:
                 width_px = 0.06 * self.c.nucleus_px * rng.uniform(0.7, 1.5)
@@ -150,7 +151,7 @@ class _Painter:
             pattern = np.clip(pattern, 0.15, 3)
         stain = (level * body * pattern).astype(np.float32)
         self.planes[2, rows, columns] += stain
-        soft = level * body * (1 + 0.08 * _crop(self.coarse, *shape, rng))
+        soft = level * body * (1 + 0.08 * _crop(self.coarse, shape, rng))
         for plane, share in enumerate(look.nuclear_haze):
             self.planes[plane, rows, columns] += share * rng.uniform(0.6, 1.3) * (0.7 * soft + 0.3 * stain)
 
@@ -166,7 +167,7 @@ class _Painter:
         self.planes[plane, rows, columns] += peak * np.exp(-distance / (2 * sigma**2))
 
     def debris(self) -> None:
-        """Specks of dye and shreds of DNA: round or ragged, inside and outside nuclei but never like a signal of one."""
+        """Specks of dye and shreds of DNA, round or ragged; inside nuclei never of a signal's colour."""
         d, rng = self.c.nucleus_px, self.rng
         for _ in range(self.look.specks):
             x, y = rng.uniform(0, self.c.width_px), rng.uniform(0, self.c.height_px)

@@ -197,7 +197,8 @@ def _clustered(outline: Outline, count: int, fwhm_px: float, rng: np.random.Gene
     points[loose] = _inside(outline, int(loose.sum()), rng, rim=False)
     depth = outline.depth(points[:, 0].astype(np.float32), points[:, 1].astype(np.float32))
     centre = np.array([outline.x, outline.y])
-    return centre + (points - centre) * np.minimum(1.0, 0.92 / np.maximum(depth, 1e-6))[:, None]
+    inward = np.minimum(1.0, 0.92 / np.maximum(depth, 1e-6))[:, None]
+    return np.asarray(centre + (points - centre) * inward)
 
 
 def _is_cluster(points: NDArray[np.floating], fwhm_px: float) -> bool:

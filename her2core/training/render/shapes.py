@@ -49,7 +49,7 @@ class Outline:
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         long_px, short_px = self.axes_px
         u, v = (dx * cos + dy * sin) / long_px, (dy * cos - dx * sin) / short_px
-        return (np.hypot(u, v) / self._unit_radius(np.arctan2(v, u))).astype(np.float32)
+        return np.asarray(np.hypot(u, v) / self._unit_radius(np.arctan2(v, u)), np.float32)
 
     def points(self, theta: NDArray[np.floating], depth: NDArray[np.floating] | float) -> NDArray[np.floating]:
         """Points float[N, 2] (x, y) at angles `theta` and relative `depth`."""

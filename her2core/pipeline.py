@@ -1,0 +1,172 @@
+"""The one place where the stages meet: pixels of a region to its nuclei, counted and judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from her2core.counting import Count, Counter
+from her2core.detection import Detector
+from her2core.imaging import quality
+from her2core.models import pick_device, short_name
+from her2core.records import Box, Channel, Nucleus, RegionAnalysis
+from her2core.scoring import judge, overlap_fractions
+
+__all__ = ["CLUSTER_THRESHOLD", "Models", "analyse", "count_box", "load_models", "settle"]
+
+Progress = Callable[[float, str], None]
+Cancelled = Callable[[], bool]
+
+# From this probability on a nucleus' HER2 signals are taken as clustered, and counted by the integral.
+CLUSTER_THRESHOLD = 0.5
+# Where the pathologist saw clusters, less evidence is enough.
+CLUSTER_THRESHOLD_EXPECTED = 0.3
+# Ways of counting that differ by more than this many signals and this share of the count make a nucleus uncertain.
+UNCERTAIN_SIGNALS = 1.0
+UNCERTAIN_SHARE = 0.25
+# Share of the work: detection, counting, judging.
+_DETECTION_SHARE = 0.45
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Both stages, loaded once a process and shared by all threads."""
+
+    detector: Detector
+    counter: Counter
+    names: dict[str, str]
+
+    @property
+    def device(self) -> torch.device:
+        """Where they run."""
+        return self.counter.device
+
+
+def load_models(weights_dir: Path, device: str = "auto") -> Models:
+    """The models of a folder (`detector.safetensors`, `counter.safetensors` and their cards).
+
+    Raises WeightsMissingError, WeightsMismatchError or ModelError (see `models.load_weights`).
+    """
+    place = pick_device(device)
+    detector, card = Detector.load(weights_dir / "detector.safetensors", place)
+    counter = Counter.load(weights_dir / "counter.safetensors", place)
+    return Models(detector, counter, {"detector": short_name(card), "counter": counter.name})
+
+
+def analyse(
+    pixels_rgb: NDArray[np.uint8],
+    models: Models,
+    *,
+    clusters_expected: bool = False,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> RegionAnalysis:
+    """Find, count and judge the nuclei of a region uint8[H, W, 3] (red HER2, green CEP17, blue DAPI).
+
+    Args:
+        clusters_expected: the pathologist flagged clustered HER2 signals; the models then need less evidence for one.
+        progress: called with a share 0-1 and what is being done.
+        cancelled: asked between steps.
+
+    Raises CancelledError where `cancelled()` says so.
+    """
+    started = time.perf_counter()
+    tell = progress or (lambda share, what: None)
+    height_px, width_px = pixels_rgb.shape[:2]
+    found = models.detector.detect(
+        pixels_rgb, progress=lambda share, what: tell(share * _DETECTION_SHARE, what), cancelled=cancelled
+    )
+    found = sorted(found, key=lambda d: (round(d.box_xyxy[1] / 50), d.box_xyxy[0]))  # as one reads a page
+    boxes = [d.box_xyxy for d in found]
+
+    def counting(share: float) -> None:
+        tell(_DETECTION_SHARE + share * (0.95 - _DETECTION_SHARE), f"Counting signals in {len(boxes)} nuclei")
+
+    counting(0.0)
+    counts = models.counter.count(pixels_rgb, boxes, counting, cancelled)
+    overlaps = overlap_fractions(boxes)
+    nuclei = tuple(
+        settle(i + 1, d.box_xyxy, d.score, count, overlap, (width_px, height_px), clusters_expected=clusters_expected)
+        for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
+    )
+    tell(0.97, "Measuring image quality")
+    measures = quality.measure(pixels_rgb)
+    tell(1.0, "Done")
+    return RegionAnalysis(
+        width_px=width_px,
+        height_px=height_px,
+        nuclei=nuclei,
+        models=dict(models.names),
+        quality=measures,
+        device=str(models.device),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def settle(
+    nucleus_id: int,
+    box: Box,
+    score: float,
+    count: Count,
+    overlap: float,
+    size_px: tuple[int, int],
+    *,
+    clusters_expected: bool = False,
+) -> Nucleus:
+    """One nucleus from what both stages say: which count holds, whether it is scored, whether to look at it.
+
+    Peaks count, because a pathologist can see each of them; where HER2 signals cluster, the integral of the density
+    does (domain.md section 2: clusters are estimated).
+    """
+    threshold = CLUSTER_THRESHOLD_EXPECTED if clusters_expected else CLUSTER_THRESHOLD
+    her2_peaks, cep17 = count.peaks(Channel.HER2), count.peaks(Channel.CEP17)
+    clustered = count.cluster >= threshold and max(count.integral[0], her2_peaks) >= 5
+    her2 = max(round(count.integral[0]), her2_peaks) if clustered else her2_peaks
+    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap)
+    uncertain = _disagree(her2, (count.regressed[0], count.integral[0])) or _disagree(
+        cep17, (count.regressed[1], count.integral[1])
+    )
+    return Nucleus(
+        id=nucleus_id,
+        box=box,
+        score=score,
+        her2=her2,
+        cep17=cep17,
+        her2_regressed=count.regressed[0],
+        cep17_regressed=count.regressed[1],
+        clustered=clustered,
+        scored=reason is None,
+        reason=reason,
+        signals=count.signals,
+        uncertain=uncertain,
+    )
+
+
+def _disagree(count: int, others: Iterable[float]) -> bool:
+    """Whether the other ways of counting are farther off than the stated margin."""
+    return any(abs(count - other) > max(UNCERTAIN_SIGNALS, UNCERTAIN_SHARE * count) for other in others)
+
+
+def count_box(
+    pixels_rgb: NDArray[np.uint8],
+    box: Box,
+    nucleus_id: int,
+    models: Models,
+    *,
+    others: Sequence[Box] = (),
+    clusters_expected: bool = False,
+) -> Nucleus:
+    """Count a nucleus that the pathologist added; `others` are the boxes of the nuclei already there.
+
+    Raises ValueError for a box without area.
+    """
+    count = models.counter.count(pixels_rgb, [box])[0]
+    overlap = overlap_fractions([box, *others])[0]
+    size_px = (pixels_rgb.shape[1], pixels_rgb.shape[0])
+    return settle(nucleus_id, box, 1.0, count, overlap, size_px, clusters_expected=clusters_expected)

@@ -1,0 +1,197 @@
+"""Crops of rendered or annotated nuclei and their signals; how a batch is varied and turned into targets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from her2core.counting.crops import CROP_PX, Crop, cut
+from her2core.counting.network import DENSITY_SIGMA_PX
+from her2core.errors import TrainingError
+from her2core.records import Channel
+
+__all__ = ["Batch", "CropSet", "augment", "identity", "load_crops"]
+
+# Stored crops leave room to turn and shift the final crop without black corners.
+STORED_PX = 112
+_MAX_SIGNALS = 60
+_CHANNEL_INDEX = {Channel.HER2.value: 0, Channel.CEP17.value: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class CropSet:
+    """N nuclei of a folder.
+
+    pixels: uint8[N, 3, STORED_PX, STORED_PX]. half_axes: float[N, 2] px. counts: float[N, 2]. clustered: float[N].
+    signals: float[N, 2, M, 2], (x, y) in stored crop pixels, padded with nan. known: bool[N], signals have positions.
+    """
+
+    pixels: Tensor
+    half_axes: Tensor
+    counts: Tensor
+    clustered: Tensor
+    signals: Tensor
+    known: Tensor
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def select(self, index: Tensor) -> CropSet:
+        """The nuclei at `index`, int64[K] or bool[N]."""
+        return CropSet(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops of the final size and their targets; `density` float[N, 2, S, S] sums to the counts where `known`."""
+
+    pixels: Tensor
+    half_axes: Tensor
+    counts: Tensor
+    clustered: Tensor
+    density: Tensor
+    known: Tensor
+
+
+def _positions(nucleus: dict[str, Any], crop: Crop, width_px: int, height_px: int) -> tuple[Tensor, list[int]]:
+    """Signals float[2, M, 2] in pixels of `crop`, padded with nan, and their numbers; none outside the region."""
+    positions = torch.full((2, _MAX_SIGNALS, 2), float("nan"))
+    used = [0, 0]
+    for signal in nucleus.get("signals", ()):
+        channel = _CHANNEL_INDEX[signal["channel"]]
+        inside = 0 <= signal["x"] < width_px and 0 <= signal["y"] < height_px
+        if inside and used[channel] < _MAX_SIGNALS:
+            x, y = (signal["x"] - crop.left) * crop.scale, (signal["y"] - crop.top) * crop.scale
+            positions[channel, used[channel]] = torch.tensor([x, y])
+            used[channel] += 1
+    return positions, used
+
+
+def load_crops(
+    data_dir: Path, images: set[str] | None = None, progress: Callable[[int, int], None] | None = None
+) -> CropSet:
+    """All nuclei of the regions in `data_dir` (a truth.json folder), or of those named in `images`.
+
+    Raises TrainingError where the folder has no usable truth.
+    """
+    try:
+        entries = json.loads((data_dir / "truth.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{data_dir} holds no readable truth.json.") from error
+    entries = [e for e in entries if e["nuclei"] and (images is None or e["image"] in images)]
+    if not entries:
+        raise TrainingError(f"{data_dir} holds no annotated nuclei to learn from.")
+    pixels, axes, counts, clustered, signals, known = [], [], [], [], [], []
+    for done, entry in enumerate(entries):
+        region = np.asarray(Image.open(data_dir / entry["image"]).convert("RGB"))
+        crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], STORED_PX)
+        for nucleus, crop in zip(entry["nuclei"], crops, strict=True):
+            positions, used = _positions(nucleus, crop, region.shape[1], region.shape[0])
+            pixels.append(torch.from_numpy(crop.pixels_rgb.copy()).permute(2, 0, 1))
+            axes.append(crop.half_axes_px)
+            known.append("signals" in nucleus)
+            counts.append(used if known[-1] else (nucleus["her2"], nucleus["cep17"]))
+            clustered.append(float(bool(nucleus.get("cluster", False))))
+            signals.append(positions)
+        if progress is not None:
+            progress(done + 1, len(entries))
+    return CropSet(
+        torch.stack(pixels),
+        torch.tensor(axes),
+        torch.tensor(counts, dtype=torch.float32),
+        torch.tensor(clustered),
+        torch.stack(signals),
+        torch.tensor(known),
+    )
+
+
+def _density(signals: Tensor, side_px: int) -> Tensor:
+    """Density maps float[N, 2, side, side] of positions float[N, 2, M, 2]; each signal inside adds one in all."""
+    along = torch.arange(side_px) + 0.5
+    present = ~signals[..., 0].isnan()  # (N, 2, M)
+    x, y = torch.nan_to_num(signals).unbind(-1)  # (N, 2, M) each
+    gx = torch.exp(-((along - x[..., None]) ** 2) / (2 * DENSITY_SIGMA_PX**2))  # (N, 2, M, S)
+    gy = torch.exp(-((along - y[..., None]) ** 2) / (2 * DENSITY_SIGMA_PX**2)) * present[..., None]
+    # Gaussians cut by the border keep their mass, so that the map still sums to the count.
+    gx = gx / gx.sum(-1, keepdim=True).clamp(min=1e-6)
+    gy = gy / gy.sum(-1, keepdim=True).clamp(min=1e-6) * present[..., None]
+    return torch.einsum("ncmy,ncmx->ncyx", gy, gx)
+
+
+def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
+    """Apply `matrix` float[N, 2, 2] and a shift in its last column [N, 2, 3] (final crop to stored crop, px)."""
+    n, side = len(crops), CROP_PX
+    along = torch.arange(side) + 0.5 - side / 2
+    ys, xs = torch.meshgrid(along, along, indexing="ij")
+    final = torch.stack([xs, ys, torch.ones_like(xs)], -1).reshape(1, -1, 3)  # (1, S*S, 3)
+    stored = final @ matrix.transpose(1, 2)  # (N, S*S, 2), px from the centre of the stored crop
+    grid = (stored / (STORED_PX / 2)).reshape(n, side, side, 2)
+    pixels = F.grid_sample(crops.pixels.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    inverse = torch.linalg.inv(matrix[:, :, :2])  # (N, 2, 2)
+    centred = crops.signals - STORED_PX / 2 - matrix[:, None, None, :, 2]  # (N, 2, M, 2)
+    signals = torch.einsum("ncmj,nij->ncmi", centred, inverse) + side / 2
+    return Batch(pixels, half_axes, crops.counts, crops.clustered, _density(signals, side), crops.known)
+
+
+def identity(crops: CropSet) -> Batch:
+    """The crops as stage 2 sees them when it counts."""
+    matrix = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).repeat(len(crops), 1, 1)
+    return _warp(crops, matrix, crops.half_axes)
+
+
+def _colours(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary brightness, contrast, gamma, offset, crosstalk, sharpness and noise of crops float[N, 3, S, S] (0-255)."""
+    n = len(pixels)
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator) * (high - low) + low
+
+    gain = torch.exp(uniform(-0.35, 0.35, n, 3, 1, 1))
+    mixing = torch.eye(3).repeat(n, 1, 1) + uniform(0, 0.12, n, 3, 3) * (uniform(0, 1, n, 3, 3) < 0.3)
+    x = torch.einsum("nchw,ndc->ndhw", pixels * gain, mixing)
+    x = 255 * (x.clamp(0, 400) / 255) ** uniform(0.8, 1.25, n, 1, 1, 1)
+    x = x + uniform(-4, 14, n, 3, 1, 1) * (uniform(0, 1, n, 1, 1, 1) < 0.4)
+    soft = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    x = x + (soft - x) * uniform(-0.4, 0.6, n, 1, 1, 1)
+    noise = torch.randn(x.shape, generator=generator) * uniform(0, 5, n, 1, 1, 1)
+    return (x + noise).clamp(0, 255)
+
+
+def augment(crops: CropSet, generator: torch.Generator) -> Batch:
+    """Turned, flipped, shifted, scaled and recoloured: the augmentation of the paper, widened."""
+    n = len(crops)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(n, generator=generator) * (high - low) + low
+
+    quarter = torch.randint(0, 4, (n,), generator=generator) * (torch.pi / 2)
+    tilt = uniform(-0.35, 0.35)
+    scale = torch.exp(uniform(-0.12, 0.12))
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    angle = quarter + tilt
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    shift = torch.stack([uniform(-3.5, 3.5), uniform(-3.5, 3.5)], -1)
+    matrix = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], 1)  # (N, 2, 2)
+    # The box of a turned nucleus: exact for quarter turns, and close enough for the tilt of an ellipse.
+    a, b = crops.half_axes.unbind(-1)
+    half = torch.stack(
+        [
+            torch.hypot(a * torch.cos(angle), b * torch.sin(angle)),
+            torch.hypot(a * torch.sin(angle), b * torch.cos(angle)),
+        ],
+        -1,
+    )
+    half = half * scale[:, None] * torch.exp(torch.rand(n, 2, generator=generator) * 0.14 - 0.07)
+    batch = _warp(crops, torch.cat([matrix, shift[..., None]], -1), half)
+    return Batch(
+        _colours(batch.pixels, generator), batch.half_axes, batch.counts, batch.clustered, batch.density, batch.known
+    )

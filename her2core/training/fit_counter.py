@@ -1,0 +1,236 @@
+"""Training of stage 2 (`train counter`): regression by mean-square error (the paper) and density maps beside it."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from her2core.counting.counter import find_peaks
+from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
+from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
+from her2core.errors import TrainingError
+from her2core.models import save_weights, write_atomically
+from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
+
+__all__ = ["CounterRecipe", "counter_loss", "fit_counter", "validate"]
+
+_PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterRecipe:
+    """Everything that decides what training yields, beside the data."""
+
+    steps: int = 3000
+    batch: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    seed: int = 1
+    validate_every: int = 300
+    validation_share: float = 0.08
+    regression_weight: float = 0.02
+    density_weight: float = 1.0
+    integral_weight: float = 0.05
+    cluster_weight: float = 0.05
+    ema: float = 0.995
+
+
+def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> dict[str, Tensor]:
+    """The four parts of the loss and their weighted sum, scalars by name.
+
+    regression: mean-square error of the counts (Xue et al. 2023). density: mean-square error of the map in units of a
+    single signal's peak. integral: relative error of the map's sum. cluster: binary cross-entropy.
+    """
+    regression = F.mse_loss(output.regressed, batch.counts)
+    difference = (output.density - batch.density) / _PEAK  # (N, 2, S, S)
+    density = (difference**2).mean(dim=(1, 2, 3))[batch.known].sum() * 40 / len(batch.counts)
+    integral = output.density.sum(dim=(2, 3))  # (N, 2)
+    off = ((integral - batch.counts) / (1 + batch.counts).sqrt()).abs().mean()
+    cluster = F.binary_cross_entropy_with_logits(output.cluster_logit, batch.clustered)
+    total = (
+        recipe.regression_weight * regression
+        + recipe.density_weight * density
+        + recipe.integral_weight * off
+        + recipe.cluster_weight * cluster
+    )
+    return {"total": total, "regression": regression, "density": density, "integral": off, "cluster": cluster}
+
+
+def _forward(net: nn.Module, batch: Batch, *, autocast: bool) -> CounterOutput:
+    x = to_input(batch.pixels, batch.half_axes).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
+        output: CounterOutput = net(x)
+    return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
+
+
+def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
+    """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
+    net.eval()
+    rows: dict[str, list[Tensor]] = {"regressed": [], "integral": [], "peaks": []}
+    with torch.inference_mode():
+        for start in range(0, len(crops), batch_size):
+            part = crops.select(torch.arange(start, min(start + batch_size, len(crops))))
+            output = _forward(net, identity(part), autocast=False)
+            rows["regressed"].append(output.regressed)
+            rows["integral"].append(output.density.sum(dim=(2, 3)))
+            found = [[len(p) for p in find_peaks(output.density[:, i])] for i in range(2)]
+            rows["peaks"].append(torch.tensor(found, dtype=torch.float32).T)
+    clustered = crops.clustered > 0.5
+    metrics = {}
+    for method, parts in rows.items():
+        error = torch.cat(parts) - crops.counts  # (N, 2)
+        for channel, name in enumerate(("her2", "cep17")):
+            for kind, chosen in (("plain", ~clustered), ("clustered", clustered)):
+                if chosen.any():
+                    metrics[f"{method} {name} {kind} mae"] = float(error[chosen, channel].abs().mean())
+                    metrics[f"{method} {name} {kind} bias"] = float(error[chosen, channel].mean())
+    # What decides which epoch is best: the counts as they will be used (peaks, and the integral in clusters).
+    metrics["score"] = (
+        metrics.get("peaks her2 plain mae", 0.0)
+        + metrics.get("peaks cep17 plain mae", 0.0)
+        + metrics.get("integral her2 clustered mae", 0.0) / 10
+    )
+    return metrics
+
+
+def split_images(data_dir: Path, share: float) -> tuple[set[str], set[str]]:
+    """Names of training and validation images; all images of a patient are on one side."""
+    entries = json.loads((data_dir / "truth.json").read_text(encoding="utf-8"))
+    patients = sorted({str(e["patient"]) for e in entries})
+    every = max(2, round(1 / share)) if share > 0 else len(patients) + 1
+    held_out = set(patients[every - 1 :: every])
+    return (
+        {e["image"] for e in entries if str(e["patient"]) not in held_out},
+        {e["image"] for e in entries if str(e["patient"]) in held_out},
+    )
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def fit_counter(
+    data_dir: Path,
+    out: Path,
+    recipe: CounterRecipe,
+    *,
+    start_from: dict[str, Tensor] | None = None,
+    resume: bool = False,
+    device: torch.device | None = None,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> Path:
+    """Train on the regions in `data_dir`; the best weights by validation and their card are written to `out`.
+
+    Args:
+        out: path of the weights (`.safetensors`); training state lies beside it until the end, for `resume`.
+        start_from: weights to begin with (fine-tuning).
+        progress: called with step, steps and the latest losses or validation errors.
+
+    Raises TrainingError on a loss that is not finite and on data without annotated nuclei.
+    """
+    device = device or torch.device("cpu")
+    torch.manual_seed(recipe.seed)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    training_images, validation_images = split_images(data_dir, recipe.validation_share)
+    training = load_crops(data_dir, training_images)
+    held_out = load_crops(data_dir, validation_images)
+    net = CounterNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start_from is not None:
+        net.load_state_dict(start_from)
+    averaged = copy.deepcopy(net)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.08
+    )
+    state_path = out.with_suffix(".training.pt")
+    first, best, best_state = 0, math.inf, copy.deepcopy(averaged.state_dict())
+    best_metrics: dict[str, float] = {}
+    if resume and state_path.exists():
+        saved = torch.load(state_path, weights_only=True)
+        net.load_state_dict(saved["net"])
+        averaged.load_state_dict(saved["averaged"])
+        optimiser.load_state_dict(saved["optimiser"])
+        schedule.load_state_dict(saved["schedule"])
+        generator.set_state(saved["generator"])
+        first, best, best_state, best_metrics = saved["step"], saved["best"], saved["best_state"], saved["metrics"]
+    for step in range(first, recipe.steps):
+        net.train()
+        index = torch.randint(len(training), (recipe.batch,), generator=generator)
+        batch = augment(training.select(index), generator)
+        batch = Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
+        losses = counter_loss(_forward(net, batch, autocast=True), batch, recipe)
+        if not torch.isfinite(losses["total"]):
+            raise TrainingError(f"The loss is no longer finite at step {step}; lower the learning rate.")
+        optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        _follow(averaged, net, min(recipe.ema, (1 + step) / (10 + step)))
+        if progress is not None and (step + 1) % 20 == 0:
+            progress(step + 1, recipe.steps, {k: float(v.detach()) for k, v in losses.items()})
+        if (step + 1) % recipe.validate_every == 0 or step + 1 == recipe.steps:
+            metrics = validate(averaged, held_out)
+            if progress is not None:
+                progress(step + 1, recipe.steps, metrics)
+            if metrics["score"] < best:
+                best, best_metrics, best_state = metrics["score"], metrics, copy.deepcopy(averaged.state_dict())
+            _save_state(
+                state_path,
+                {
+                    "net": net.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(),
+                    "step": step + 1,
+                    "best": best,
+                    "best_state": best_state,
+                    "metrics": best_metrics,
+                },
+            )
+            save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir))
+    state_path.unlink(missing_ok=True)
+    return out
+
+
+@torch.no_grad()
+def _follow(averaged: nn.Module, net: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and batch-norm statistics."""
+    for old, new in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
+        if old.is_floating_point():
+            old.lerp_(new, 1 - decay)
+        else:
+            old.copy_(new)
+
+
+def _card(
+    recipe: CounterRecipe, training: int, held_out: int, metrics: dict[str, float], data_dir: Path
+) -> dict[str, Any]:
+    return {
+        "name": "counter",
+        "version": "1",
+        "stage": "counting",
+        "architecture": "ResNet-18 with a count regression head (Xue et al. 2023) and a density decoder",
+        "config": {"crop_px": CROP_PX, "nucleus_px": NUCLEUS_PX, "density_sigma_px": DENSITY_SIGMA_PX},
+        "recipe": asdict(recipe),
+        "data": {
+            "source": "rendered",
+            "folder": data_dir.name,
+            "training_nuclei": training,
+            "validation_nuclei": held_out,
+        },
+        "validation": {name: round(value, 4) for name, value in metrics.items()},
+    }
