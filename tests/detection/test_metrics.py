@@ -1,0 +1,73 @@
+"""Average precision against examples worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from her2core.detection.metrics import ImageDetections, ImageTruth, average_precision, precision_recall
+
+A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]
+NOWHERE = [80, 80, 90, 90]
+
+
+def test_all_found_and_nothing_else_is_one() -> None:
+    assert average_precision([ImageDetections([A, B], [0.9, 0.8])], [ImageTruth([A, B])]) == 1.0
+
+
+def test_nothing_found_is_zero() -> None:
+    assert average_precision([ImageDetections([], [])], [ImageTruth([A])]) == 0.0
+
+
+def test_hand_worked_curve() -> None:
+    # hit, miss, hit, of three truths: recall 1/3, 1/3, 2/3; precision 1, 1/2, 2/3 -> 1/3 * 1 + 1/3 * 2/3
+    found = ImageDetections([A, NOWHERE, B], [0.9, 0.8, 0.7])
+    curve = precision_recall([found], [ImageTruth([A, B, C])])
+    assert curve.average_precision == pytest.approx(1 / 3 + 2 / 9)
+    assert curve.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
+    assert curve.recall.tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert curve.at(0.75) == pytest.approx((1 / 2, 1 / 3))
+    assert curve.at(0.95) == (1.0, 0.0)
+    assert curve.best_f1() == pytest.approx((2 / 3, 0.7))
+
+
+def test_the_envelope_lets_later_precision_stand_for_earlier_recall() -> None:
+    # miss, hit, hit of two truths: precision 0, 1/2, 2/3; envelope 2/3 throughout
+    found = ImageDetections([NOWHERE, A, B], [0.9, 0.8, 0.7])
+    assert average_precision([found], [ImageTruth([A, B])]) == pytest.approx(2 / 3)
+
+
+def test_scores_order_detections_over_all_images() -> None:
+    found = [ImageDetections([NOWHERE], [0.9]), ImageDetections([A], [0.5])]
+    assert average_precision(found, [ImageTruth([]), ImageTruth([A])]) == pytest.approx(0.5)
+
+
+def test_a_second_detection_of_one_nucleus_is_a_false_alarm() -> None:
+    curve = precision_recall([ImageDetections([A, A], [0.9, 0.8])], [ImageTruth([A])])
+    assert curve.precision.tolist() == [1.0, 0.5]
+
+
+def test_iou_of_exactly_the_threshold_is_a_hit() -> None:
+    half = [[0, 0, 10, 5]]
+    assert average_precision([ImageDetections(half, [0.9])], [ImageTruth([A])], iou=0.5) == 1.0
+    assert average_precision([ImageDetections(half, [0.9])], [ImageTruth([A])], iou=0.51) == 0.0
+
+
+def test_detections_on_ignored_boxes_neither_help_nor_harm() -> None:
+    part_of_ignored = [41, 1, 47, 9]
+    found = ImageDetections([C, A, part_of_ignored], [0.99, 0.5, 0.4])
+    curve = precision_recall([found], [ImageTruth([A], ignored_xyxy=[C])])
+    assert curve.average_precision == 1.0
+    assert len(curve.scores) == 1
+
+
+def test_a_truth_beneath_an_ignored_box_can_still_be_found() -> None:
+    assert average_precision([ImageDetections([A], [0.5])], [ImageTruth([A], ignored_xyxy=[A])]) == 1.0
+
+
+def test_what_cannot_be_judged_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to find"):
+        average_precision([ImageDetections([A], [0.5])], [ImageTruth([])])
+    with pytest.raises(ValueError, match="same images"):
+        average_precision([], [ImageTruth([A])])
+    with pytest.raises(ValueError, match="one score"):
+        average_precision([ImageDetections([A, B], [0.5])], [ImageTruth([A])])
