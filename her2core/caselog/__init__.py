@@ -1,5 +1,6 @@
 """The case log: what her2core remembers, and proves unchanged."""
 
+from her2core.caselog._backup import BackupSummary
 from her2core.caselog.entries import (
     AdjudicationRecord,
     Amendment,
@@ -19,6 +20,7 @@ __all__ = [
     "AdjudicationRecord",
     "Amendment",
     "AuditEntry",
+    "BackupSummary",
     "CaseLog",
     "CaseSummary",
     "Finding",

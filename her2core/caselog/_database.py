@@ -8,8 +8,9 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -17,7 +18,7 @@ from sqlite_utils import Database
 from her2core.caselog._schema import MIGRATIONS
 from her2core.errors import CaseLogError, IntegrityError
 
-__all__ = ["Connections", "utc_now"]
+__all__ = ["Connections", "disk_trouble", "in_words", "utc_now"]
 
 BUSY_SECONDS = 60.0
 _WRITERS: dict[Path, threading.Lock] = {}
@@ -45,9 +46,14 @@ class Connections:
         self._release: Callable[[], object] | None = None
 
     @contextmanager
-    def reading(self) -> Iterator[Database]:
-        """A connection that sees one state of the database throughout and refuses to write."""
-        with _in_words(self.path), self._connected() as db:
+    def reading(self, *, lenient: bool = False) -> Iterator[Database]:
+        """A connection that sees one state of the database throughout and refuses to write.
+
+        `lenient` replaces bytes that are no UTF-8, for looking at a damaged file.
+        """
+        with in_words(self.path), self._connected() as db:
+            if lenient:
+                db.conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
             db.execute("PRAGMA query_only = ON")
             db.execute("BEGIN")
             yield db
@@ -56,7 +62,7 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[Database]:
         """A connection in a transaction that holds the only write lock; commits at the end, rolls back on an error."""
-        with _in_words(self.path), self._writer, self._connected() as db:
+        with in_words(self.path), self._writer, self._connected() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -67,13 +73,19 @@ class Connections:
 
     def prepare(self) -> None:
         """Makes the data folder and an empty database file, readable by their owner only, and switches to WAL."""
-        with _in_words(self.path):
+        with in_words(self.path):
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.path.exists():
                 # SQLite gives WAL and shared memory the same mode as the database.
                 os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             with self._connected() as db:
                 db.execute("PRAGMA journal_mode = WAL").fetchone()
+
+    def copy_database(self, target: Path) -> None:
+        """Copies the database as it is at one moment into a new single file, while others go on writing."""
+        with in_words(self.path), self._connected() as db, closing(sqlite3.connect(target)) as copy:
+            db.conn.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()
 
     def hold(self) -> None:
         """Keeps one idle connection open. Without it each operation would be the last to close the database, which
@@ -95,7 +107,7 @@ class Connections:
 
         Raises CaseLogError for a file of a newer her2core.
         """
-        ours = [migration.name for migration in MIGRATIONS.pending(Database(memory=True))]
+        ours = _all_migrations()
         applied = {migration.name for migration in MIGRATIONS.applied(db)}
         if not applied <= set(ours):
             raise CaseLogError("This case log was written by a newer her2core; install that one to open it.")
@@ -115,13 +127,22 @@ class Connections:
             conn.close()
 
 
+@cache
+def _all_migrations() -> tuple[str, ...]:
+    nothing = Database(memory=True)
+    try:
+        return tuple(migration.name for migration in MIGRATIONS.pending(nothing))
+    finally:
+        nothing.close()
+
+
 def _close_in(pid: int, conn: sqlite3.Connection) -> None:
     if os.getpid() == pid:  # a forked child must leave its parent's connection alone
         conn.close()
 
 
 @contextmanager
-def _in_words(path: Path) -> Iterator[None]:
+def in_words(path: Path) -> Iterator[None]:
     """Turns errors of SQLite and of the disk into CaseLogError with what to do; leaves constraints to the caller."""
     try:
         yield

@@ -78,7 +78,7 @@ CREATE TABLE cases (
     version INTEGER NOT NULL CHECK (version > 0),
     result_group INTEGER CHECK (result_group BETWEEN 1 AND 5),
     outcome TEXT,
-    amending TEXT,              -- why a signed case is open for change; NULL: it is not
+    amending TEXT,              -- why a signed case is open for change; NULL: it is not. Its state moves meanwhile
     amending_by INTEGER REFERENCES users (id),
     amending_since TEXT,
     amending_version INTEGER,
@@ -86,7 +86,6 @@ CREATE TABLE cases (
     created_at TEXT NOT NULL,
     updated_by INTEGER NOT NULL REFERENCES users (id),
     updated_at TEXT NOT NULL,
-    CHECK (amending IS NULL OR state IN ('signed', 'amended')),
     CHECK ((amending IS NULL) = (amending_by IS NULL) AND (amending IS NULL) = (amending_since IS NULL)
            AND (amending IS NULL) = (amending_version IS NULL))
 ) STRICT
@@ -299,8 +298,8 @@ _CASE_DETAILS_SIGNED = """CREATE TRIGGER cases_signed_no_update BEFORE UPDATE OF
     BEGIN SELECT RAISE(ABORT, 'her2core: the case is signed'); END"""
 
 _CASE_STAYS_SIGNED = """CREATE TRIGGER cases_stay_signed BEFORE UPDATE OF state ON cases
-    WHEN (OLD.state IN ('signed', 'amended') AND NEW.state NOT IN ('signed', 'amended'))
-      OR (OLD.state = 'amended' AND NEW.state <> 'amended')
+    WHEN OLD.amending IS NULL AND ((OLD.state = 'signed' AND NEW.state NOT IN ('signed', 'amended'))
+                                   OR (OLD.state = 'amended' AND NEW.state <> 'amended'))
     BEGIN SELECT RAISE(ABORT, 'her2core: a signed case stays signed'); END"""
 
 _FIXED_COLUMNS = {

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+from sqlite_utils import Database
+
 from her2core.caselog._change import SIGNED_STATES, Change, Store
 from her2core.caselog._codec import canonical, clean_text, key_of, moment, stamp
 from her2core.caselog._rows import DETAIL_FIELDS, Row, case_of, detail_columns, details_of, one, rows
@@ -99,14 +101,16 @@ class Cases(Store):
     def set_state(self, case_id: int, state: CaseState, by: User) -> Case:
         """Records the state that the workflow derived. Not a change of the case's content: `version` stays.
 
-        Raises WrongStateError for anything to do with signing, which `store_report` alone does.
+        While an amendment is open the state moves like that of a new case. Raises WrongStateError for anything to do
+        with signing, which `store_report` alone does.
         """
         with self.changing(by, Action.EDIT_CASE, "state changed") as change:
             row = change.case(case_id, signed_too=True)
             if row["state"] == state:
                 change.nothing()
                 return case_of(row)
-            if state in SIGNED_STATES or row["state"] in SIGNED_STATES:
+            closed = row["state"] in SIGNED_STATES and row["amending"] is None
+            if closed or state in SIGNED_STATES:
                 raise WrongStateError("Only signing a report makes a case signed, and a signed case stays signed.")
             change.update("cases", case_id, {"state": state.value})
             change.detail = {"changed": {"state": [row["state"], state.value]}}
@@ -136,10 +140,10 @@ class Cases(Store):
         why = clean_text(reason, "reason for the amendment", required=True)
         with self.changing(by, Action.AMEND, "amendment opened") as change:
             row = change.case(case_id, version, signed_too=True)
-            if row["state"] not in SIGNED_STATES:
-                raise WrongStateError("This case is not signed yet; it can be changed as it is.")
             if row["amending"] is not None:
                 raise WrongStateError("This case is open for amendment already.")
+            if row["state"] not in SIGNED_STATES:
+                raise WrongStateError("This case is not signed yet; it can be changed as it is.")
             now = stamp(change.at)
             change.touch_case(
                 row,
@@ -161,7 +165,7 @@ class Cases(Store):
                 raise WrongStateError("This case is not open for amendment.")
             if row["amending_version"] != row["version"]:
                 raise WrongStateError("The case was changed since it was opened; sign an amended report or addendum.")
-            change.touch_case(row, **CLOSED)
+            change.touch_case(row, state=signed_state(change.db, case_id).value, **CLOSED)
             return case_of(one(change.db, "cases", case_id, "case"))
 
     def amendment(self, case_id: int) -> Amendment | None:
@@ -214,6 +218,12 @@ class Cases(Store):
         where, parameters = _where(text, states, group, outcome, since, until, created_by)
         with self.reading() as db:
             return int(db.execute(f"SELECT count(*) FROM cases WHERE {where}", parameters).fetchone()[0])  # noqa: S608
+
+
+def signed_state(db: Database, case_id: int) -> CaseState:
+    """Signed, or amended where an amended report was stored."""
+    sql = "SELECT 1 FROM reports WHERE case_id = ? AND kind = 'amended'"
+    return CaseState.SIGNED if db.execute(sql, [case_id]).fetchone() is None else CaseState.AMENDED
 
 
 CLOSED: Row = {"amending": None, "amending_by": None, "amending_since": None, "amending_version": None}

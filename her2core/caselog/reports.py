@@ -15,7 +15,7 @@ from her2core.caselog._codec import canonical, clean_text, sha256, stamp
 from her2core.caselog._database import utc_now
 from her2core.caselog._files import ContentStore
 from her2core.caselog._rows import Row, one, report_of, rows, user_of
-from her2core.caselog.cases import CLOSED
+from her2core.caselog.cases import CLOSED, signed_state
 from her2core.caselog.entries import ReportKind, ReportRecord
 from her2core.errors import CaseLogError, DuplicateError, NotFoundError, PermissionDeniedError, WrongStateError
 from her2core.permissions import Action, require
@@ -54,12 +54,12 @@ class Reports(Store):
         `version` is the version of the case that the report describes. The same person storing a report of the same
         kind for the same version again, as by a double click, gets the first one back and nothing is stored.
 
-        | kind        | state of the case  | reason, replaces_id | afterwards            |
-        |-------------|--------------------|---------------------|-----------------------|
-        | preliminary | not signed         | –                   | as it was             |
-        | final       | ready              | –                   | signed                |
-        | amended     | signed or amended  | both needed         | amended               |
-        | addendum    | signed or amended  | both needed         | as it was             |
+        | kind        | case                               | reason, replaces_id | state afterwards             |
+        |-------------|------------------------------------|---------------------|------------------------------|
+        | preliminary | never signed                       | –                   | as it was                    |
+        | final       | never signed, ready                | –                   | signed                       |
+        | amended     | signed; or an amendment is open    | both needed         | amended, amendment closed    |
+        | addendum    | signed; or an amendment is open    | both needed         | as signed, amendment closed  |
 
         Raises ConflictError (changed since `version`), WrongStateError, NotFoundError or CaseLogError.
         """
@@ -102,7 +102,7 @@ class Reports(Store):
                     "signed_at": stamp(signed_at or change.at),
                 },
             )
-            change.touch_case(row, **_case_after(kind))
+            change.touch_case(row, **_case_after(change.db, case_id, kind))
             change.detail = {"report_id": report_id, "version": number, "kind": kind.value, "sha256": digest}
             return _report(change.db, report_id)
 
@@ -145,7 +145,7 @@ def _stored_before(change: Change, case_id: int, version: int, kind: ReportKind)
 
 def _check_kind(db: Database, case: Row, kind: ReportKind, reason: str, replaces_id: int | None) -> Row | None:
     """That a report of this kind may be stored now; the row of the report that it follows."""
-    signed = case["state"] in SIGNED_STATES
+    signed = case["state"] in SIGNED_STATES or case["amending"] is not None
     if kind in _FOLLOWS:
         if not signed:
             raise WrongStateError("Only a signed case is amended; sign this one first.")
@@ -178,11 +178,8 @@ def _check_cosigners(change: Change, cosigners: Sequence[User]) -> None:
         require(user_of(one(change.db, "users", user_id, "account")), Action.SIGN)
 
 
-def _case_after(kind: ReportKind) -> dict[str, Any]:
-    if kind is ReportKind.FINAL:
-        return {"state": CaseState.SIGNED.value}
-    if kind is ReportKind.AMENDED:
-        return {"state": CaseState.AMENDED.value, **CLOSED}
-    if kind is ReportKind.ADDENDUM:
-        return dict(CLOSED)
-    return {}
+def _case_after(db: Database, case_id: int, kind: ReportKind) -> dict[str, Any]:
+    if kind is ReportKind.PRELIMINARY:
+        return {}
+    # The report is stored already, so the state that its kind leads to follows from the reports there are.
+    return {"state": signed_state(db, case_id).value, **CLOSED}

@@ -87,10 +87,11 @@ class WorkUp(Store):
         statement = self.statement(case_id, StatementKind.INDETERMINATE)
         return () if statement is None else tuple(statement.value["reasons"])
 
-    def first_observer(self, case_id: int) -> int:
-        """Id of the user whose count is the first one: who last confirmed the review, or else opened the case."""
+    def first_observers(self, case_id: int) -> frozenset[int]:
+        """Ids of all who took part in the first count: analysed, corrected or confirmed it."""
         with self.reading() as db:
-            return _first_observer(db, one(db, "cases", case_id, "case"))
+            one(db, "cases", case_id, "case")
+            return _first_observers(db, case_id)
 
     def save_recount(
         self,
@@ -104,7 +105,7 @@ class WorkUp(Store):
     ) -> RecountRecord:
         """Records the count of the second observer, who is `by`. `nuclei`, if given, add up to `tally`.
 
-        Raises WrongStateError where no recount is due, PermissionDeniedError for the first observer, ScoringError
+        Raises WrongStateError where no recount is due, PermissionDeniedError for a first observer, ScoringError
         where the nuclei do not add up.
         """
         if nuclei and _added_up(nuclei) != tally:
@@ -113,8 +114,8 @@ class WorkUp(Store):
             row = change.case(case_id)
             _due(row, CaseState.PENDING_RECOUNT, "No recount is due for this case.")
             _has_population(row, population)
-            if _first_observer(change.db, row) == change.user.id:
-                raise PermissionDeniedError("The recount needs another pathologist than the first count.")
+            if change.user.id in _first_observers(change.db, case_id):
+                raise PermissionDeniedError("You took part in the first count; the recount needs another pathologist.")
             recount_id = change.insert(
                 "recounts",
                 {
@@ -194,11 +195,13 @@ class WorkUp(Store):
             return statement_of(one(change.db, "statements", statement_id, "statement"))
 
 
-def _first_observer(db: Database, case: Row) -> int:
-    sql = "SELECT by_user_id FROM statements WHERE case_id = ? AND kind = ? ORDER BY id DESC LIMIT 1"
-    for row in rows(db, sql, [case["id"], StatementKind.REVIEWED.value]):
-        return int(row["by_user_id"])
-    return int(case["created_by"])
+def _first_observers(db: Database, case_id: int) -> frozenset[int]:
+    sql = """SELECT by_user_id FROM statements WHERE case_id = :case AND kind = :reviewed
+        UNION SELECT analyses.by_user_id FROM analyses JOIN regions ON regions.id = region_id WHERE case_id = :case
+        UNION SELECT corrections.by_user_id FROM corrections JOIN regions ON regions.id = region_id
+            WHERE case_id = :case"""
+    found = db.execute(sql, {"case": case_id, "reviewed": StatementKind.REVIEWED.value}).fetchall()
+    return frozenset(int(row[0]) for row in found)
 
 
 def _state(change: Change, case: Row, kind: StatementKind, subject: str, value: Mapping[str, Any]) -> int:
