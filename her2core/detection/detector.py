@@ -33,12 +33,13 @@ Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
 PROBE_PX = 512  # longest side of the first, small look
-PROBE_WINDOW_PX = 1536  # beyond this, the first look is at windows of the image
+PROBE_WINDOW_PX = 1024  # beyond this, the first look is at windows of the image
 PROBE_WINDOWS = 4
 MIN_SCALE, MAX_SCALE = 0.1, 2.0
 CONFIDENT = 0.4
-COMFORTABLE_PX = (22.0, 85.0)  # nuclei that the first look judges well
-RETRY_RATIO = 1.35  # how far off the size may turn out before the image is looked at once more
+COMFORTABLE = (0.6, 1.7)  # of the target size: nuclei that the first look judges well
+RETRY_RATIO = 1.25  # how far off the size may turn out before the image is looked at once more
+MAX_RETRIES = 2
 MAX_PER_TILE = 1500
 CUDA_BATCH = 8
 
@@ -96,6 +97,11 @@ class _Look:
     scale: float
     boxes: Tensor
     scores: Tensor
+
+    @property
+    def has_confident(self) -> bool:
+        """Whether any box is confident."""
+        return bool((self.scores >= CONFIDENT).any())
 
     def median_px(self) -> float | None:
         """Median sqrt(area) of the confident boxes in original px, or None without any."""
@@ -164,12 +170,13 @@ class Detector:
         watch = _Watch(progress, cancelled)
         watch.tell(0.0, "Measuring the size of nuclei")
         median = self._nucleus_px(pixels_rgb, watch)
-        look = self._look(pixels_rgb, self._scale_for(median, width, height), threshold, watch, (0.1, 0.9))
-        found = look.median_px()
-        if found is not None:
-            scale = self._scale_for(found, width, height)
-            if max(scale / look.scale, look.scale / scale) > RETRY_RATIO:
-                look = self._look(pixels_rgb, scale, threshold, watch, (0.9, 1.0))
+        look = self._look(pixels_rgb, self._scale_for(median, width, height), threshold, watch, (0.1, 0.8))
+        for retry in range(MAX_RETRIES):
+            scale = self._scale_for(look.median_px(), width, height)
+            if not look.has_confident or max(scale / look.scale, look.scale / scale) < RETRY_RATIO:
+                break
+            span = (0.8 + 0.1 * retry, 0.9 + 0.1 * retry)
+            look = self._look(pixels_rgb, scale, threshold, watch, span)
         watch.tell(1.0, "Nuclei found")
         detections = [
             Detection(clip((box[0], box[1], box[2], box[3]), width, height), score)
@@ -195,7 +202,7 @@ class Detector:
 
         first = probe(min(PROBE_PX, longest))
         seen = first.median_px()
-        low, high = COMFORTABLE_PX
+        low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
         if seen is not None and low <= seen * first.scale <= high:
             return seen
         others = []

@@ -70,7 +70,7 @@ def truth_folder(tmp_path_factory: pytest.TempPathFactory, ellipse_field: Callab
     folder = tmp_path_factory.mktemp("truth")
     entries: list[dict[str, Any]] = []
     for i in range(4):
-        pixels, boxes = ellipse_field(i, 224, 208, 36 + 4 * i)
+        pixels, boxes = ellipse_field(i, 400, 384, 40 + 20 * i)
         Image.fromarray(pixels).save(folder / f"{i}.png")
         entries.append({"image": f"{i}.png", "patient": f"p{i}", "group": 1, "nuclei": [{"box": b} for b in boxes]})
     (folder / "truth.json").write_text(json.dumps(entries))

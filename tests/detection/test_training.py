@@ -29,8 +29,8 @@ TINY: dict[str, Any] = {"width": 0.0625, "batch": 2, "side_px": 96, "target_nucl
 def trained(truth_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("fit")
     return fit_detector(
-        truth_folder, out, width=0.125, steps=200, batch=4, side_px=128, target_nucleus_px=32.0, rate=4e-3,
-        validate_every=100, device="cpu",
+        truth_folder, out, width=0.125, steps=250, batch=4, side_px=128, target_nucleus_px=32.0, rate=4e-3,
+        validate_every=125, device="cpu",
     )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_it_overfits_four_tiny_images(trained: Path, truth_folder: Path) -> None
 def test_nuclei_of_any_size_are_found_in_an_image_never_seen(
     trained: Path, ellipse_field: Callable[..., Field], nucleus_px: int
 ) -> None:
-    pixels, boxes = ellipse_field(77, 900, 700, nucleus_px)
+    pixels, boxes = ellipse_field(77, 1200, 1000, nucleus_px)
     found = Detector.load(trained)[0].detect(pixels)
     sides = np.array([d.box_xyxy for d in found])
     assert len(found) == pytest.approx(len(boxes), rel=0.25)
