@@ -1,1 +1,1 @@
-"""Reports: what they say (`content`), how they print (`pdf`), who signs (`keys`, `signing`), whether they hold (`verify`)."""
+"""Reports: what they say (`content`), how they print (`pdf`), who signs (`keys`, `signing`), what holds (`verify`)."""

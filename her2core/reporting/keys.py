@@ -37,7 +37,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from cryptography.x509.oid import NameOID
 from pyhanko.sign import SimpleSigner
 
-from her2core.errors import SigningError
+from her2core.errors import Her2CoreError, SigningError
 from her2core.records import Role, User
 from her2core.reporting.pkcs12_guard import PrivateKey, open_external_pkcs12
 from her2core.reporting.registry import KeyRecord, Registry, Trust, read_registry, record_of, write_registry
@@ -148,6 +148,21 @@ class Keyring:
             after = tuple(_revoked(key, moment, reason) if key.user_id == user.id else key for key in before)
             self._save(after, ca_key)
         return tuple(new for old, new in zip(before, after, strict=True) if new is not old)
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the keys folder, in plain words: for `check`. Empty where all is well."""
+        if not self.has_laboratory_ca():
+            return ()
+        found = [
+            f"{path.name} in the keys folder can be read by other users of this machine; set its mode to 0600."
+            for path in sorted(self._folder.glob("*.p12"))
+            if path.stat().st_mode & 0o077
+        ]
+        try:
+            missing = [key for key in self.records() if key.revoked_at is None and not self._key_file(key).exists()]
+        except Her2CoreError as error:
+            return (*found, str(error))
+        return (*found, *(f"The key file of user {key.user_id} is missing; issue a new key." for key in missing))
 
     # --- a person's key -----------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase.pdfdoc import PDFArray, PDFDictionary, PDFName, PDFString
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import BaseDocTemplate, Flowable, Frame, PageTemplate, Paragraph
+from reportlab.platypus import BaseDocTemplate, Flowable, Frame, KeepInFrame, PageTemplate, Paragraph, Spacer
 
 from her2core.records import CaseDetails
 from her2core.reporting.content import NOT_CLEARED, ReportContent, ReportKind
@@ -24,19 +24,23 @@ from her2core.reporting.fonts import BODY, BODY_BOLD, markup, register
 
 __all__ = [
     "BODY_STYLE",
-    "BOLD_STYLE",
     "CELL",
     "CELL_BOLD",
+    "CELL_LABEL",
     "CELL_RIGHT",
     "COLUMN_WIDTH",
     "CONTENT_WIDTH",
     "FAINT",
     "GREY",
+    "GUTTER",
     "HEADING",
     "HEADLINE",
+    "LABEL",
+    "POINT",
+    "RESULT_RIGHT",
     "RULE",
     "SMALL",
-    "SMALL_RIGHT",
+    "STEP",
     "SUBHEADLINE",
     "WHITE_ON_BLACK",
     "ReportDocument",
@@ -46,7 +50,8 @@ __all__ = [
 ]
 
 MARGIN = 16 * mm
-TOP = 24 * mm
+TOP = 21 * mm
+TOP_FIRST = 33 * mm
 BOTTOM = 21 * mm
 GUTTER = 6 * mm
 CONTENT_WIDTH = A4[0] - 2 * MARGIN
@@ -55,7 +60,7 @@ COLUMN_WIDTH = (CONTENT_WIDTH - GUTTER) / 2
 GREY = Color(0.35, 0.35, 0.35)
 RULE = Color(0.62, 0.62, 0.62)
 FAINT = Color(0.945, 0.945, 0.945)
-_WATERMARK = Color(0.90, 0.90, 0.90)
+_WATERMARK = Color(0.925, 0.925, 0.925)
 
 
 def _style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyle:
@@ -64,8 +69,14 @@ def _style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyl
 
 
 BODY_STYLE = _style("body", 8.6, 11.4)
-BOLD_STYLE = _style("bold", 8.6, 11.4, fontName=BODY_BOLD)
 SMALL = _style("small", 7, 9, textColor=GREY)
+LABEL = _style("label", 7.4, 11.4, textColor=GREY)  # beside body text, on its lines
+CELL_LABEL = _style("cell label", 7.2, 10, textColor=GREY)  # beside cell text
+STEP = _style("step", 8.6, 11.4, leftIndent=11, firstLineIndent=-11)
+POINT = _style("point", 8.6, 11.4, leftIndent=7, firstLineIndent=-7)
+RESULT_RIGHT = _style("result", 9.4, 10.8, fontName=BODY_BOLD, alignment=TA_RIGHT)
+LETTERHEAD = _style("letterhead", 13.5, 16, fontName=BODY_BOLD)
+LETTERHEAD_RIGHT = _style("letterhead right", 13.5, 16, fontName=BODY_BOLD, alignment=TA_RIGHT)
 SMALL_RIGHT = _style("small right", 7, 9, textColor=GREY, alignment=TA_RIGHT)
 CELL = _style("cell", 8.2, 10)
 CELL_BOLD = _style("cell bold", 8.2, 10, fontName=BODY_BOLD)
@@ -127,7 +138,10 @@ class SignatureField(Flowable):
 
 
 class ReportDocument(BaseDocTemplate):
-    """A4 pages: "body" has one column, "nuclei" two. `pages` is the number of pages, 0 while it is not known."""
+    """A4 pages: the first has the letterhead, the others a slim head.
+
+    `pages` is the number of pages, 0 while it is not known.
+    """
 
     def __init__(self, buffer: BytesIO, content: ReportContent, pages: int) -> None:
         register()
@@ -147,15 +161,12 @@ class ReportDocument(BaseDocTemplate):
         )
         self.content = content
         self.pages = pages
-        height = A4[1] - TOP - BOTTOM
-        padding = {"leftPadding": 0, "rightPadding": 0, "topPadding": 0, "bottomPadding": 0}
-        whole = Frame(MARGIN, BOTTOM, CONTENT_WIDTH, height, id="body", **padding)
-        left = Frame(MARGIN, BOTTOM, COLUMN_WIDTH, height, id="left", **padding)
-        right = Frame(MARGIN + COLUMN_WIDTH + GUTTER, BOTTOM, COLUMN_WIDTH, height, id="right", **padding)
+        first = _frame("first", MARGIN, CONTENT_WIDTH, TOP_FIRST)
+        whole = _frame("body", MARGIN, CONTENT_WIDTH, TOP)
         self.addPageTemplates(
             [
-                PageTemplate("body", [whole], onPage=self._furnish),
-                PageTemplate("nuclei", [left, right], onPage=self._furnish),
+                PageTemplate("first", [first], onPage=self._furnish_first, autoNextPageTemplate="body"),
+                PageTemplate("body", [whole], onPage=self._furnish_later),
             ]
         )
 
@@ -163,28 +174,61 @@ class ReportDocument(BaseDocTemplate):
         super()._startBuild(filename, canvasmaker)
         _date(self.canv, self.content.reported_at)
 
-    def _furnish(self, canvas: Canvas, _: BaseDocTemplate) -> None:
-        """The lines of every page: laboratory and report above; patient, page and "not cleared" below."""
-        content = self.content
+    def _furnish_first(self, canvas: Canvas, _: BaseDocTemplate) -> None:
+        """The letterhead: who reports, and which report this is."""
         canvas.saveState()
-        if content.kind is ReportKind.PRELIMINARY:
-            _watermark(canvas, "PRELIMINARY")
-        elif content.demonstration:
-            _watermark(canvas, "DEMONSTRATION")
-        top = A4[1] - 12 * mm
-        _draw(canvas, Paragraph(f"<b>{markup(content.laboratory.name)}</b>", CELL), MARGIN, top, CONTENT_WIDTH * 0.5)
-        name = Paragraph(f"HER2 FISH report · {markup(report_name(content))}", SMALL_RIGHT)
-        _draw(canvas, name, MARGIN + CONTENT_WIDTH * 0.5, top, CONTENT_WIDTH * 0.5)
-        _rule(canvas, A4[1] - 18.5 * mm)
-        _rule(canvas, 17.5 * mm)
-        who = Paragraph(_identity(content.details), CELL)
-        _draw(canvas, who, MARGIN, 16.6 * mm, CONTENT_WIDTH - 28 * mm, top_aligned=True)
-        of = f" of {self.pages}" if self.pages else ""
-        page = Paragraph(f"page {canvas.getPageNumber()}{of}", CELL_RIGHT)
-        _draw(canvas, page, A4[0] - MARGIN - 26 * mm, 16.6 * mm, 26 * mm, top_aligned=True)
-        note = f"{NOT_CLEARED}. Demonstration: an invented patient." if content.demonstration else f"{NOT_CLEARED}."
-        _draw(canvas, Paragraph(note, _CENTRED), MARGIN, 7.6 * mm, CONTENT_WIDTH)
+        self._watermark(canvas)
+        laboratory = self.content.laboratory
+        accreditation = f"Accreditation {laboratory.accreditation}" if laboratory.accreditation else ""
+        director = f"Director {laboratory.director}" if laboratory.director else ""
+        lines = [laboratory.address, " · ".join(filter(None, (accreditation, director)))]
+        reported = f"{report_name(self.content)}\nReported {local_time(self.content.reported_at)}"
+        half, top, height = CONTENT_WIDTH / 2 - 2 * mm, A4[1] - 10 * mm, TOP_FIRST - 15 * mm
+        who = [Paragraph(markup(laboratory.name), LETTERHEAD), Spacer(1, 2)]
+        who.append(Paragraph(markup("\n".join(filter(None, lines))), SMALL))
+        which = [Paragraph("HER2 FISH report", LETTERHEAD_RIGHT), Spacer(1, 2)]
+        which.append(Paragraph(markup(reported), SMALL_RIGHT))
+        _draw(canvas, who, MARGIN, top, half, height)
+        _draw(canvas, which, A4[0] - MARGIN - half, top, half, height)
+        _rule(canvas, A4[1] - TOP_FIRST + 4 * mm)
+        self._foot(canvas)
         canvas.restoreState()
+
+    def _furnish_later(self, canvas: Canvas, _: BaseDocTemplate) -> None:
+        """A slim head: laboratory and report."""
+        canvas.saveState()
+        self._watermark(canvas)
+        half, top, height = CONTENT_WIDTH / 2 - 2 * mm, A4[1] - 10 * mm, 6 * mm
+        name = Paragraph(f"HER2 FISH report · {markup(report_name(self.content))}", SMALL_RIGHT)
+        _draw(canvas, [Paragraph(markup(self.content.laboratory.name), CELL_BOLD)], MARGIN, top, half, height)
+        _draw(canvas, [name], A4[0] - MARGIN - half, top, half, height)
+        _rule(canvas, A4[1] - TOP + 4.5 * mm)
+        self._foot(canvas)
+        canvas.restoreState()
+
+    def _foot(self, canvas: Canvas) -> None:
+        """Patient by two identifiers, accession, page x of y, and what the report is not: on every page."""
+        _rule(canvas, 17.5 * mm)
+        top, height = 16.6 * mm, 6.6 * mm
+        who = [Paragraph(_identity(self.content.details), CELL)]
+        _draw(canvas, who, MARGIN, top, CONTENT_WIDTH - 28 * mm, height)
+        of = f" of {self.pages}" if self.pages else ""
+        page = [Paragraph(f"page {canvas.getPageNumber()}{of}", CELL_RIGHT)]
+        _draw(canvas, page, A4[0] - MARGIN - 26 * mm, top, 26 * mm, height)
+        invented = " Demonstration: an invented patient." if self.content.demonstration else ""
+        note = [Paragraph(f"{NOT_CLEARED}.{invented}", _CENTRED)]
+        _draw(canvas, note, MARGIN, 9.6 * mm, CONTENT_WIDTH, 5 * mm)
+
+    def _watermark(self, canvas: Canvas) -> None:
+        if self.content.kind is ReportKind.PRELIMINARY:
+            _word_across(canvas, "PRELIMINARY")
+        elif self.content.demonstration:
+            _word_across(canvas, "DEMONSTRATION")
+
+
+def _frame(name: str, x: float, width: float, top: float) -> Frame:
+    none = {"leftPadding": 0, "rightPadding": 0, "topPadding": 0, "bottomPadding": 0}
+    return Frame(x, BOTTOM, width, A4[1] - top - BOTTOM, id=name, **none)
 
 
 def _identity(details: CaseDetails) -> str:
@@ -196,9 +240,11 @@ def _identity(details: CaseDetails) -> str:
     )
 
 
-def _draw(canvas: Canvas, paragraph: Paragraph, x: float, y: float, width: float, *, top_aligned: bool = False) -> None:
-    _, height = paragraph.wrap(width, 40 * mm)
-    paragraph.drawOn(canvas, x, y - height if top_aligned else y - 3)
+def _draw(canvas: Canvas, content: list[Flowable], x: float, top: float, width: float, height: float) -> None:
+    """Draw below `top`; what is too long for its room is shrunk, never cut: a name must be there to its end."""
+    room = KeepInFrame(width, height, content, mode="shrink")
+    _, used = room.wrapOn(canvas, width, height)
+    room.drawOn(canvas, x, top - used)
 
 
 def _rule(canvas: Canvas, y: float) -> None:
@@ -207,7 +253,7 @@ def _rule(canvas: Canvas, y: float) -> None:
     canvas.line(MARGIN, y, A4[0] - MARGIN, y)
 
 
-def _watermark(canvas: Canvas, word: str) -> None:
+def _word_across(canvas: Canvas, word: str) -> None:
     canvas.saveState()
     canvas.translate(A4[0] / 2, A4[1] / 2)
     canvas.rotate(52)

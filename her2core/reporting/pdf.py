@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from reportlab.platypus import Flowable, NextPageTemplate, PageBreak
+from reportlab.platypus import Flowable
+from reportlab.platypus.doctemplate import LayoutError
 
+from her2core.errors import SigningError
 from her2core.reporting.content import ReportContent
 from her2core.reporting.layout import ReportDocument
+from her2core.reporting.nuclei import nuclei_section
 from her2core.reporting.sections import (
     ai_section,
     alerts_section,
@@ -20,7 +23,6 @@ from her2core.reporting.sections import (
     headline_box,
     images_section,
     limitations_section,
-    nuclei_table,
     numbers_section,
     signature_section,
     statements_section,
@@ -31,7 +33,7 @@ __all__ = ["render_report"]
 
 
 def render_report(content: ReportContent) -> bytes:
-    """The report as a PDF, not yet signed."""
+    """The report as a PDF, not yet signed. Raises SigningError where a text or picture cannot be printed."""
     pages, _ = _build(content, 0)
     return _build(content, pages)[1]
 
@@ -40,12 +42,15 @@ def _build(content: ReportContent, pages: int) -> tuple[int, bytes]:
     """Number of pages and the file; a first build counts the pages, a second prints "page x of y"."""
     buffer = BytesIO()
     document = ReportDocument(buffer, content, pages)
-    document.build(_story(content))
+    try:
+        document.build(_story(content))
+    except LayoutError as error:
+        raise SigningError("A text of this report is too long for a page. Shorten it, then build it again.") from error
     return document.page, buffer.getvalue()
 
 
 def _story(content: ReportContent) -> list[Flowable]:
-    story: list[Flowable] = [
+    return [
         *banner(content),
         *headline_box(content),
         *case_section(content),
@@ -57,7 +62,5 @@ def _story(content: ReportContent) -> list[Flowable]:
         *ai_section(content),
         *limitations_section(content),
         *signature_section(content),
+        *nuclei_section(content),
     ]
-    if content.nuclei:
-        story += [NextPageTemplate("nuclei"), PageBreak(), *nuclei_table(content)]
-    return story

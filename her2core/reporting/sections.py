@@ -15,7 +15,6 @@ from reportlab.platypus import (
     Flowable,
     Image,
     KeepTogether,
-    LongTable,
     Paragraph,
     Spacer,
     Table,
@@ -25,7 +24,6 @@ from reportlab.platypus import (
 from her2core.errors import SigningError
 from her2core.reporting.content import (
     Interval,
-    NucleusRow,
     ObserverCount,
     PopulationResult,
     ReportContent,
@@ -33,18 +31,26 @@ from her2core.reporting.content import (
     Signatory,
     Thumbnail,
 )
-from her2core.reporting.fonts import BODY, BODY_BOLD, is_plain, markup
+from her2core.reporting.figures import BOX_LEGEND
+from her2core.reporting.fonts import BODY, BODY_BOLD, markup
 from her2core.reporting.layout import (
     BODY_STYLE,
     CELL,
     CELL_BOLD,
+    CELL_LABEL,
+    CELL_RIGHT,
     COLUMN_WIDTH,
     CONTENT_WIDTH,
     FAINT,
+    GUTTER,
     HEADING,
     HEADLINE,
+    LABEL,
+    POINT,
+    RESULT_RIGHT,
     RULE,
     SMALL,
+    STEP,
     SUBHEADLINE,
     WHITE_ON_BLACK,
     SignatureField,
@@ -52,7 +58,6 @@ from her2core.reporting.layout import (
     report_name,
 )
 from her2core.reporting.signing import SIGNATURE_FIELDS
-from her2core.scoring.groups import describe_group
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated
 
 __all__ = [
@@ -63,7 +68,6 @@ __all__ = [
     "headline_box",
     "images_section",
     "limitations_section",
-    "nuclei_table",
     "numbers_section",
     "signature_section",
     "statements_section",
@@ -71,7 +75,6 @@ __all__ = [
 ]
 
 _NOT_RECORDED = "not recorded"
-_LABEL_WIDTH = 34 * mm
 _TIGHT = [
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ("LEFTPADDING", (0, 0), (-1, -1), 0),
@@ -125,66 +128,84 @@ def headline_box(content: ReportContent) -> list[Flowable]:
     lines: list[Flowable] = [Paragraph(markup(result.strip()), HEADLINE)]
     if basis.strip():
         lines.append(Paragraph(markup(basis.strip()), SUBHEADLINE))
-    if content.indeterminate_reasons:
-        lines.append(_paragraphs([f"Reason: {reason}" for reason in content.indeterminate_reasons], BODY_STYLE))
+    reasons = [f"Reason: {reason}" for reason in content.indeterminate_reasons if reason not in content.headline]
+    if reasons:
+        lines.append(_paragraphs(reasons, BODY_STYLE))
     lines.append(Spacer(1, 2))
     lines.append(Paragraph(f"Guideline: {markup(content.guideline)}", SMALL))
-    return [_box(lines, fill=True, weight=1.4), Spacer(1, 5)]
+    return [_box(lines, fill=True, weight=1.4), Spacer(1, 9)]
 
 
 def numbers_section(content: ReportContent) -> list[Flowable]:
     """N, H, C, means and ratio of every population and reader; the line that the result rests on is bold."""
-    head = ["Population, reader", "Nuclei\nN", "HER2\nH", "CEP17\nC", "HER2 per\nnucleus H/N", "95 % interval"]
-    head += ["CEP17 per\nnucleus C/N", "Ratio\nH/C", "95 % interval", "Group"]
+    head = ["Population, reader", "Nuclei\nN", "HER2\nsignals H", "CEP17\nsignals C", "HER2 per\nnucleus H/N"]
+    head += ["CEP17 per\nnucleus C/N", "HER2/CEP17\nratio H/C", "ISH\ngroup"]
     rows: list[list[object]] = [list(head)]
     style = [
         *_TIGHT,
         ("LINEBELOW", (0, 0), (-1, 0), 0.8, black),
         ("LINEBELOW", (0, 1), (-1, -1), 0.3, RULE),
-        ("FONT", (0, 0), (-1, 0), BODY_BOLD, 7.4, 8.8),
+        ("FONT", (0, 0), (-1, 0), BODY_BOLD, 7.2, 9),
         ("FONT", (0, 1), (-1, -1), BODY, 8.6, 10.4),
         ("ALIGN", (1, 0), (-1, -1), "RIGHT"),
         ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
+        ("RIGHTPADDING", (-1, 0), (-1, -1), 1),
         ("TOPPADDING", (0, 1), (-1, -1), 2.5),
         ("BOTTOMPADDING", (0, 1), (-1, -1), 2.5),
     ]
     for population in content.populations:
-        style.append(("FONT", (1, len(rows)), (-1, len(rows)), BODY_BOLD, 8.6, 10.4))
-        rows.append(_result_row(population))
-        rows += [_observer_row(count) for count in population.observers]
-    widths = [_share(0.262), *(_share(part) for part in (0.06, 0.06, 0.066, 0.092, 0.104, 0.092, 0.06, 0.104, 0.1))]
+        style.append(("FONT", (1, len(rows)), (-1, len(rows)), BODY_BOLD, 9.4, 10.8))
+        first, others = _readers(population)
+        rows.append([Paragraph(_population_name(population, first), CELL), *_numbers(_as_count(population), bold=True)])
+        rows += [[Paragraph(f"{_reader(count)}", CELL), *_numbers(count)] for count in others]
+    widths = [_share(part) for part in (0.31, 0.065, 0.085, 0.085, 0.12, 0.12, 0.125, 0.09)]
+    observers = {count.observer for population in content.populations for count in population.observers}
     note = (
-        "Decimals are cut off, not rounded; the group is decided on the whole numbers N, H and C. The ratio is total "
-        "over total. Intervals: bootstrap over nuclei."
+        "In brackets: 95 % interval, bootstrap over nuclei. Decimals are cut off, not rounded; the group is decided on "
+        "the whole numbers N, H and C; the ratio is total over total. "
+        f"Number of observers: {len(observers) or _NOT_RECORDED}."
     )
     table = Table(rows, colWidths=widths, style=TableStyle(style), repeatRows=1)
     return [_heading("Counts"), table, Spacer(1, 2), Paragraph(note, SMALL)]
 
 
-def _result_row(population: PopulationResult) -> list[object]:
-    share = "" if population.share_percent is None else f" ({population.share_percent:g} % of tumour cells)"
+def _readers(population: PopulationResult) -> tuple[ObserverCount | None, list[ObserverCount]]:
+    """The reader whose count is the population's, and all others."""
+    first = next((count for count in population.observers if count.tally == population.tally), None)
+    return first, [count for count in population.observers if count is not first]
+
+
+def _as_count(population: PopulationResult) -> ObserverCount:
+    p = population
+    return ObserverCount("", "", p.tally, p.copy_number_95, p.ratio_95, p.group)
+
+
+def _population_name(population: PopulationResult, first: ObserverCount | None) -> str:
+    share = "" if population.share_percent is None else f", {population.share_percent:g} % of tumour cells"
     regions = "" if population.regions is None else f", {population.regions} region{'s'[: population.regions != 1]}"
-    name = f"<b>Population {markup(population.label)}</b>{share}{regions}"
-    if not population.counted:
-        name += "; described only"
-    group = "–" if population.group is None else f"Group {population.group}"
-    t = population.tally
-    numbers: list[object] = [str(t.n), str(t.her2), str(t.cep17), truncated(copy_number(t))]
-    numbers += [_interval(population.copy_number_95), truncated(cep17_per_nucleus(t)), truncated(ratio(t))]
-    return [Paragraph(name, CELL), *numbers, _interval(population.ratio_95), group]
+    described = "" if population.counted else ", described only"
+    name = f"<b>Population {markup(population.label)}</b>{share}{regions}{described}"
+    return name if first is None else f"{name}<br/>{_reader(first)}"
 
 
-def _observer_row(count: ObserverCount) -> list[object]:
+def _reader(count: ObserverCount) -> str:
+    return f'<font size="7.2">{markup(count.observer)}, {markup(count.role)}</font>'
+
+
+def _numbers(count: ObserverCount, *, bold: bool = False) -> list[object]:
     t = count.tally
-    name = Paragraph(f"{markup(count.observer)}<br/>{markup(count.role)}", SMALL)
     group = "–" if count.group is None else f"Group {count.group}"
-    numbers: list[object] = [str(t.n), str(t.her2), str(t.cep17), truncated(copy_number(t))]
-    numbers += [_interval(count.copy_number_95), truncated(cep17_per_nucleus(t)), truncated(ratio(t))]
-    return [name, *numbers, _interval(count.ratio_95), group]
+    means = [(copy_number(t), count.copy_number_95), (cep17_per_nucleus(t), None), (ratio(t), count.ratio_95)]
+    shown = [_with_interval(value, ends, bold=bold) for value, ends in means]
+    return [str(t.n), str(t.her2), str(t.cep17), *shown, group]
 
 
-def _interval(ends: Interval | None) -> str:
-    return "–" if ends is None else f"{truncated(Fraction(ends[0]))}–{truncated(Fraction(ends[1]))}"
+def _with_interval(value: Fraction | None, ends: Interval | None, *, bold: bool) -> Paragraph:
+    text = truncated(value)
+    if ends is not None:
+        between = f"{truncated(Fraction(ends[0]))}–{truncated(Fraction(ends[1]))}"
+        text += f'<br/><font name="{BODY}" size="7.2">({between})</font>'
+    return Paragraph(text, RESULT_RIGHT if bold else CELL_RIGHT)
 
 
 def work_up_section(content: ReportContent) -> list[Flowable]:
@@ -192,26 +213,34 @@ def work_up_section(content: ReportContent) -> list[Flowable]:
     several = len(content.populations) > 1
     parts: list[Flowable] = []
     for population in content.populations:
-        rows: list[tuple[str, str]] = []
-        if population.group is not None:
-            rows.append(("ISH group", f"Group {population.group}: {describe_group(population.group)}"))
-        ihc = population.ihc or content.details.ihc
-        if ihc is not None:
-            same = {True: ", same tissue sample", False: ", another tissue sample", None: ""}
-            rows.append(("HER2 IHC", f"{ihc.value}{same[content.details.ihc_same_sample]}"))
-        rows.append(("Result", population.outcome.upper()))
-        rows.append(("Work-up", "\n".join(f"{i}. {step}" for i, step in enumerate(population.path, 1))))
-        if population.comment:
-            letter = f" {population.comment_letter}" if population.comment_letter else ""
-            rows.append((f"Comment{letter}", population.comment))
-        title = (
-            f"How the result was reached: population {population.label}" if several else "How the result was reached"
-        )
-        parts += [_heading(title), _pairs(rows)]
+        of_population = f": population {population.label}" if several else ""
+        parts += [_heading(f"How the result was reached{of_population}"), _pairs(_work_up(population, content))]
     if content.interpretation.strip():
         parts.append(_pairs([("Interpretation", content.interpretation.strip())]))
-    parts += [Paragraph(markup(note), SMALL) for note in content.notes]
+    if content.notes:
+        parts.append(_pairs([("Note", "\n".join(content.notes))]))
     return parts
+
+
+def _outcome(outcome: str) -> str:
+    return f"not final: {outcome}" if outcome.startswith("pending") else f"HER2 {outcome.upper()}"
+
+
+def _work_up(population: PopulationResult, content: ReportContent) -> list[tuple[str, str | list[Flowable]]]:
+    rows: list[tuple[str, str | list[Flowable]]] = [("Result", _outcome(population.outcome))]
+    ihc = population.ihc or content.details.ihc
+    if ihc is None:
+        rows.append(("HER2 IHC", "not done"))
+    else:
+        same = {True: ", on the same tissue sample", False: ", on another tissue sample", None: ""}
+        rows.append(("HER2 IHC", f"{ihc.value}{same[content.details.ihc_same_sample]}"))
+    steps = [Paragraph(f"{place}. {markup(step)}", STEP) for place, step in enumerate(population.path, 1)]
+    if steps:
+        rows.append(("Work-up", list(steps)))
+    if population.comment:
+        letter = f" {population.comment_letter}" if population.comment_letter else ""
+        rows.append((f"Comment{letter}", population.comment))
+    return rows
 
 
 def statements_section(content: ReportContent) -> list[Flowable]:
@@ -232,16 +261,16 @@ def alerts_section(content: ReportContent) -> list[Flowable]:
     alerts = list(dict.fromkeys((*content.alerts, *(a for p in content.populations for a in p.alerts))))
     if not alerts:
         return []
-    return [_heading("Points to note"), _box([_paragraphs([f"! {alert}" for alert in alerts], BODY_STYLE)], fill=False)]
+    points: list[Flowable] = [Paragraph(f"• {markup(alert)}", POINT) for alert in alerts]
+    return [KeepTogether([_heading("Points to note"), _box(points, fill=False)])]
 
 
 # --- case, images, AI -------------------------------------------------------------------------------------------
 
 
 def case_section(content: ReportContent) -> list[Flowable]:
-    """Laboratory, patient, specimen and assay, side by side."""
+    """Patient, specimen and assay, side by side."""
     d = content.details
-    lab = content.laboratory
     patient = [
         ("Name", d.patient_name),
         ("Patient ID", d.patient_id),
@@ -251,7 +280,6 @@ def case_section(content: ReportContent) -> list[Flowable]:
         ("Accession", d.accession),
         ("Collected", _day(d.collected_on)),
         ("Received", _day(d.received_on)),
-        ("Reported", local_time(content.reported_at)),
     ]
     specimen = [
         ("Specimen", d.specimen or _NOT_RECORDED),
@@ -259,7 +287,7 @@ def case_section(content: ReportContent) -> list[Flowable]:
         ("Block", d.block or _NOT_RECORDED),
         ("Fixation", _fixation(content)),
         ("Cold ischaemia", _NOT_RECORDED if d.cold_ischaemia_min is None else f"{d.cold_ischaemia_min:g} min"),
-        ("Times", _times(content)),
+        ("Pre-analytics", _times(content)),
         ("Section", "" if content.section_thickness_um is None else f"{content.section_thickness_um:g} µm"),
     ]
     controls = {True: "hybridised as expected", False: "NOT as expected", None: _NOT_RECORDED}[d.controls_ok]
@@ -269,30 +297,26 @@ def case_section(content: ReportContent) -> list[Flowable]:
         ("Probe kit", d.probe_kit or _NOT_RECORDED),
         ("Lot, expiry", f"{d.probe_lot or _NOT_RECORDED}, {_day(d.probe_expiry)}"),
         ("Controls", controls),
-        ("Laboratory", lab.name),
-        ("Address", lab.address),
-        ("Accreditation", lab.accreditation),
-        ("Director", lab.director),
     ]
     width = CONTENT_WIDTH / 3
     columns = [
-        [Paragraph(title, CELL_BOLD), _pairs([r for r in rows if r[1]], width=width - 8, label=22 * mm, style=CELL)]
-        for title, rows in (("Patient", patient), ("Specimen", specimen), ("Assay and laboratory", assay))
+        [Paragraph(title, CELL_BOLD), _pairs([row for row in rows if row[1]], width=width - 8, narrow=True)]
+        for title, rows in (("Patient", patient), ("Specimen", specimen), ("Assay", assay))
     ]
     table = Table([columns], colWidths=[width] * 3, style=TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 8)]))
     return [table]
 
 
 def images_section(content: ReportContent) -> list[Flowable]:
-    """Up to three pictures a row, each with its caption."""
+    """Two pictures a row, each with its caption."""
     if not content.thumbnails:
         return []
-    width = CONTENT_WIDTH / 3
-    cells: list[list[Flowable] | str] = [_picture(thumbnail, width - 8) for thumbnail in content.thumbnails]
-    cells += [""] * (-len(cells) % 3)
-    rows = [cells[start : start + 3] for start in range(0, len(cells), 3)]
-    table = Table(rows, colWidths=[width] * 3, style=TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 8)]))
-    return [CondPageBreak(70 * mm), _heading("Images"), table]
+    cells: list[list[Flowable] | str] = [_picture(thumbnail, COLUMN_WIDTH) for thumbnail in content.thumbnails]
+    cells += [""] * (len(cells) % 2)
+    rows = [cells[start : start + 2] for start in range(0, len(cells), 2)]
+    style = TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 0), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
+    table = Table(rows, colWidths=[COLUMN_WIDTH + GUTTER, COLUMN_WIDTH], style=style)
+    return [CondPageBreak(80 * mm), _heading("Images"), table, Paragraph(BOX_LEGEND, SMALL)]
 
 
 def _picture(thumbnail: Thumbnail, width: float) -> list[Flowable]:
@@ -301,7 +325,7 @@ def _picture(thumbnail: Thumbnail, width: float) -> list[Flowable]:
             across, down = picture.size
     except (OSError, ValueError) as error:
         raise SigningError("A picture of the report cannot be read. Build the report again.") from error
-    scale = min(width / across, 58 * mm / down)
+    scale = min(width / across, 62 * mm / down)
     image = Image(BytesIO(thumbnail.image), width=across * scale, height=down * scale, hAlign="LEFT")
     return [image, Spacer(1, 2), Paragraph(markup(thumbnail.caption), SMALL)]
 
@@ -372,41 +396,6 @@ def _signatory(person: Signatory) -> list[Flowable]:
     ]
 
 
-# --- nuclei -----------------------------------------------------------------------------------------------------
-
-
-def nuclei_table(content: ReportContent) -> list[Flowable]:
-    """Every nucleus: the models' counts and the final ones; set in two columns."""
-    head = ["Region", "No.", "AI\nHER2", "AI\nCEP17", "Final\nHER2", "Final\nCEP17", "Remarks"]
-    rows = [head, *(_nucleus(row) for row in content.nuclei)]
-    widths = [COLUMN_WIDTH * part for part in (0.15, 0.09, 0.09, 0.1, 0.09, 0.1, 0.38)]
-    style = [
-        *_TIGHT,
-        ("FONT", (0, 0), (-1, 0), BODY_BOLD, 7, 8.2),
-        ("FONT", (0, 1), (-1, -1), BODY, 7.4, 8.6),
-        ("FONT", (4, 1), (5, -1), BODY_BOLD, 7.4, 8.6),
-        ("ALIGN", (1, 0), (5, -1), "RIGHT"),
-        ("LEFTPADDING", (6, 0), (6, -1), 6),
-        ("VALIGN", (0, 0), (-1, 0), "BOTTOM"),
-        ("LINEBELOW", (0, 0), (-1, 0), 0.8, black),
-        ("LINEBELOW", (0, 1), (-1, -1), 0.2, RULE),
-        ("TOPPADDING", (0, 1), (-1, -1), 0.6),
-        ("BOTTOMPADDING", (0, 1), (-1, -1), 1.2),
-    ]
-    scored = sum(row.scored for row in content.nuclei)
-    text = f"Nuclei: {len(content.nuclei)}, of which {scored} scored. “–”: not counted."
-    return [Paragraph(text, BODY_STYLE), Spacer(1, 4), LongTable(rows, colWidths=widths, style=style, repeatRows=1)]
-
-
-def _nucleus(row: NucleusRow) -> list[object]:
-    remarks = [] if row.reason is None else [f"not scored: {row.reason.value}"]
-    remarks += [
-        word for word, said in (("cluster", row.clustered), ("edited", row.edited), ("added", row.added)) if said
-    ]
-    counts = [row.ai_her2, row.ai_cep17, row.her2, row.cep17]
-    return [_cell(row.region), str(row.number), *("–" if c is None else str(c) for c in counts), "; ".join(remarks)]
-
-
 # --- building blocks --------------------------------------------------------------------------------------------
 
 
@@ -418,20 +407,17 @@ def _paragraphs(lines: Iterable[str], style: object) -> Paragraph:
     return Paragraph(markup("\n".join(lines)), style)
 
 
-def _cell(text: str) -> object:
-    """Plain strings print much faster than paragraphs; only what needs another font becomes one."""
-    return text if is_plain(text) else Paragraph(markup(text), CELL)
-
-
 def _pairs(
-    rows: Sequence[tuple[str, str]],
-    *,
-    width: float = CONTENT_WIDTH,
-    label: float = _LABEL_WIDTH,
-    style: object = BODY_STYLE,
+    rows: Sequence[tuple[str, str | list[Flowable]]], *, width: float = CONTENT_WIDTH, narrow: bool = False
 ) -> Table:
-    cells = [[Paragraph(markup(name), SMALL), Paragraph(markup(text), style)] for name, text in rows]
-    return Table(cells, colWidths=[label, width - label], style=TableStyle(_TIGHT), hAlign="LEFT")
+    """Names and texts in two columns; `narrow` is for a third of the page."""
+    label, style, room = (CELL_LABEL, CELL, 20 * mm) if narrow else (LABEL, BODY_STYLE, 26 * mm)
+    cells = [
+        [Paragraph(markup(name), label), Paragraph(markup(text), style) if isinstance(text, str) else text]
+        for name, text in rows
+    ]
+    tight = [*_TIGHT, ("TOPPADDING", (0, 0), (-1, -1), 0.3), ("BOTTOMPADDING", (0, 0), (-1, -1), 0.7)]
+    return Table(cells, colWidths=[room, width - room], style=TableStyle(tight), hAlign="LEFT", splitInRow=1)
 
 
 def _box(flowables: list[Flowable], *, fill: bool, weight: float = 0.7) -> Table:

@@ -10,7 +10,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any
 
-from pyhanko.pdf_utils.font.opentype import GlyphAccumulatorFactory
+from pyhanko.pdf_utils.font.basic import SimpleFontEngineFactory
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.layout import AxisAlignment, Margins, SimpleBoxLayoutRule
 from pyhanko.pdf_utils.misc import PdfError
@@ -22,7 +22,6 @@ from pyhanko.stamp import TextStampStyle
 
 from her2core.errors import SigningError
 from her2core.records import User
-from her2core.reporting.fonts import REGULAR
 from her2core.reporting.keys import Keyring
 
 __all__ = ["SIGNATURE_FIELDS", "sign", "time_stamper"]
@@ -106,13 +105,13 @@ def _fields(pdf: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _stamp() -> TextStampStyle:
-    """What a reader sees inside the field: ASCII only, since the name in its own script is printed beside it."""
+    """What a reader sees inside the field. The name, in its own script, is printed beside it: here ASCII is enough."""
     return TextStampStyle(
         border_width=0,
         background=None,
         stamp_text="Digitally signed\n%(ts)s\nCertificate %(serial)s",
         timestamp_format="%d %b %Y %H:%M:%S %z",
-        text_box_style=TextBoxStyle(font=GlyphAccumulatorFactory(str(REGULAR)), font_size=7, leading=9),
+        text_box_style=TextBoxStyle(font=SimpleFontEngineFactory("Helvetica", 0.5), font_size=8, leading=11),
         inner_content_layout=SimpleBoxLayoutRule(
             x_align=AxisAlignment.ALIGN_MIN, y_align=AxisAlignment.ALIGN_MID, margins=Margins(4, 4, 2, 2)
         ),

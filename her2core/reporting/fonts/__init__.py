@@ -1,8 +1,8 @@
 """Fonts that are embedded in reports, shipped with her2core so that every machine prints the same bytes.
 
 DejaVu Sans Condensed (Bitstream Vera licence; the DejaVu changes are in the public domain) has Latin, Greek, Cyrillic,
-Armenian, Georgian, Hebrew and Arabic; Droid Sans Fallback (Apache 2.0) has Chinese and Japanese. Licence texts lie
-beside the files. A character that neither has is printed as its code point, "⟨U+0E01⟩", never as an empty box: in a
+Armenian, Georgian, Hebrew and Arabic; Droid Sans Fallback (Apache 2.0) has Chinese and Japanese; NanumSquare (SIL Open
+Font Licence 1.1) has Korean. Licence texts lie beside the files. A character that none of them has is printed as its code point, "⟨U+0E01⟩", never as an empty box: in a
 name, a missing letter must be seen.
 """
 
@@ -19,16 +19,17 @@ from reportlab.pdfbase.ttfonts import TTFont
 
 from her2core.reporting.fonts.rtl import visual_order
 
-__all__ = ["BODY", "BODY_BOLD", "FALLBACK", "REGULAR", "is_plain", "markup", "register"]
+__all__ = ["BODY", "BODY_BOLD", "REGULAR", "is_plain", "markup", "register"]
 
 _HERE = Path(__file__).parent
 REGULAR = _HERE / "DejaVuSansCondensed.ttf"
 _FILES = {
     "her2core": REGULAR,
     "her2core-bold": _HERE / "DejaVuSansCondensed-Bold.ttf",
-    "her2core-fallback": _HERE / "DroidSansFallbackFull.ttf",
+    "her2core-cjk": _HERE / "DroidSansFallbackFull.ttf",
+    "her2core-hangul": _HERE / "NanumSquareR.ttf",
 }
-BODY, BODY_BOLD, FALLBACK = _FILES
+BODY, BODY_BOLD, *_FALLBACKS = _FILES
 
 
 def register() -> None:
@@ -38,7 +39,8 @@ def register() -> None:
     for name, path in _FILES.items():
         pdfmetrics.registerFont(TTFont(name, str(path), shapable=False))
     pdfmetrics.registerFontFamily(BODY, normal=BODY, bold=BODY_BOLD, italic=BODY, boldItalic=BODY_BOLD)
-    pdfmetrics.registerFontFamily(FALLBACK, normal=FALLBACK, bold=FALLBACK, italic=FALLBACK, boldItalic=FALLBACK)
+    for font in _FALLBACKS:
+        pdfmetrics.registerFontFamily(font, normal=font, bold=font, italic=font, boldItalic=font)
 
 
 def is_plain(text: str) -> bool:
@@ -61,17 +63,17 @@ def _line(text: str) -> str:
     parts: list[str] = []
     for font, run in groupby(visual_order(clean), key=_font_of):
         piece = "".join(run)
-        if font == FALLBACK:
-            parts.append(f'<font name="{FALLBACK}">{escape(piece)}</font>')
-        elif font == BODY:
+        if font == BODY:
             parts.append(escape(piece))
+        elif font:
+            parts.append(f'<font name="{font}">{escape(piece)}</font>')
         else:
             parts.append("".join(f"⟨U+{ord(character):04X}⟩" for character in piece))
     return "".join(parts)
 
 
 def _font_of(character: str) -> str:
-    return next((font for font in (BODY, FALLBACK) if ord(character) in _covered(font)), "")
+    return next((font for font in (BODY, *_FALLBACKS) if ord(character) in _covered(font)), "")
 
 
 @cache
