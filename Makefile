@@ -69,13 +69,13 @@ $(DEV_STAMP): | $(BIN)/python
 # The browser tests drive Debian's Chromium. Where there is none and it cannot be installed, they are skipped, and
 # pytest's closing line counts them.
 browser:
-	@if [ -n "$$HER2CORE_CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; fi; \
+	@if [ -n "$$CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null; then exit 0; fi; \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
 	if command -v apt-get >/dev/null && { [ -z "$$sudo" ] || $$sudo true 2>/dev/null; }; then \
 		echo "Installing Debian's chromium for the browser tests"; \
 		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq chromium >/dev/null; fi; \
 	command -v chromium >/dev/null || \
-		echo "No Chromium here and apt cannot install it: the browser tests will be skipped. Install chromium, or set HER2CORE_CHROMIUM to its path."
+		echo "No Chromium here and apt cannot install it: the browser tests will be skipped. Install chromium, or set CHROMIUM to its path."
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,210 @@
+"""`verify`, `check`, `backup`, `restore` and `export`: the records of the laboratory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from her2core.cli._shared import has_case_log, open_case_log, open_keyring
+from her2core.errors import Her2CoreError, IntegrityError
+from her2core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from her2core.caselog import CaseLog, Finding
+    from her2core.exchange.tables import CaseEntry, RegionEntry
+    from her2core.reporting.keys import Keyring
+    from her2core.workflow import CaseReview
+
+__all__ = ["backup", "check", "export", "restore", "verify"]
+
+
+@click.command()
+@click.argument("report", type=click.Path(path_type=Path), metavar="REPORT.pdf")
+@click.option("--json", "as_json", is_flag=True, help="Write the verdict as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, report: Path, as_json: bool) -> None:
+    """Tell whether REPORT.pdf is an intact report of this laboratory; exit code 0 only if it is."""
+    from her2core.reporting.verify import verify_report
+
+    settings = load_settings()
+    log = open_case_log(settings)
+    trust = open_keyring(settings).trust()
+    verdict = verify_report(report.read_bytes(), trust, lambda sha256: log.report_by_sha256(sha256) is not None)
+    if as_json:
+        signatures = [
+            {
+                "signer": found.signer,
+                "meaning": found.meaning,
+                "signed_at": None if found.signed_at is None else found.signed_at.isoformat(),
+                "time_stamped": found.time_stamped,
+            }
+            for found in verdict.signatures
+        ]
+        verdict_json = {
+            "ok": verdict.ok,
+            "findings": list(verdict.findings),
+            "notes": list(verdict.notes),
+            "sha256": verdict.sha256,
+            "signatures": signatures,
+        }
+        click.echo(json.dumps(verdict_json, indent=1, ensure_ascii=False))
+    else:
+        click.echo(
+            "VALID: an intact report of this laboratory." if verdict.ok else "NOT VALID: do not rely on this file."
+        )
+        for finding in verdict.findings:
+            click.echo(f"  {finding}")
+        for found in verdict.signatures:
+            when = "at an unknown time" if found.signed_at is None else f"on {found.signed_at:%d %b %Y %H:%M %Z}"
+            click.echo(f"  signed by {found.signer} {when}: {found.meaning}")
+        for note in verdict.notes:
+            click.echo(f"  note: {note}")
+        click.echo(f"  SHA-256 {verdict.sha256}")
+    if not verdict.ok:
+        ctx.exit(1)
+
+
+@click.command()
+@click.pass_context
+def check(ctx: click.Context) -> None:
+    """Check the case log: database, audit chain, images, reports and their signatures.
+
+    Exit code 1 if anything is wrong; each line then names the record.
+    """
+    settings = load_settings()
+    findings = _findings(settings)
+    for finding in findings:
+        click.echo(f"{finding.record}: {finding.problem}")
+    if findings:
+        click.echo(f"{len(findings)} problem{'s' if len(findings) > 1 else ''} found. Keep the data folder as it is.")
+        ctx.exit(1)
+    click.echo("The case log is sound: database, audit trail, images, reports and signatures are as recorded.")
+
+
+def _findings(settings: Settings) -> list[Finding]:
+    """What is wrong with the case log, a damaged one too, and with the signatures of its reports."""
+    from her2core.caselog import CaseLog, Finding
+
+    if not has_case_log(settings.data_dir):
+        open_case_log(settings)  # says what to do
+    findings: list[Finding] = []
+    log = CaseLog(settings.data_dir)
+    try:
+        log.open()
+    except Her2CoreError as error:
+        findings.append(Finding("case log", str(error)))
+    try:
+        findings += log.check()
+        findings += _signature_findings(log, open_keyring(settings))
+    except Her2CoreError as error:
+        findings.append(Finding("signatures", f"they cannot be checked: {error}"))
+    finally:
+        log.close()
+    return findings
+
+
+def _signature_findings(log: CaseLog, keyring: Keyring) -> list[Finding]:
+    from her2core.caselog import Finding
+    from her2core.reporting.verify import verify_report
+
+    findings: list[Finding] = []
+    reports = [report for case_id in _case_ids(log) for report in log.reports(case_id)]
+    trust = keyring.trust() if reports else None
+    for report in reports:
+        if trust is None:
+            break
+        try:
+            pdf = log.report_pdf(report.id)
+        except IntegrityError:
+            continue  # `CaseLog.check` has said so
+        verdict = verify_report(pdf, trust, lambda _: True)
+        findings += [Finding(f"signature of report {report.id}", text, report.case_id) for text in verdict.findings]
+    return findings
+
+
+def _case_ids(log: CaseLog) -> list[int]:
+    return sorted(summary.id for summary in log.find_cases(limit=log.count_cases()))
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(ctx: click.Context, out: Path) -> None:
+    """Write the case log, images, reports, keys and settings to the new file OUT, while others go on working.
+
+    If OUT is a folder, a file with the date in its name is made there. The file holds patient data and the
+    (encrypted) signing keys: keep it accordingly.
+    """
+    summary = open_case_log(load_settings()).backup(out)
+    click.echo(f"{summary.path}: {summary.images} images, {summary.reports} reports, {summary.size_bytes:,} bytes")
+    for finding in summary.findings:
+        click.echo(f"{finding.record} {finding.problem}", err=True)
+    if summary.findings:
+        ctx.exit(1)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--even-if-damaged", is_flag=True, help="Restore what there is, although check finds something wrong.")
+@click.pass_context
+def restore(ctx: click.Context, file: Path, even_if_damaged: bool) -> None:
+    """Put the backup FILE into HER2CORE_DATA, a new or empty folder, once it has proved to be sound."""
+    from her2core.caselog import CaseLog
+
+    settings = load_settings()
+    findings = CaseLog.restore(file, settings.data_dir, even_if_damaged=even_if_damaged)
+    for finding in findings:
+        click.echo(f"{finding.record}: {finding.problem}")
+    click.echo(f"restored to {settings.data_dir.absolute()}")
+    if findings:
+        ctx.exit(1)
+
+
+@click.command()
+@click.argument("cases", nargs=-1, metavar="CASE...")
+@click.option("--all", "every_case", is_flag=True, help="All cases of the log.")
+@click.option("--format", "file_format", type=click.Choice(["csv"]), default="csv", show_default=True)
+@click.option("--nuclei", is_flag=True, help="A line a nucleus, instead of a line a population.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file (default: stdout).")
+def export(cases: tuple[str, ...], every_case: bool, file_format: str, nuclei: bool, out: Path | None) -> None:
+    """Export cases, named by their accession numbers. What is exported holds patient data."""
+    from her2core import workflow
+    from her2core.exchange.tables import cases_csv, nuclei_csv
+
+    if bool(cases) == every_case:
+        raise click.UsageError("Name the cases by their accession numbers, or give --all.")
+    log = open_case_log(load_settings())
+    ids = _case_ids(log) if every_case else [log.case_by_accession(accession).id for accession in cases]
+    reviews = [workflow.assess(log, case_id) for case_id in ids]
+    if nuclei:
+        text = nuclei_csv(entry for review in reviews for entry in _region_entries(review))
+    else:
+        text = cases_csv(_case_entry(log, review) for review in reviews)
+    for case_id in ids:
+        log.note("exported", None, case_id, {"format": file_format, "nuclei": nuclei})
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        with out.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+        click.echo(f"{out}: {len(ids)} cases", err=True)
+
+
+def _case_entry(log: CaseLog, review: CaseReview) -> CaseEntry:
+    from her2core.exchange.tables import CaseEntry, Signed
+
+    reports = log.reports(review.case.id)
+    signed = None
+    if reports:
+        last = reports[-1]
+        signed = Signed(last.kind, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
+    return CaseEntry(review.case, review.assessment, review.reviewed, signed)
+
+
+def _region_entries(review: CaseReview) -> list[RegionEntry]:
+    from her2core.exchange.tables import RegionEntry
+
+    return [RegionEntry(review.case.details.accession, r.name, r.region, r.nuclei) for r in review.regions]

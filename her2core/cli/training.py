@@ -1,0 +1,144 @@
+"""`train` and `evaluate`: where the weights come from and what they are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from her2core.cli._shared import Progress, device_option, weights_option
+from her2core.settings import load_settings
+
+if TYPE_CHECKING:
+    from her2core.training.fit_detector import DetectorProgress
+
+__all__ = ["evaluate", "train"]
+
+_data_argument = click.argument("truth_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for weights, card and training state.",
+)
+_resume_option = click.option("--resume", is_flag=True, help="Go on from the state that a killed training left in OUT.")
+_seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Makes it repeatable.")
+
+
+@click.group()
+def train() -> None:
+    """Train a model on a folder with truth.json, as `render` writes it."""
+
+
+@train.command()
+@_data_argument
+@_out_option
+@click.option("--width", type=click.FloatRange(0.05, 1.0), default=0.375, show_default=True, help="1.0 is the paper's.")
+@click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Steps of the optimiser.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Views a step.")
+@_seed_option
+@_resume_option
+@click.option(
+    "--init", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="COCO weights (.npz); width 1.0 only."
+)
+@click.option("--time-limit", type=click.FloatRange(min=1), help="Stop after so many seconds of training.")
+@device_option
+def detector(
+    truth_dir: Path,
+    out: Path,
+    width: float,
+    steps: int,
+    batch: int,
+    seed: int,
+    resume: bool,
+    init: Path | None,
+    time_limit: float | None,
+    device: str | None,
+) -> None:
+    """Train stage 1 (YOLOv3) on TRUTH_DIR; the best weights by validation become OUT/detector.safetensors."""
+    from her2core.training.fit_detector import fit_detector
+
+    progress = Progress()
+
+    def report(now: DetectorProgress) -> None:
+        losses = f"loss {now.loss:.3f} (box {now.box:.3f}, objectness {now.objectness:.3f})"
+        line = f"step {now.step}/{now.steps}: {losses}, {now.images_per_second:.1f} images/s"
+        if now.average_precision is None:
+            progress.show("training", line)
+        else:
+            progress.done(f"{line}, AP@0.5 {now.average_precision:.4f} (best {now.best or 0:.4f})")
+
+    weights = fit_detector(
+        truth_dir,
+        out,
+        width=width,
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        resume=resume,
+        init=init,
+        progress=report,
+        time_limit_s=time_limit,
+        device=device or load_settings().device,
+    )
+    click.echo(weights)
+
+
+@train.command()
+@_data_argument
+@_out_option
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Steps of the optimiser.")
+@click.option("--batch", type=click.IntRange(2), default=64, show_default=True, help="Nuclei a step.")
+@_seed_option
+@_resume_option
+@click.option(
+    "--start-from", type=click.Path(path_type=Path, dir_okay=False), help="Weights (.safetensors) to begin with."
+)
+@device_option
+def counter(
+    truth_dir: Path,
+    out: Path,
+    steps: int,
+    batch: int,
+    seed: int,
+    resume: bool,
+    start_from: Path | None,
+    device: str | None,
+) -> None:
+    """Train stage 2 (ResNet-18) on TRUTH_DIR; the best weights by validation become OUT/counter.safetensors."""
+    from her2core.models import load_weights, pick_device
+    from her2core.training.fit_counter import CounterRecipe, fit_counter
+
+    progress = Progress()
+
+    def report(step: int, total: int, numbers: dict[str, float]) -> None:
+        line = f"step {step}/{total}: " + ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
+        if "total" in numbers:  # a training loss, as against a validation
+            progress.show("training", line)
+        else:
+            progress.done(line)
+
+    weights = fit_counter(
+        truth_dir,
+        out / "counter.safetensors",
+        CounterRecipe(steps=steps, batch=batch, seed=seed),
+        start_from=None if start_from is None else load_weights(start_from)[0],
+        resume=resume,
+        device=pick_device(device or load_settings().device),
+        progress=report,
+    )
+    click.echo(weights)
+
+
+@click.command()
+@_data_argument
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the results.")
+@device_option
+@weights_option
+def evaluate(truth_dir: Path, out: Path, device: str | None, weights: Path | None) -> None:
+    """Compare the models with the truth.json in TRUTH_DIR.
+
+    OUT receives the numbers as JSON, the precision-recall curve and the confusion matrix of the groups.
+    """
+    raise NotImplementedError

@@ -1,0 +1,240 @@
+"""The case log as CSV (RFC 4180, UTF-8): one table of results, a line a population, and one of nuclei.
+
+Spreadsheet programs take a cell that begins with = + - @ or a control character as a formula, so such text gets an
+apostrophe in front. Derived numbers are cut off after two decimals, as on reports; the whole numbers beside them are
+exact.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from her2core.records import Case, Region
+from her2core.scoring import (
+    CaseAssessment,
+    PopulationAssessment,
+    ReviewedNucleus,
+    cep17_per_nucleus,
+    copy_number,
+    ratio,
+    truncated,
+)
+
+__all__ = ["CASE_COLUMNS", "NUCLEUS_COLUMNS", "CaseEntry", "RegionEntry", "Signed", "cases_csv", "nuclei_csv"]
+
+Cell = str | int | float | bool | datetime | None
+
+CASE_COLUMNS = (
+    "accession",
+    "patient_name",
+    "patient_id",
+    "date_of_birth",
+    "specimen",
+    "site",
+    "laterality",
+    "block",
+    "probe_kit",
+    "probe_lot",
+    "controls_ok",
+    "ihc",
+    "ihc_same_sample",
+    "state",
+    "reviewed",
+    "opened_at",
+    "updated_at",
+    "outcome",
+    "heterogeneous",
+    "population",
+    "share_percent",
+    "nuclei",
+    "her2",
+    "cep17",
+    "her2_per_nucleus",
+    "cep17_per_nucleus",
+    "ratio",
+    "group",
+    "population_outcome",
+    "comment",
+    "rule_set",
+    "report",
+    "report_version",
+    "report_sha256",
+    "signed_by",
+    "signed_at",
+)
+
+NUCLEUS_COLUMNS = (
+    "accession",
+    "region",
+    "population",
+    "nucleus",
+    "x0",
+    "y0",
+    "x1",
+    "y1",
+    "ai_her2",
+    "ai_cep17",
+    "her2",
+    "cep17",
+    "clustered",
+    "scored",
+    "reason",
+    "edited",
+    "added",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The latest report of a case: kind, version in the case, SHA-256 of the PDF, and who signed it when."""
+
+    kind: str
+    version: int
+    sha256: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEntry:
+    """A case with what the rules say of it; without an assessment nothing was analysed yet."""
+
+    case: Case
+    assessment: CaseAssessment | None
+    reviewed: bool
+    report: Signed | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionEntry:
+    """A region of a case with its nuclei as they count now. `name` is short, such as "A1"."""
+
+    accession: str
+    name: str
+    region: Region
+    nuclei: Sequence[ReviewedNucleus]
+
+
+def cases_csv(entries: Iterable[CaseEntry]) -> str:
+    """The results, a line a population; a case without an assessment has one line without numbers."""
+    return _csv(CASE_COLUMNS, (row for entry in entries for row in _case_rows(entry)))
+
+
+def nuclei_csv(entries: Iterable[RegionEntry]) -> str:
+    """The nuclei: what the models counted (empty where a person added one), and what counts."""
+    return _csv(NUCLEUS_COLUMNS, (_nucleus_row(entry, nucleus) for entry in entries for nucleus in entry.nuclei))
+
+
+def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
+    details, case, report = entry.case.details, entry.case, entry.report
+    of_case: dict[str, Cell] = {
+        "accession": details.accession,
+        "patient_name": details.patient_name,
+        "patient_id": details.patient_id,
+        "date_of_birth": None if details.date_of_birth is None else details.date_of_birth.isoformat(),
+        "specimen": details.specimen,
+        "site": details.site,
+        "laterality": details.laterality,
+        "block": details.block,
+        "probe_kit": details.probe_kit,
+        "probe_lot": details.probe_lot,
+        "controls_ok": details.controls_ok,
+        "ihc": None if details.ihc is None else details.ihc.value,
+        "ihc_same_sample": details.ihc_same_sample,
+        "state": case.state.value,
+        "reviewed": entry.reviewed,
+        "opened_at": case.created_at,
+        "updated_at": case.updated_at,
+    }
+    if report is not None:
+        of_case |= {
+            "report": report.kind,
+            "report_version": report.version,
+            "report_sha256": report.sha256,
+            "signed_by": report.by,
+            "signed_at": report.at,
+        }
+    if entry.assessment is None:
+        return [of_case]
+    of_case |= {
+        "outcome": entry.assessment.outcome.value,
+        "heterogeneous": entry.assessment.heterogeneous,
+        "rule_set": entry.assessment.rule_set,
+    }
+    return [of_case | _population(population) for population in entry.assessment.populations]
+
+
+def _population(population: PopulationAssessment) -> dict[str, Cell]:
+    counted = population.tally
+    return {
+        "population": population.label,
+        "share_percent": population.share_percent,
+        "nuclei": counted.n,
+        "her2": counted.her2,
+        "cep17": counted.cep17,
+        "her2_per_nucleus": _shown(copy_number(counted)),
+        "cep17_per_nucleus": _shown(cep17_per_nucleus(counted)),
+        "ratio": _shown(ratio(counted)),
+        "group": population.group,
+        "population_outcome": population.outcome.value,
+        "comment": population.comment_letter,
+    }
+
+
+def _nucleus_row(entry: RegionEntry, reviewed: ReviewedNucleus) -> dict[str, Cell]:
+    nucleus, ai = reviewed.nucleus, reviewed.ai
+    x0, y0, x1, y1 = (round(side, 1) for side in nucleus.box)
+    return {
+        "accession": entry.accession,
+        "region": entry.name,
+        "population": None if entry.region.flags is None else entry.region.flags.population,
+        "nucleus": nucleus.id,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "ai_her2": None if ai is None else ai.her2,
+        "ai_cep17": None if ai is None else ai.cep17,
+        "her2": nucleus.her2,
+        "cep17": nucleus.cep17,
+        "clustered": nucleus.clustered,
+        "scored": nucleus.scored,
+        "reason": None if nucleus.reason is None else nucleus.reason.value,
+        "edited": reviewed.edited,
+        "added": ai is None,
+    }
+
+
+def _shown(value: Fraction | None) -> str | None:
+    return None if value is None else truncated(value)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row.get(column)) for column in columns])
+    return text.getvalue()
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, str):
+        return _harmless(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _harmless(text: str) -> str:
+    """The text, with an apostrophe in front where a spreadsheet would run it."""
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0")) else text

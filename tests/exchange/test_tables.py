@@ -1,0 +1,110 @@
+"""CSV of cases and nuclei."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from her2core.exchange.tables import (
+    CASE_COLUMNS,
+    NUCLEUS_COLUMNS,
+    CaseEntry,
+    RegionEntry,
+    Signed,
+    cases_csv,
+    nuclei_csv,
+)
+from her2core.records import (
+    IHC,
+    Case,
+    CaseDetails,
+    CaseState,
+    Exclusion,
+    Nucleus,
+    Overlap,
+    Population,
+    Region,
+    RegionFlags,
+    SignalIntensity,
+    Tally,
+)
+from her2core.scoring import CaseAssessment, PopulationInputs, ReviewedNucleus, WorkUpInputs, assess_case
+
+AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+DETAILS = CaseDetails("S26-1", "Example, Ada", "P-77", date_of_birth=date(1960, 2, 3), ihc=IHC.TWO_PLUS)
+CASE = Case(1, DETAILS, CaseState.SIGNED, 7, 1, AT, AT, (Population("A", 100.0),))
+
+
+def assessed(*tallies: Tally) -> CaseAssessment:
+    share = 100.0 / len(tallies)
+    populations = [PopulationInputs("AB"[i], tally, share_percent=share) for i, tally in enumerate(tallies)]
+    return assess_case(populations, WorkUpInputs(controls_ok=True, ihc=IHC.TWO_PLUS, ihc_same_sample=True))
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def nucleus(number: int, her2: int, reason: Exclusion | None = None) -> Nucleus:
+    return Nucleus(number, (1.0, 2.0, 33.333, 44.0), 0.9, her2, 2, 4.0, 2.0, False, reason is None, reason)
+
+
+def test_case_has_a_line_a_population_with_exact_numbers() -> None:
+    signed = Signed("final", 1, "ab" * 32, "Dr Berg", AT)
+    entry = CaseEntry(CASE, assessed(Tally(20, 160, 40), Tally(30, 60, 60)), True, signed)
+    first, second = read(cases_csv([entry]))
+    assert (first["population"], first["nuclei"], first["her2"], first["cep17"]) == ("A", "20", "160", "40")
+    assert (first["ratio"], first["her2_per_nucleus"], first["group"]) == ("4.00", "8.00", "1")
+    assert (second["population"], second["group"], second["population_outcome"]) == ("B", "5", "negative")
+    assert first["accession"] == second["accession"] == "S26-1"
+    assert first["outcome"] == second["outcome"] == "positive"
+    assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
+    assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
+
+
+def test_shown_numbers_are_cut_off_not_rounded() -> None:
+    (row,) = read(cases_csv([CaseEntry(CASE, assessed(Tally(100, 399, 200)), True, None)]))
+    assert (row["ratio"], row["her2_per_nucleus"], row["group"]) == ("1.99", "3.99", "5")
+
+
+def test_case_without_analysis_has_one_line_without_numbers() -> None:
+    (row,) = read(cases_csv([CaseEntry(CASE, None, False, None)]))
+    assert (row["accession"], row["reviewed"], row["nuclei"], row["report"]) == ("S26-1", "no", "", "")
+
+
+def test_columns_are_those_that_are_promised_even_without_cases() -> None:
+    assert tuple(next(csv.reader([cases_csv([])]))) == CASE_COLUMNS
+    assert tuple(next(csv.reader([nuclei_csv([])]))) == NUCLEUS_COLUMNS
+
+
+@pytest.mark.parametrize(
+    "text", ["=cmd|'/C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "  =1", '=HYPERLINK("http://x")', "\n=1"]
+)
+def test_text_that_a_spreadsheet_would_run_is_made_harmless(text: str) -> None:
+    case = replace(CASE, details=replace(DETAILS, patient_name=text, probe_lot=text))
+    (row,) = read(cases_csv([CaseEntry(case, None, False, None)]))
+    assert row["patient_name"] == row["probe_lot"] == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["Example, Ada", 'says "x"', "two\nlines", "Łukasz 乳", "a=b", "S26-1"])
+def test_any_other_text_survives_the_round_trip(text: str) -> None:
+    case = replace(CASE, details=replace(DETAILS, patient_name=text))
+    assert read(cases_csv([CaseEntry(case, None, False, None)]))[0]["patient_name"] == text
+
+
+def test_nuclei_show_what_the_models_counted_beside_what_counts() -> None:
+    flags = RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, True)
+    region = Region(4, 1, "f.png", "0" * 64, 640, 480, None, flags)
+    ai, left_out = nucleus(1, 4), nucleus(2, 0, Exclusion.NO_HER2)
+    added = ReviewedNucleus(nucleus(3, 5), None, ())
+    entry = RegionEntry(
+        "S26-1", "A1", region, [ReviewedNucleus(replace(ai, her2=6), ai), ReviewedNucleus(left_out, left_out), added]
+    )
+    first, second, third = read(nuclei_csv([entry]))
+    assert (first["ai_her2"], first["her2"], first["scored"], first["x1"]) == ("4", "6", "yes", "33.3")
+    assert (second["scored"], second["reason"], second["edited"]) == ("no", "no HER2 signal", "no")
+    assert (third["ai_her2"], third["her2"], third["added"], third["population"]) == ("", "5", "yes", "A")
