@@ -248,6 +248,9 @@ def _added(c: Correction) -> Nucleus:
     if nucleus.id != c.nucleus_id:
         raise ScoringError(f"Nucleus {c.nucleus_id} cannot be added under another number.")
     _box(c.new["box"], c.nucleus_id)
+    for count in (nucleus.her2, nucleus.cep17):
+        if count is not None:
+            _count(count, c.nucleus_id)
     return nucleus
 
 

@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from her2core.errors import ScoringError
@@ -347,6 +347,7 @@ inputs_of_any_kind = st.builds(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(tallies, recounts, adjudications, inputs_of_any_kind)
 def test_whatever_is_entered_the_result_obeys_the_rules(
     t: Tally, recount: Recount | None, decision: Adjudication | None, inputs: WorkUpInputs

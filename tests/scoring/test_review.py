@@ -1,0 +1,444 @@
+"""Replaying corrections over the AI's nuclei."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from her2core.errors import ScoringError
+from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal, Tally
+from her2core.scoring import (
+    ReviewedNucleus,
+    apply_corrections,
+    check_correction,
+    corrections_in_force,
+    next_nucleus_id,
+    next_redo,
+    next_undo,
+    tally,
+)
+
+Build = Callable[..., Nucleus]
+Kind = CorrectionKind
+
+
+def made(id: int, nucleus_id: int, kind: Kind, /, **new: Any) -> Correction:
+    return Correction(id, 1, nucleus_id, kind, {}, new, "seen by eye", 7, datetime(2026, 11, 24, tzinfo=UTC))
+
+
+def undo(id: int, nucleus_id: int, target: int) -> Correction:
+    return made(id, nucleus_id, Kind.UNDO, correction_id=target)
+
+
+def only(reviewed: tuple[ReviewedNucleus, ...]) -> ReviewedNucleus:
+    assert len(reviewed) == 1
+    return reviewed[0]
+
+
+def test_without_corrections_the_nuclei_are_the_ais_own(nucleus: Build) -> None:
+    ai = [nucleus(3, 2, id=5), nucleus(4, 0, id=2, reason=Exclusion.NO_CEP17)]
+    reviewed = apply_corrections(ai, [])
+    assert [r.nucleus for r in reviewed] == ai
+    assert [r.ai for r in reviewed] == ai
+    assert not any(r.edited or r.changed for r in reviewed)
+
+
+def test_a_set_count_replaces_the_ais_and_keeps_it_beside(nucleus: Build) -> None:
+    ai = nucleus(3, 2, id=1, uncertain=True)
+    found = only(apply_corrections([ai], [made(1, 1, Kind.COUNTS, her2=16, cep17=3)]))
+    assert (found.nucleus.her2, found.nucleus.cep17, found.nucleus.scored) == (16, 3, True)
+    assert not found.nucleus.uncertain  # a person has looked
+    assert found.ai == ai
+    assert (found.edited, found.changed) == (True, True)
+
+
+def test_confirming_the_ais_count_is_an_edit_but_no_change(nucleus: Build) -> None:
+    found = only(apply_corrections([nucleus(3, 2, id=1)], [made(1, 1, Kind.COUNTS, her2=3, cep17=2)]))
+    assert (found.edited, found.changed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("her2", "cep17", "reason"),
+    [(4, 0, Exclusion.NO_CEP17), (0, 4, Exclusion.NO_HER2), (0, 0, Exclusion.NO_SIGNAL), (1, 1, None)],
+)
+def test_a_nucleus_that_lacks_a_colour_after_a_count_change_is_not_scored(
+    nucleus: Build, her2: int, cep17: int, reason: Exclusion | None
+) -> None:
+    found = only(apply_corrections([nucleus(3, 2, id=1)], [made(1, 1, Kind.COUNTS, her2=her2, cep17=cep17)]))
+    assert (found.nucleus.scored, found.nucleus.reason) == (reason is None, reason)
+
+
+@pytest.mark.parametrize("reason", [Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE])
+def test_counts_of_both_colours_bring_a_nucleus_back_that_lacked_one(nucleus: Build, reason: Exclusion) -> None:
+    ai = nucleus(None if reason is Exclusion.UNCOUNTABLE else 4, 0, id=1, reason=reason)
+    found = only(apply_corrections([ai], [made(1, 1, Kind.COUNTS, her2=4, cep17=2)]))
+    assert found.nucleus.scored
+
+
+@pytest.mark.parametrize("reason", [Exclusion.EDGE, Exclusion.OVERLAP, Exclusion.OUT_OF_FOCUS])
+def test_counts_do_not_bring_back_what_was_left_out_for_its_place(nucleus: Build, reason: Exclusion) -> None:
+    ai = nucleus(4, 2, id=1, reason=reason)
+    counted = made(1, 1, Kind.COUNTS, her2=5, cep17=2)
+    assert only(apply_corrections([ai], [counted])).nucleus.reason is reason
+    included = only(apply_corrections([ai], [counted, made(2, 1, Kind.INCLUDE)]))
+    assert (included.nucleus.scored, included.nucleus.her2) == (True, 5)
+
+
+def test_signals_give_the_counts(nucleus: Build) -> None:
+    dots = [
+        {"channel": "her2", "x": 20.5, "y": 30.0},
+        {"channel": "cep17", "x": 40.0, "y": 50.0},
+        {"channel": "her2", "x": 22.0, "y": 44.0},
+    ]
+    found = only(apply_corrections([nucleus(9, 9, id=1)], [made(1, 1, Kind.SIGNALS, signals=dots)]))
+    assert (found.nucleus.her2, found.nucleus.cep17) == (2, 1)
+    assert found.nucleus.signals[1] == Signal(Channel.CEP17, 40.0, 50.0)
+    emptied = only(apply_corrections([nucleus(9, 9, id=1)], [made(1, 1, Kind.SIGNALS, signals=[])]))
+    assert emptied.nucleus.reason is Exclusion.NO_SIGNAL
+
+
+def test_cluster_and_box_change_nothing_else(nucleus: Build) -> None:
+    ai = nucleus(9, 2, id=1)
+    found = only(
+        apply_corrections([ai], [made(1, 1, Kind.CLUSTER, clustered=True), made(2, 1, Kind.BOX, box=[1, 2, 90.5, 80])])
+    )
+    assert (found.nucleus.clustered, found.nucleus.box) == (True, (1.0, 2.0, 90.5, 80.0))
+    assert (found.nucleus.her2, found.nucleus.cep17, found.nucleus.scored) == (9, 2, True)
+
+
+def test_an_excluded_nucleus_stays_out_until_it_is_included(nucleus: Build) -> None:
+    ai = nucleus(9, 2, id=1)
+    excluded = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)
+    recounted = made(2, 1, Kind.COUNTS, her2=10, cep17=2)
+    out = only(apply_corrections([ai], [excluded, recounted]))
+    assert (out.nucleus.scored, out.nucleus.reason) == (False, Exclusion.NOT_TUMOUR)
+    back = only(apply_corrections([ai], [excluded, recounted, made(3, 1, Kind.INCLUDE)]))
+    assert (back.nucleus.scored, back.nucleus.her2) == (True, 10)
+    again = only(
+        apply_corrections([ai], [excluded, made(3, 1, Kind.INCLUDE), made(4, 1, Kind.EXCLUDE, reason="other")])
+    )
+    assert again.nucleus.reason is Exclusion.OTHER
+
+
+@pytest.mark.parametrize(
+    ("her2", "cep17", "reason"),
+    [
+        (4, 0, Exclusion.NO_CEP17),
+        (0, 2, Exclusion.NO_HER2),
+        (None, None, Exclusion.UNCOUNTABLE),
+        (None, None, Exclusion.EDGE),
+    ],
+)
+def test_including_a_nucleus_without_both_colours_is_refused(
+    nucleus: Build, her2: int | None, cep17: int | None, reason: Exclusion
+) -> None:
+    ai = [nucleus(her2, cep17, id=1, reason=reason)]
+    with pytest.raises(ScoringError, match="Correct its counts first"):
+        apply_corrections(ai, [made(1, 1, Kind.INCLUDE)])
+    with pytest.raises(ScoringError, match="Correct its counts first"):
+        check_correction(ai, [], 1, Kind.INCLUDE, {})
+
+
+def test_taking_back_counts_after_an_inclusion_leaves_the_case_readable(nucleus: Build) -> None:
+    ai = [nucleus(4, 0, id=1, reason=Exclusion.NO_CEP17)]
+    corrections = [made(1, 1, Kind.COUNTS, her2=4, cep17=2), made(2, 1, Kind.INCLUDE), undo(3, 1, 1)]
+    found = only(apply_corrections(ai, corrections))
+    assert (found.nucleus.scored, found.nucleus.reason) == (False, Exclusion.NO_CEP17)
+
+
+# --- undo and redo ---------------------------------------------------------------------------------------------------
+
+
+def test_undo_takes_one_correction_back_and_leaves_later_ones(nucleus: Build) -> None:
+    ai = nucleus(3, 2, id=1)
+    corrections = [
+        made(1, 1, Kind.COUNTS, her2=5, cep17=2),
+        made(2, 1, Kind.CLUSTER, clustered=True),
+        undo(3, 1, 1),
+    ]
+    found = only(apply_corrections([ai], corrections))
+    assert (found.nucleus.her2, found.nucleus.clustered) == (3, True)
+    assert [c.id for c in found.corrections] == [2]
+
+
+def test_all_taken_back_is_the_ais_nucleus_unedited(nucleus: Build) -> None:
+    ai = nucleus(3, 2, id=1, uncertain=True)
+    found = only(apply_corrections([ai], [made(1, 1, Kind.COUNTS, her2=5, cep17=2), undo(2, 1, 1)]))
+    assert found == ReviewedNucleus(ai, ai)
+
+
+def test_undoing_an_undo_brings_the_correction_back_and_so_on(nucleus: Build) -> None:
+    ai = nucleus(3, 2, id=1)
+    chain = [made(1, 1, Kind.COUNTS, her2=5, cep17=2), undo(2, 1, 1), undo(3, 1, 2), undo(4, 1, 3), undo(5, 1, 4)]
+    seen = [only(apply_corrections([ai], chain[:k])).nucleus.her2 for k in range(1, 6)]
+    assert seen == [5, 3, 5, 3, 5]
+
+
+def test_the_order_of_the_list_does_not_matter(nucleus: Build) -> None:
+    ai = [nucleus(3, 2, id=1)]
+    chain = [made(1, 1, Kind.COUNTS, her2=5, cep17=2), made(2, 1, Kind.COUNTS, her2=6, cep17=2), undo(3, 1, 2)]
+    assert apply_corrections(ai, chain[::-1]) == apply_corrections(ai, chain)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [undo(1, 1, 99)],
+        [undo(1, 1, 1)],
+        [undo(1, 1, 2), made(2, 1, Kind.COUNTS, her2=1, cep17=1)],  # cannot take back what comes later
+        [made(1, 2, Kind.COUNTS, her2=1, cep17=1), undo(2, 1, 1)],  # of another nucleus
+        [made(1, 1, Kind.UNDO)],
+        [made(1, 1, Kind.UNDO, correction_id=True)],
+        [made(1, 1, Kind.COUNTS, her2=1, cep17=1), made(1, 1, Kind.INCLUDE)],  # one number twice
+    ],
+)
+def test_an_undo_that_points_nowhere_is_refused(nucleus: Build, wrong: list[Correction]) -> None:
+    with pytest.raises(ScoringError):
+        apply_corrections([nucleus(id=1), nucleus(id=2)], wrong)
+
+
+def test_undo_and_redo_walk_back_and_forth_through_the_corrections() -> None:
+    corrections = [made(i, 1, Kind.COUNTS, her2=i, cep17=2) for i in (1, 2, 3)]
+
+    def press_undo() -> None:
+        target = next_undo(corrections)
+        assert target is not None
+        corrections.append(undo(corrections[-1].id + 1, target.nucleus_id, target.id))
+
+    def press_redo() -> None:
+        target = next_redo(corrections)
+        assert target is not None
+        corrections.append(undo(corrections[-1].id + 1, target.nucleus_id, target.id))
+
+    def standing() -> list[int]:
+        return [c.id for c in corrections_in_force(corrections)]
+
+    assert next_redo(corrections) is None
+    press_undo()
+    press_undo()
+    assert standing() == [1]
+    press_redo()
+    assert standing() == [1, 2]
+    press_redo()
+    assert standing() == [1, 2, 3]
+    assert next_redo(corrections) is None
+    for expected in ([1, 2], [1], []):
+        press_undo()
+        assert standing() == expected
+    assert next_undo(corrections) is None
+    press_redo()
+    assert standing() == [1]
+    corrections.append(made(corrections[-1].id + 1, 1, Kind.COUNTS, her2=9, cep17=2))
+    assert next_redo(corrections) is None  # a new correction ends the way forward
+    press_undo()
+    assert standing() == [1]
+    press_undo()
+    assert standing() == []
+
+
+# --- added nuclei ----------------------------------------------------------------------------------------------------
+
+
+def added(id: int, nucleus: Nucleus) -> Correction:
+    return made(id, nucleus.id, Kind.ADD, **nucleus.to_dict())
+
+
+def test_an_added_nucleus_counts_and_has_no_ai_values(nucleus: Build) -> None:
+    ai, own = nucleus(3, 2, id=0), nucleus(7, 2, id=1)
+    reviewed = apply_corrections([ai], [added(1, own), made(2, 1, Kind.COUNTS, her2=8, cep17=2)])
+    assert [r.nucleus.id for r in reviewed] == [0, 1]
+    assert (reviewed[1].ai, reviewed[1].nucleus.her2) == (None, 8)
+    assert (reviewed[1].edited, reviewed[1].changed) == (True, True)
+    assert tally(r.nucleus for r in reviewed) == Tally(2, 11, 4)
+
+
+def test_taking_back_an_addition_removes_the_nucleus_and_what_was_done_to_it(nucleus: Build) -> None:
+    ai, own = nucleus(3, 2, id=0), nucleus(7, 2, id=1)
+    corrections = [added(1, own), made(2, 1, Kind.COUNTS, her2=8, cep17=2), undo(3, 1, 1)]
+    assert [r.nucleus.id for r in apply_corrections([ai], corrections)] == [0]
+    with pytest.raises(ScoringError, match="Nucleus 1 is not there"):
+        check_correction([ai], corrections, 1, Kind.COUNTS, {"her2": 2, "cep17": 2})
+    brought_back = [*corrections, undo(4, 1, 3)]
+    assert [r.nucleus.her2 for r in apply_corrections([ai], brought_back)] == [3, 8]
+
+
+def test_a_number_once_given_is_never_given_again(nucleus: Build) -> None:
+    assert next_nucleus_id([], []) == 0
+    ai, own = nucleus(id=4), nucleus(id=9)
+    assert next_nucleus_id([ai], []) == 5
+    assert next_nucleus_id([ai], [added(1, own), undo(2, 9, 1)]) == 10
+
+
+@pytest.mark.parametrize("of", ["ai", "added"])
+def test_adding_under_a_number_in_use_is_refused(nucleus: Build, of: str) -> None:
+    own = nucleus(id=1)
+    before = ([own], []) if of == "ai" else ([], [added(1, own)])
+    with pytest.raises(ScoringError, match="there already"):
+        apply_corrections(before[0], [*before[1], added(2, own)])
+
+
+# --- what cannot be --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "new"),
+    [
+        (Kind.COUNTS, {"her2": -1, "cep17": 2}),
+        (Kind.COUNTS, {"her2": 2}),
+        (Kind.COUNTS, {"her2": 2.5, "cep17": 2}),
+        (Kind.COUNTS, {"her2": "4", "cep17": 2}),
+        (Kind.COUNTS, {"her2": True, "cep17": 2}),
+        (Kind.COUNTS, {"her2": 10**6, "cep17": 2}),
+        (Kind.SIGNALS, {}),
+        (Kind.SIGNALS, {"signals": [{"channel": "dapi", "x": 1, "y": 1}]}),
+        (Kind.SIGNALS, {"signals": [{"channel": "her2", "x": 1}]}),
+        (Kind.SIGNALS, {"signals": [{"channel": "her2", "x": float("nan"), "y": 1}]}),
+        (Kind.SIGNALS, {"signals": "her2"}),
+        (Kind.SIGNALS, {"signals": [{"channel": "her2", "x": 1, "y": 1}] * 1001}),
+        (Kind.CLUSTER, {"clustered": "yes"}),
+        (Kind.CLUSTER, {}),
+        (Kind.BOX, {"box": [1, 2, 3]}),
+        (Kind.BOX, {"box": [10, 10, 5, 20]}),
+        (Kind.BOX, {"box": [0, 0, float("inf"), 20]}),
+        (Kind.BOX, {"box": None}),
+        (Kind.EXCLUDE, {"reason": "did not like it"}),
+        (Kind.EXCLUDE, {}),
+        (Kind.ADD, {"id": 1}),
+        (Kind.UNDO, {"correction_id": 3}),
+    ],
+)
+def test_impossible_values_are_refused(nucleus: Build, kind: Kind, new: dict[str, Any]) -> None:
+    nucleus_id = 2 if kind is Kind.ADD else 1
+    with pytest.raises(ScoringError):
+        apply_corrections([nucleus(id=1)], [made(1, nucleus_id, kind, **new)])
+    with pytest.raises(ScoringError):
+        check_correction([nucleus(id=1)], [], nucleus_id, kind, new)
+
+
+def test_an_added_nucleus_with_impossible_values_is_refused(nucleus: Build) -> None:
+    whole = nucleus(id=2).to_dict()
+    changes: list[dict[str, Any]] = [
+        {"box": [5, 5, 5, 9]},
+        {"her2": -4},
+        {"her2": 2.5},
+        {"cep17": "2"},
+        {"her2": 10**6},
+        {"scored": True, "reason": "other"},
+        {"id": 3},
+    ]
+    for change in changes:
+        with pytest.raises(ScoringError):
+            apply_corrections([nucleus(id=1)], [made(1, 2, Kind.ADD, **{**whole, **change})])
+
+
+def test_corrections_of_an_unknown_nucleus_are_refused(nucleus: Build) -> None:
+    with pytest.raises(ScoringError, match="no nucleus 8"):
+        apply_corrections([nucleus(id=1)], [made(1, 8, Kind.COUNTS, her2=1, cep17=1)])
+
+
+def test_two_nuclei_of_one_number_are_refused(nucleus: Build) -> None:
+    with pytest.raises(ScoringError, match="same number"):
+        apply_corrections([nucleus(id=1), nucleus(id=1)], [])
+
+
+# --- before storing --------------------------------------------------------------------------------------------------
+
+
+def test_checking_a_correction_returns_the_value_that_it_replaces(nucleus: Build) -> None:
+    ai = [nucleus(3, 2, id=1, signals=(Signal(Channel.HER2, 20.0, 21.0),))]
+    earlier = [made(1, 1, Kind.COUNTS, her2=5, cep17=2)]
+    assert check_correction(ai, earlier, 1, Kind.COUNTS, {"her2": 6, "cep17": 2}) == {"her2": 5, "cep17": 2}
+    assert check_correction(ai, [], 1, Kind.CLUSTER, {"clustered": True}) == {"clustered": False}
+    assert check_correction(ai, [], 1, Kind.EXCLUDE, {"reason": "other"}) == {"scored": True, "reason": None}
+    assert check_correction(ai, [], 1, Kind.BOX, {"box": [1, 1, 9, 9]}) == {"box": [10.0, 10.0, 70.0, 80.0]}
+    assert check_correction(ai, [], 1, Kind.SIGNALS, {"signals": []}) == {
+        "signals": [{"channel": "her2", "x": 20.0, "y": 21.0}],
+        "her2": 3,
+        "cep17": 2,
+    }
+    assert check_correction(ai, [], 2, Kind.ADD, nucleus(id=2).to_dict()) == {}
+    assert check_correction(ai, earlier, 1, Kind.UNDO, {"correction_id": 1})["her2"] == 5
+
+
+def test_taking_back_twice_is_refused(nucleus: Build) -> None:
+    ai = [nucleus(3, 2, id=1)]
+    corrections = [made(1, 1, Kind.COUNTS, her2=5, cep17=2), undo(2, 1, 1)]
+    with pytest.raises(ScoringError, match="taken back already"):
+        check_correction(ai, corrections, 1, Kind.UNDO, {"correction_id": 1})
+    assert check_correction(ai, corrections, 1, Kind.UNDO, {"correction_id": 2})["her2"] == 3
+
+
+# --- properties ------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Correction]:
+    """Corrections as `check_correction` would let them through, over the nuclei 0, 1 (scored) and 2 (without CEP17)."""
+    found: list[Correction] = []
+    for number in range(1, draw(st.integers(0, 12)) + 1):
+        nucleus_id = draw(st.integers(0, 2))
+        kind = draw(st.sampled_from([Kind.COUNTS, Kind.EXCLUDE, Kind.INCLUDE, Kind.CLUSTER, Kind.UNDO, Kind.UNDO]))
+        new: dict[str, Any] = {
+            Kind.COUNTS: {"her2": draw(st.integers(0, 9)), "cep17": draw(st.integers(0, 4))},
+            Kind.EXCLUDE: {"reason": draw(st.sampled_from(Exclusion)).value},
+            Kind.INCLUDE: {},
+            Kind.CLUSTER: {"clustered": draw(st.booleans())},
+            Kind.UNDO: {"correction_id": draw(st.integers(1, max(1, number - 1)))},
+        }[kind]
+        candidate = made(number, nucleus_id, kind, **new)
+        try:
+            check_correction(base_nuclei(), found, nucleus_id, kind, new)
+        except ScoringError:
+            continue
+        found.append(candidate)
+    return found
+
+
+def base_nuclei() -> list[Nucleus]:
+    box = (1.0, 1.0, 60.0, 60.0)
+    return [
+        Nucleus(0, box, 0.9, 3, 2, 3.1, 2.0, False, True),
+        Nucleus(1, box, 0.9, 12, 2, 9.5, 2.2, True, True, uncertain=True),
+        Nucleus(2, box, 0.9, 4, 0, 4.0, 0.2, False, False, Exclusion.NO_CEP17),
+    ]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(histories())
+def test_any_history_that_was_accepted_can_be_replayed_and_keeps_the_rules(corrections: list[Correction]) -> None:
+    reviewed = apply_corrections(base_nuclei(), corrections)
+    assert [r.ai for r in reviewed] == base_nuclei()
+    for r in reviewed:
+        n = r.nucleus
+        assert not n.scored or (n.her2 or 0) >= 1 <= (n.cep17 or 0)
+        assert r.edited or n == r.ai
+        assert (n.her2_regressed, n.cep17_regressed, n.score) == (
+            r.ai.her2_regressed if r.ai else None,
+            r.ai.cep17_regressed if r.ai else None,
+            r.ai.score if r.ai else None,
+        )
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(histories())
+def test_undoing_all_the_way_gives_the_ais_nuclei_and_redoing_gives_the_result_back(
+    corrections: list[Correction],
+) -> None:
+    before = apply_corrections(base_nuclei(), corrections)
+    walked, number = list(corrections), 100
+    steps = 0
+    while (target := next_undo(walked)) is not None:
+        walked.append(undo(number, target.nucleus_id, target.id))
+        number, steps = number + 1, steps + 1
+    assert [r.nucleus for r in apply_corrections(base_nuclei(), walked)] == base_nuclei()
+    for _ in range(steps):
+        back = next_redo(walked)
+        assert back is not None
+        walked.append(undo(number, back.nucleus_id, back.id))
+        number += 1
+    assert [r.nucleus for r in apply_corrections(base_nuclei(), walked)] == [r.nucleus for r in before]
