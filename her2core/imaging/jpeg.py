@@ -41,7 +41,7 @@ _APPLICATION: Final = range(0xE0, 0xF0)
 _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _UNSUPPORTED_FRAMES: Final = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _NEXT_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-_MAX_SCANS: Final = 200
+_MAX_SCANS: Final = 64
 _EXIF: Final = b"Exif\0\0"
 # The mean of Annex K's luminance table, which the Independent JPEG Group's quality scales.
 _MEAN_OF_STANDARD_TABLE: Final = 57.625

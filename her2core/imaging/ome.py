@@ -18,6 +18,7 @@ __all__ = ["StackInfo", "imagej_info", "imagej_labels", "ome_info", "ome_xml"]
 _UM: Final = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6}
 _IMAGEJ_UNITS: Final = {"micron": 1.0, "microns": 1.0, "um": 1.0, "µm": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3}
 _MAX_CHANNELS: Final = 64
+_MAX_DESCRIPTION: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def ome_xml(names: tuple[str, ...], width: int, height: int, bits: int, um_per_p
 def imagej_info(description: bytes) -> StackInfo | None:
     """What ImageJ's description states; None if it is not ImageJ's. The scale is a factor for the resolution tags:
     `um_x` and `um_y` are the micrometres of one unit."""
-    text = description.split(b"\0", 1)[0].decode("utf-8", "replace")
+    text = description[:_MAX_DESCRIPTION].split(b"\0", 1)[0].decode("utf-8", "replace")
     if not text.startswith("ImageJ="):
         return None
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -156,25 +156,24 @@ def measure(pixels_rgb: PixelsRGB) -> dict[str, float | None]:
     Names as in LIMITS, and `nucleus_width_px`. None where there is nothing to measure on: without nuclei, no signals.
     """
     image = Image.fromarray(pixels_rgb)
-    overview = np.asarray(image.reduce(_SEARCH_SCALE)).astype(np.float32)
-    nuclei, width_px = _nuclei(overview[:, :, 2])
-    inside, outside = overview[nuclei], overview[~nuclei]
-    found = width_px >= _NARROWEST_NUCLEUS_PX and len(inside) > 0 and len(outside) > 0
+    overview = np.asarray(image.reduce(_SEARCH_SCALE))
+    nuclei, width_px = _nuclei(overview[:, :, 2].astype(np.float32))
+    found = width_px >= _NARROWEST_NUCLEUS_PX
     measures: dict[str, float | None] = {limit.measure: None for limit in LIMITS}
     measures["nucleus_width_px"] = width_px if found else None
     measures["nuclear_area_percent"] = 100 * float(nuclei.mean()) if found else 0.0
     measures |= _saturation(image)
     measures["blockiness"] = _blockiness(pixels_rgb)
-    background = np.median(outside if len(outside) else overview.reshape(-1, 3), axis=0)
-    measures["her2_background_percent"] = float(background[0]) / 2.55
-    measures["cep17_background_percent"] = float(background[1]) / 2.55
+    background = [_median_level(overview[:, :, channel][~nuclei]) for channel in range(3)]
+    measures["her2_background_percent"] = background[0] / 2.55
+    measures["cep17_background_percent"] = background[1] / 2.55
     if found:
         scaled = _at_common_scale(image, width_px)
-        measures["dapi_contrast"] = _contrast(float(np.median(inside[:, 2])), float(background[2]))
-        measures["focus_ratio"] = _focus_ratio(scaled[:, :, 2])
-        mask = _stretched(nuclei, scaled.shape[:2])
+        measures["dapi_contrast"] = _contrast(_median_level(overview[:, :, 2][nuclei]), background[2])
+        measures["focus_ratio"] = _focus_ratio(scaled[2])
+        mask = _stretched(nuclei, scaled[2].shape)
         for channel, name in enumerate(("her2", "cep17")):
-            to_noise, to_background = _signals(scaled[:, :, channel], mask)
+            to_noise, to_background = _signals(scaled[channel], mask)
             measures[f"{name}_signal_to_noise"] = to_noise
             measures[f"{name}_signal_to_background"] = to_background
     return measures
@@ -209,14 +208,21 @@ def _otsu(values: Float) -> int:
     return int(np.argmax(between))
 
 
+def _median_level(levels: PixelsRGB) -> float:
+    """The median of grey levels, by counting; 0 of none."""
+    counts = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    return float(np.searchsorted(counts, counts[-1] / 2))
+
+
 def _at_common_scale(image: Image.Image, width_px: float) -> Float:
-    """(h, w, 3) of the image reduced until nuclei are 40 pixels wide; never enlarged."""
+    """(3, h, w) of the image reduced until nuclei are 40 pixels wide; never enlarged."""
     factor = min(1.0, _NUCLEUS_PX / width_px)
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return np.asarray(image.resize(size, Image.Resampling.BOX)).astype(np.float32)
+    reduced = np.asarray(image.resize(size, Image.Resampling.BOX))
+    return np.ascontiguousarray(reduced.transpose(2, 0, 1), dtype=np.float32)
 
 
-def _stretched(mask: Mask, shape: tuple[int, int]) -> Mask:
+def _stretched(mask: Mask, shape: tuple[int, ...]) -> Mask:
     """The mask at another size, by nearest neighbours."""
     rows = np.arange(shape[0]) * mask.shape[0] // shape[0]
     columns = np.arange(shape[1]) * mask.shape[1] // shape[1]
@@ -232,7 +238,8 @@ def _contrast(nuclei: float, background: float) -> float:
 def _focus_ratio(dapi: Float) -> float:
     """How much the steepest edges of nuclei lose when blurred a little more: about 1 if they are blurred already."""
     fine, coarse = _steepness(_box(dapi, 1)), _steepness(_box(_box(dapi, 2), 2))
-    return float(np.quantile(fine, 0.98) / max(float(np.quantile(coarse, 0.98)), 1e-3))
+    every = (slice(None, None, 2), slice(None, None, 2))  # a quarter of the pixels give the same quantile
+    return float(np.quantile(fine[every], 0.98) / max(float(np.quantile(coarse[every], 0.98)), 1e-3))
 
 
 def _steepness(plane: Float) -> Float:
@@ -262,9 +269,9 @@ def _signals(plane: Float, nuclei: Mask) -> tuple[float | None, float | None]:
     strongest = squares(np.where(nuclei, contrast, -np.inf)).max(axis=(1, 3))[covered > _COVERED]
     if len(strongest) == 0:
         return None, None
-    on_nuclei = contrast[nuclei]
+    on_nuclei = contrast[nuclei][::4]
     noise = 1.4826 * float(np.median(np.abs(on_nuclei - np.median(on_nuclei))))
-    typical, glow = float(np.median(strongest)), float(np.median(plane[nuclei]))
+    typical, glow = float(np.median(strongest)), _median_level(plane[nuclei].astype(np.uint8))
     return typical / max(noise, _LEAST_NOISE_LEVELS), (glow + typical) / max(glow, 1.0)
 
 

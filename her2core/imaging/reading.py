@@ -21,6 +21,8 @@ __all__ = ["channel_names", "read_region", "strip_metadata"]
 
 _PARSERS: Final[dict[str, Callable[[bytes], SourceFile]]] = {"JPEG": parse_jpeg, "PNG": parse_png, "TIFF": parse_tiff}
 
+_MB: Final = 1 << 20
+
 NO_SCALE_NOTE: Final = (
     "The file does not state a scale (µm per pixel) that can be trusted. Enter it if you know it: without it sizes "
     "cannot be given in µm."
@@ -77,7 +79,7 @@ def _parsed(data: bytes, limits: ImageLimits) -> tuple[str, SourceFile]:
     """The kind and the structure of a file whose declared size is within the limits."""
     if len(data) > limits.max_bytes:
         raise ImageSizeError(
-            f"The file has {len(data) / 1e6:.0f} MB; at most {limits.max_bytes / 1e6:.0f} MB are taken. Export a "
+            f"The file has {len(data) / _MB:.0f} MB; at most {limits.max_bytes / _MB:.0f} MB are taken. Export a "
             "smaller region, or ask the administrator to raise the limit."
         )
     kind = kind_of(data)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from her2core.settings import Settings
+
 __all__ = ["DEFAULT_LIMITS", "ImageLimits", "PixelsRGB", "RegionImage"]
 
 PixelsRGB = npt.NDArray[np.uint8]
@@ -16,7 +18,7 @@ PixelsRGB = npt.NDArray[np.uint8]
 class ImageLimits:
     """What is refused before a pixel is decoded."""
 
-    max_bytes: int = 200_000_000
+    max_bytes: int = 200 << 20
     """The largest file, in bytes."""
 
     max_pixels: int = 64_000_000
@@ -28,6 +30,11 @@ class ImageLimits:
     min_side_px: int = 64
     """The shortest side, in pixels: less cannot hold a whole nucleus with its surroundings."""
 
+    @staticmethod
+    def of(settings: Settings) -> ImageLimits:
+        """The limits that the laboratory has set."""
+        return ImageLimits(max_bytes=settings.max_upload_mb << 20, max_pixels=settings.max_image_mpx * 1_000_000)
+
 
 DEFAULT_LIMITS = ImageLimits()
 
@@ -36,7 +43,7 @@ DEFAULT_LIMITS = ImageLimits()
 class RegionImage:
     """One region as it is analysed and shown.
 
-    `pixels_rgb` is uint8 (H, W, 3), C-contiguous and read-only: red HER2, green CEP17, blue DAPI. `um_per_px` is None
+    `pixels_rgb` is uint8 (H, W, 3), C-contiguous: red HER2, green CEP17, blue DAPI. `um_per_px` is None
     where the file states no scale that can be trusted. `bit_depth` is the file's, per channel; `sha256` is of the
     bytes given to `read_region`. `notes` are sentences of advice for the pathologist.
     """
@@ -47,6 +54,11 @@ class RegionImage:
     bit_depth: int
     sha256: str
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape, contiguous = self.pixels_rgb.shape, self.pixels_rgb.flags.c_contiguous
+        if self.pixels_rgb.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or not contiguous:
+            raise ValueError("a region image is uint8 (H, W, 3), contiguous")
 
     @property
     def width_px(self) -> int:

@@ -205,6 +205,8 @@ def parse_tiff(data: bytes) -> TiffFile:
     if not main:
         raise truncated(_NAME)
     pages = [_page(tags, len(data)) for tags in main]
+    if sum(count for page in pages for _, count in page.segments) > len(data):
+        raise truncated(_NAME)  # images that share their data: nobody writes that, and copying it could fill the memory
     ome, imagej = _metadata(main[0])
     info = ome or imagej or StackInfo()
     _refuse_other_stacks(pages, info)
@@ -374,14 +376,15 @@ def _refuse_other_stacks(pages: Sequence[_Page], info: StackInfo) -> None:
     """Raise NotFluorescenceError for several regions, focus stacks and time series."""
     if info.slices > 1 or info.frames > 1:
         raise NotFluorescenceError(
-            "The file is a stack of focus levels or times. Export one focused plane or a maximum projection of the "
-            "region. " + _THREE_PAGES
+            "The file is a stack of focus levels or times. Export one focused plane, or a maximum projection, in which "
+            "each of the channels DAPI, HER2 and CEP17 is one image."
         )
     first = pages[0]
     alike = all((p.width, p.height, p.bits, p.samples) == (first.width, first.height, first.bits, 1) for p in pages)
     if info.images > 1 or (len(pages) > 1 and not alike):
         raise NotFluorescenceError(
-            "The file holds several images. Export each region as a file of its own. " + _THREE_PAGES
+            "The file holds several images that are not the channels of one region. Export each region as a file "
+            "of its own."
         )
 
 
@@ -401,7 +404,7 @@ def _labels(main: Sequence[Mapping[int, Values]], structure: TiffStructure) -> t
     if isinstance(metadata, bytes) and isinstance(counts, tuple):
         return imagej_labels(metadata, counts, structure.order)
     page_names = [tags.get(Tag.PAGE_NAME, b"") for tags in main]
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else "" for name in page_names)
+    return tuple(name[:200].decode("utf-8", "replace") if isinstance(name, bytes) else "" for name in page_names)
 
 
 def _channel_names(pages: Sequence[_Page], names: Sequence[str]) -> tuple[str, ...]:
