@@ -1,0 +1,90 @@
+"""Peaks, integrals and the counter as it is used, with the committed weights."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from her2core.counting import Counter
+from her2core.counting.counter import find_peaks
+from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet
+from her2core.errors import CancelledError, ModelError
+from her2core.records import Channel
+from tests.training.drawn import drawn_region
+
+WEIGHTS = Path(__file__).parents[2] / "models" / "counter.safetensors"
+
+
+def density(points: list[tuple[float, float]], side: int = 40) -> torch.Tensor:
+    ys, xs = torch.meshgrid(torch.arange(side) + 0.5, torch.arange(side) + 0.5, indexing="ij")
+    total = torch.zeros(side, side)
+    for x, y in points:
+        total += torch.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * DENSITY_SIGMA_PX**2))
+    return total / (2 * torch.pi * DENSITY_SIGMA_PX**2)
+
+
+def test_peaks_are_found_where_signals_lie() -> None:
+    points = [(10.3, 12.7), (20.0, 12.0), (30.5, 30.5)]
+    found = find_peaks(density(points)[None])[0]
+    assert sorted(map(tuple, found.tolist())) == [pytest.approx(p, abs=0.35) for p in sorted(points)]
+
+
+def test_two_equal_pixels_are_one_peak() -> None:
+    flat = torch.zeros(1, 20, 20)
+    flat[0, 9, 9] = flat[0, 9, 10] = 0.1
+    assert len(find_peaks(flat)[0]) <= 1
+
+
+def test_an_empty_map_has_no_peaks() -> None:
+    assert find_peaks(torch.zeros(2, 20, 20))[0].shape == (0, 2)
+
+
+@pytest.fixture(scope="module")
+def counter() -> Counter:
+    return Counter.load(WEIGHTS)
+
+
+@pytest.mark.parametrize(("her2", "cep17"), [(2, 2), (1, 2), (3, 1), (4, 2), (0, 2), (2, 0)])
+def test_clear_signals_are_counted_and_located(counter: Counter, her2: int, cep17: int) -> None:
+    pixels, box, signals = drawn_region(her2, cep17)
+    count = counter.count(pixels, [box])[0]
+    assert (count.peaks(Channel.HER2), count.peaks(Channel.CEP17)) == (her2, cep17)
+    for signal in signals:
+        nearest = min(np.hypot(s.x - signal.x, s.y - signal.y) for s in count.signals if s.channel is signal.channel)
+        assert nearest < 4  # px of a nucleus 90 px wide
+
+
+def test_signals_of_a_touching_neighbour_are_not_counted(counter: Counter) -> None:
+    pixels, box, _ = drawn_region(2, 2, neighbour=6)
+    count = counter.count(pixels, [box])[0]
+    assert (count.peaks(Channel.HER2), count.peaks(Channel.CEP17)) == (2, 2)
+
+
+def test_the_batch_does_not_change_a_count(counter: Counter) -> None:
+    pixels, box, _ = drawn_region(3, 2)
+    alone = counter.count(pixels, [box])[0]
+    among = counter.count(pixels, [box, (0, 0, 50, 50), box])
+    assert alone.regressed == pytest.approx(among[2].regressed, abs=1e-3)
+    assert len(alone.signals) == len(among[2].signals)
+
+
+def test_no_box_is_no_count(counter: Counter) -> None:
+    assert counter.count(np.zeros((50, 50, 3), np.uint8), []) == []
+
+
+def test_counting_stops_when_asked_to(counter: Counter) -> None:
+    with pytest.raises(CancelledError):
+        counter.count(np.zeros((50, 50, 3), np.uint8), [(0, 0, 20, 20)], cancelled=lambda: True)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(ModelError, match="do not fit"):
+        Counter({"a": torch.zeros(1)}, {"name": "counter", "version": "1", "sha256": "0" * 64})
+
+
+def test_the_network_keeps_the_size_of_the_crop() -> None:
+    output = CounterNet().eval()(torch.zeros(2, 4, 80, 80))
+    assert output.density.shape == (2, 2, 80, 80)
+    assert output.regressed.shape == (2, 2)
+    assert output.cluster_logit.shape == (2,)

@@ -1,0 +1,61 @@
+"""Crops bring every nucleus to one size and know the way back."""
+
+import numpy as np
+import pytest
+import torch
+
+from her2core.counting.crops import CROP_PX, NUCLEUS_PX, cut, to_input
+
+
+def region_with_dot(x: int, y: int, size: int = 200) -> np.ndarray:
+    pixels = np.zeros((size, size, 3), np.uint8)
+    pixels[y - 2 : y + 3, x - 2 : x + 3, 0] = 255
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("box", "dot"), [((50, 60, 130, 120), (80, 90)), ((0, 0, 40, 30), (10, 12)), ((160, 150, 200, 200), (190, 170))]
+)
+def test_a_position_survives_the_way_into_the_crop_and_back(
+    box: tuple[int, int, int, int], dot: tuple[int, int]
+) -> None:
+    crop = cut(region_with_dot(*dot), [box])[0]
+    weight = crop.pixels_rgb[..., 0].astype(float)
+    ys, xs = np.mgrid[:CROP_PX, :CROP_PX] + 0.5
+    x, y = crop.to_region((xs * weight).sum() / weight.sum(), (ys * weight).sum() / weight.sum())
+    assert (x, y) == pytest.approx((dot[0] + 0.5, dot[1] + 0.5), abs=0.3)
+
+
+def test_the_longer_side_of_every_box_gets_the_same_length() -> None:
+    for crop in cut(np.zeros((300, 300, 3), np.uint8), [(10, 10, 50, 40), (20, 20, 200, 120), (5.5, 5.5, 45.5, 95.5)]):
+        assert max(crop.half_axes_px) == pytest.approx(NUCLEUS_PX / 2)
+        assert crop.pixels_rgb.shape == (CROP_PX, CROP_PX, 3)
+
+
+def test_what_lies_beyond_the_region_is_black() -> None:
+    crop = cut(np.full((100, 100, 3), 200, np.uint8), [(0, 0, 60, 60)])[0]
+    assert crop.pixels_rgb[0, 0].max() == 0
+    assert crop.pixels_rgb[-1, -1].min() == 200
+
+
+def test_a_box_without_area_is_refused() -> None:
+    with pytest.raises(ValueError, match="area"):
+        cut(np.zeros((50, 50, 3), np.uint8), [(10, 10, 10, 20)])
+
+
+def test_the_fourth_plane_marks_the_ellipse_in_the_box() -> None:
+    x = to_input(torch.zeros(1, 3, CROP_PX, CROP_PX, dtype=torch.uint8), torch.tensor([[30.0, 15.0]]))
+    inside = x[0, 3]
+    centre = CROP_PX // 2
+    assert inside[centre, centre] > 0.99
+    assert inside[centre, centre + 28] > 0.5 > inside[centre, centre + 36]
+    assert inside[centre + 14, centre] > 0.5 > inside[centre + 19, centre]
+
+
+def test_a_dim_field_looks_to_the_network_as_a_bright_one() -> None:
+    pixels = torch.randint(
+        0, 60, (1, 3, CROP_PX, CROP_PX), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    axes = torch.tensor([[30.0, 30.0]])
+    dim, bright = to_input(pixels, axes), to_input(pixels * 4, axes)
+    assert torch.allclose(dim, bright, rtol=0.15, atol=0.03)

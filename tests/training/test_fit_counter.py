@@ -1,0 +1,117 @@
+"""Training of stage 2 on a handful of nuclei: targets, repeatability, resuming, and the error on a broken loss."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from her2core.counting.network import CounterNet, CounterOutput
+from her2core.errors import TrainingError
+from her2core.models import load_weights
+from her2core.training import fit_counter as module
+from her2core.training.counter_data import Batch, augment, identity, load_crops
+from her2core.training.fit_counter import CounterRecipe, counter_loss, fit_counter, split_images, validate
+from her2core.training.render import render_region
+
+RECIPE = CounterRecipe(steps=4, batch=4, validate_every=2, validation_share=0.5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("truth")
+    entries = []
+    for i in range(2):
+        region = render_region((5, i), 5, nucleus_px=(40, 45))
+        name = f"{i}{region.suffix}"
+        (path / name).write_bytes(region.data)
+        entries.append({"image": name, "patient": f"P{i}", **region.truth, "nuclei": region.truth["nuclei"][:8]})
+    (path / "truth.json").write_text(json.dumps(entries))
+    return path
+
+
+def test_density_targets_sum_to_the_counts_also_when_turned(folder: Path) -> None:
+    crops = load_crops(folder)
+    turned = augment(crops, torch.Generator().manual_seed(0))
+    for batch in (identity(crops), turned):
+        assert torch.allclose(batch.density.sum(dim=(2, 3)), batch.counts, atol=0.02)
+    assert turned.pixels.min() >= 0
+    assert turned.pixels.max() <= 255
+
+
+def test_turned_signals_stay_on_their_pixels(folder: Path) -> None:
+    """The probe channel is brighter under the density target than elsewhere, before and after augmentation."""
+    crops = load_crops(folder)
+    for batch in (identity(crops), augment(crops, torch.Generator().manual_seed(3))):
+        red = batch.pixels[:, 0]
+        near = batch.density[:, 0] > 0.02
+        assert red[near].mean() > red[~near].mean() + 3
+
+
+def test_patients_are_on_one_side_of_the_split(folder: Path) -> None:
+    training, held_out = split_images(folder, 0.5)
+    assert len(training) == len(held_out) == 1
+    assert not training & held_out
+
+
+def test_a_perfect_answer_has_no_loss_but_the_clusters(folder: Path) -> None:
+    batch = identity(load_crops(folder))
+    output = CounterOutput(batch.counts, batch.density, 20 * (batch.clustered - 0.5))
+    losses = counter_loss(output, batch, RECIPE)
+    assert float(losses["total"]) < 0.01
+    worse = counter_loss(replace(output, density=batch.density * 2), batch, RECIPE)
+    assert float(worse["density"]) > 0.1
+
+
+def test_training_is_repeatable_and_writes_weights_with_a_card(folder: Path, tmp_path: Path) -> None:
+    first = fit_counter(folder, tmp_path / "a.safetensors", RECIPE)
+    second = fit_counter(folder, tmp_path / "b.safetensors", RECIPE)
+    one, card = load_weights(first)
+    two, _ = load_weights(second)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert card["recipe"]["seed"] == RECIPE.seed
+    assert card["data"]["training_nuclei"] == card["data"]["validation_nuclei"] == 8
+    CounterNet().load_state_dict(one)
+
+
+def test_a_killed_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path) -> None:
+    class KilledError(Exception):
+        pass
+
+    def die(step: int, steps: int, numbers: dict[str, float]) -> None:
+        if step == 4:
+            raise KilledError
+
+    whole = fit_counter(folder, tmp_path / "whole.safetensors", RECIPE)
+    path = tmp_path / "killed.safetensors"
+    with pytest.raises(KilledError):
+        fit_counter(folder, path, RECIPE, progress=die)
+    steps: list[int] = []
+    fit_counter(folder, path, RECIPE, resume=True, progress=lambda step, *_: steps.append(step))
+    assert steps == [4]
+    one, two = load_weights(whole)[0], load_weights(path)[0]
+    assert all(torch.allclose(one[name].float(), two[name].float(), atol=2e-3) for name in one)
+    assert not path.with_suffix(".training.pt").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> dict[str, torch.Tensor]:
+        return {"total": output.regressed.sum() * float("nan")}
+
+    monkeypatch.setattr(module, "counter_loss", broken)
+    with pytest.raises(TrainingError, match="finite"):
+        fit_counter(folder, tmp_path / "x.safetensors", RECIPE)
+
+
+def test_validation_tells_the_ways_of_counting_apart(folder: Path) -> None:
+    torch.manual_seed(0)
+    metrics = validate(CounterNet(), load_crops(folder))
+    assert {"peaks her2 plain mae", "integral cep17 plain bias", "regressed her2 plain mae", "score"} <= set(metrics)
+
+
+def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"truth\.json"):
+        load_crops(tmp_path)

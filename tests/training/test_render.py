@@ -1,0 +1,128 @@
+"""The renderer: repeatable, true to its truth, and in the mix that was asked for."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from her2core.errors import TrainingError
+from her2core.imaging import read_region
+from her2core.records import Tally
+from her2core.scoring import group
+from her2core.training.render import render_dataset, render_region
+from her2core.training.render.biology import PAPER_MIX, group_sequence, sample_counts
+from her2core.training.render.shapes import tumour_outline
+
+SMALL = (40.0, 60.0)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
+    first, again, other = (render_region(seed, 5, nucleus_px=SMALL) for seed in (3, 3, 4))
+    assert first.data == again.data
+    assert first.truth == again.truth
+    assert first.data != other.data
+
+
+@pytest.mark.parametrize("target", [1, 2, 3, 4, 5])
+def test_scorable_nuclei_of_the_truth_fall_into_the_wanted_group(target: int) -> None:
+    truth = render_region((11, target), target, nucleus_px=SMALL).truth
+    scored = [n for n in truth["nuclei"] if n["scorable"]]
+    total = Tally(len(scored), sum(n["her2"] for n in scored), sum(n["cep17"] for n in scored))
+    assert truth["group"] == target == group(total)
+    assert total.n >= 8
+
+
+def test_boxes_and_signals_lie_in_the_image_and_counts_are_those_of_the_signals() -> None:
+    region = render_region(21, 1, nucleus_px=SMALL)
+    height, width = region.pixels_rgb.shape[:2]
+    for nucleus in region.truth["nuclei"]:
+        x0, y0, x1, y1 = nucleus["box"]
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        channels = Counter(s["channel"] for s in nucleus["signals"])
+        assert (channels["her2"], channels["cep17"]) == (nucleus["her2"], nucleus["cep17"])
+        assert all(0 <= s["x"] <= width and 0 <= s["y"] <= height for s in nucleus["signals"])
+
+
+def test_a_scorable_nucleus_has_both_colours_and_is_whole() -> None:
+    region = render_region(22, 5, nucleus_px=SMALL)
+    height, width = region.pixels_rgb.shape[:2]
+    scorable = [n for n in region.truth["nuclei"] if n["scorable"]]
+    assert scorable
+    for nucleus in scorable:
+        assert nucleus["her2"] > 0
+        assert nucleus["cep17"] > 0
+        assert nucleus["box"][0] >= 0
+        assert nucleus["box"][2] <= width
+        assert nucleus["box"][3] <= height
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_counted_signals_can_be_seen(seed: int) -> None:
+    """Around each counted signal its colour is brighter than on a ring about it, nearly always (findings.md)."""
+    region = render_region((31, seed), 5, nucleus_px=SMALL)
+    pixels = region.pixels_rgb.astype(float)
+    height, width = pixels.shape[:2]
+    seen = []
+    for nucleus in region.truth["nuclei"]:
+        for signal in nucleus["signals"]:
+            x, y = int(signal["x"]), int(signal["y"])
+            if 9 < x < width - 10 and 9 < y < height - 10:
+                plane = pixels[y - 9 : y + 10, x - 9 : x + 10, 0 if signal["channel"] == "her2" else 1]
+                seen.append(plane[8:11, 8:11].mean() > np.median(plane))
+    assert np.mean(seen) > 0.93
+
+
+def test_region_files_are_read_by_the_app() -> None:
+    region = render_region(41, 5, nucleus_px=SMALL)
+    read = read_region(region.data, "region" + region.suffix)
+    assert np.array_equal(read.pixels_rgb, region.pixels_rgb)
+
+
+def test_the_papers_mix_is_met_exactly_by_184_regions() -> None:
+    assert Counter(group_sequence(184, "paper", np.random.default_rng(0))) == PAPER_MIX
+
+
+@pytest.mark.parametrize(("mix", "count"), [("paper", 40), ("balanced", 7), ("balanced", 5)])
+def test_any_number_of_regions_is_shared_out(mix: str, count: int) -> None:
+    groups = group_sequence(count, mix, np.random.default_rng(1))
+    assert len(groups) == count
+    assert set(groups) <= {1, 2, 3, 4, 5}
+
+
+def test_an_unknown_mix_is_refused() -> None:
+    with pytest.raises(TrainingError, match="paper or balanced"):
+        group_sequence(5, "random", np.random.default_rng(0))
+
+
+def test_counts_that_no_nuclei_can_show_are_refused() -> None:
+    with pytest.raises(TrainingError, match="group 3"):
+        sample_counts(3, np.zeros(5, bool), np.random.default_rng(0))
+
+
+def test_an_outline_lies_inside_its_box() -> None:
+    outline = tumour_outline(100, 80, 60, 0.1, np.random.default_rng(5))
+    x0, y0, x1, y1 = outline.box()
+    ys, xs = np.nonzero(
+        outline.depth(np.arange(200, dtype=np.float32)[None, :], np.arange(200, dtype=np.float32)[:, None]) < 1
+    )
+    assert x0 - 1 <= xs.min() <= x0 + 2
+    assert x1 - 2 <= xs.max() <= x1 + 1
+    assert y0 - 1 <= ys.min() <= y0 + 2
+    assert y1 - 2 <= ys.max() <= y1 + 1
+
+
+def test_a_dataset_is_the_same_with_one_and_two_processes(tmp_path: Path) -> None:
+    one = render_dataset(tmp_path / "one", 2, 9, mix="paper")
+    two = render_dataset(tmp_path / "two", 2, 9, mix="paper", processes=2)
+    assert one.read_bytes() == two.read_bytes()
+    entries = json.loads(one.read_text())
+    assert [e["image"] for e in entries] == sorted(e["image"] for e in entries)
+    for entry in entries:
+        data = (tmp_path / "one" / entry["image"]).read_bytes()
+        assert data == (tmp_path / "two" / entry["image"]).read_bytes()
+        assert Image.open(io.BytesIO(data)).mode == "RGB"
