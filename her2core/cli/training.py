@@ -136,9 +136,34 @@ def counter(
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the results.")
 @device_option
 @weights_option
-def evaluate(truth_dir: Path, out: Path, device: str | None, weights: Path | None) -> None:
+@click.pass_context
+def evaluate(ctx: click.Context, truth_dir: Path, out: Path, device: str | None, weights: Path | None) -> None:
     """Compare the models with the truth.json in TRUTH_DIR.
 
     OUT receives the numbers as JSON, the precision-recall curve and the confusion matrix of the groups.
     """
-    raise NotImplementedError
+    from her2core import pipeline
+    from her2core.training.evaluate import evaluate as evaluate_models
+
+    settings = load_settings()
+    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device)
+    progress = Progress()
+    report = evaluate_models(
+        truth_dir, out, models, progress=lambda done, total: progress.show("evaluating", f"{done}/{total}")
+    )
+    progress.done(f"{report['images']} images evaluated")
+    detection = report["detection"]
+    click.echo(
+        f"detection: AP@0.5 {detection['AP@0.5']}, precision {detection['precision']}, recall {detection['recall']}"
+    )
+    groups = report.get("groups per image")
+    if groups is not None:
+        low, high = groups["accuracy_95"]
+        click.echo(
+            f"groups per image: accuracy {groups['accuracy']} (95 % interval {low} to {high}) of {groups['total']}"
+        )
+    for failure in report["failures"]:
+        click.echo(f"{failure['image']}: FAILED: {failure['error']}", err=True)
+    click.echo(out / "evaluation.json")
+    if report["failures"]:
+        ctx.exit(1)
