@@ -76,6 +76,7 @@ __all__ = [
 
 _NOT_RECORDED = "not recorded"
 _TIGHT = [
+    ("FONTNAME", (0, 0), (-1, -1), BODY),
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
     ("LEFTPADDING", (0, 0), (-1, -1), 0),
     ("RIGHTPADDING", (0, 0), (-1, -1), 4),
@@ -203,7 +204,9 @@ def _numbers(count: ObserverCount, *, bold: bool = False) -> list[object]:
 def _with_interval(value: Fraction | None, ends: Interval | None, *, bold: bool) -> Paragraph:
     text = truncated(value)
     if ends is not None:
-        between = f"{truncated(Fraction(ends[0]))}–{truncated(Fraction(ends[1]))}"
+        # Through six decimals, so that the float nearest to 1.72 is not cut off to 1.71.
+        low, high = (truncated(Fraction(f"{end:.6f}")) for end in ends)
+        between = f"{low}–{high}"
         text += f'<br/><font name="{BODY}" size="7.2">({between})</font>'
     return Paragraph(text, RESULT_RIGHT if bold else CELL_RIGHT)
 
@@ -430,7 +433,7 @@ def _box(flowables: list[Flowable], *, fill: bool, weight: float = 0.7) -> Table
 def _padding(side: float, above: float) -> list[tuple[object, ...]]:
     whole = ((0, 0), (-1, -1))
     names = {"LEFTPADDING": side, "RIGHTPADDING": side, "TOPPADDING": above, "BOTTOMPADDING": above}
-    return [(name, *whole, value) for name, value in names.items()]
+    return [("FONTNAME", *whole, BODY), *((name, *whole, value) for name, value in names.items())]
 
 
 def _share(part: float) -> float:

@@ -2,8 +2,8 @@
 
 DejaVu Sans Condensed (Bitstream Vera licence; the DejaVu changes are in the public domain) has Latin, Greek, Cyrillic,
 Armenian, Georgian, Hebrew and Arabic; Droid Sans Fallback (Apache 2.0) has Chinese and Japanese; NanumSquare (SIL Open
-Font Licence 1.1) has Korean. Licence texts lie beside the files. A character that none of them has is printed as its code point, "⟨U+0E01⟩", never as an empty box: in a
-name, a missing letter must be seen.
+Font Licence 1.1) has Korean. Licence texts lie beside the files. A character that none of them has is printed as its
+code point, "⟨U+0E01⟩", never as an empty box: in a name, a missing letter must be seen.
 """
 
 from __future__ import annotations
