@@ -27,7 +27,7 @@ help:
 run: venv
 	@HER2CORE_DEMO=1 $(BIN)/python -m her2core demo
 	@echo "her2core is starting on http://127.0.0.1:8501 (stop it with Ctrl-C)"
-	@exec env HER2CORE_DEMO=1 $(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port 8501 \
+	@exec env HER2CORE_DEMO=1 HER2CORE_CA_PASSPHRASE=demonstration $(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port 8501 \
 		--server.headless true --browser.gatherUsageStats false
 
 test: check browser

@@ -1,0 +1,379 @@
+"""The demonstration laboratory: accounts whose passwords everyone knows and rendered cases in every state.
+
+Nothing in it is a person or a patient. It is filled by the same steps that the pages take, with the real models and
+real signatures, and it is never mixed with a real laboratory: `fill` refuses a folder that is one, and a folder that
+was filled says `demo = true` in its settings, so that `serve` refuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from her2core.errors import NotFoundError, SettingsError, TrainingError
+from her2core.records import (
+    IHC,
+    Box,
+    Case,
+    CaseDetails,
+    CorrectionKind,
+    Nucleus,
+    Overlap,
+    RegionFlags,
+    Role,
+    SignalIntensity,
+    Tally,
+    User,
+)
+from her2core.settings import SETTINGS_FILE, Settings, load_settings
+
+if TYPE_CHECKING:
+    from her2core.accounts import Accounts
+    from her2core.caselog import CaseLog
+    from her2core.pipeline import Models
+    from her2core.reporting.keys import Keyring
+    from her2core.training.render import RenderedRegion
+
+__all__ = ["ACCOUNTS", "CASES", "CA_PASSPHRASE", "DemoAccount", "DemoCase", "Goal", "fill", "is_filled"]
+
+CA_PASSPHRASE = "demonstration"  # noqa: S105 - no secret
+"""Of the demonstration's root key; whoever holds it could sign demonstration reports, which is the point."""
+
+_COMPLETE = "demonstration-complete"
+_LABORATORY = """# Written by `python -m her2core demo`. Never use this folder for patients.
+demo = true
+laboratory_name = "Demonstration Laboratory"
+laboratory_address = "1 Example Street, Exampletown"
+laboratory_director = "Dr Miriam Berg"
+laboratory_accreditation = "none (demonstration)"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccount:
+    """An account of the demonstration, with its password, which is no secret."""
+
+    username: str
+    password: str
+    full_name: str
+    credentials: str
+    role: Role
+
+
+ACCOUNTS = (
+    DemoAccount("berg", "demo-pathologist-one", "Miriam Berg", "MD", Role.PATHOLOGIST),
+    DemoAccount("okafor", "demo-pathologist-two", "Samuel Okafor", "MD, FRCPath", Role.PATHOLOGIST),
+    DemoAccount("lind", "demo-lab-manager", "Jonas Lind", "MSc", Role.LAB_MANAGER),
+    DemoAccount("nair", "demo-administrator", "Priya Nair", "", Role.ADMINISTRATOR),
+)
+
+
+class Goal(IntEnum):
+    """How far a case is taken."""
+
+    DRAFT = 0
+    FLAGGED = 1
+    ANALYSED = 2
+    REVIEWED = 3
+    READY = 4
+    SIGNED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DemoCase:
+    """A case of the demonstration: whose, of which group, and how far it is taken."""
+
+    accession: str
+    patient: str
+    group: int
+    goal: Goal
+    ihc: IHC | None = None
+    clusters: bool = False
+    regions: int = 2
+
+
+CASES = (
+    DemoCase("DEMO-001", "Abel, Demo", 5, Goal.DRAFT, regions=1),
+    DemoCase("DEMO-002", "Brook, Demo", 1, Goal.FLAGGED, clusters=True),
+    DemoCase("DEMO-003", "Cole, Demo", 1, Goal.ANALYSED, clusters=True),
+    DemoCase("DEMO-004", "Dale, Demo", 4, Goal.REVIEWED),
+    DemoCase("DEMO-005", "Ebert, Demo", 3, Goal.REVIEWED, ihc=IHC.TWO_PLUS),
+    DemoCase("DEMO-006", "Falk, Demo", 5, Goal.READY, ihc=IHC.ONE_PLUS),
+    DemoCase("DEMO-007", "Grant, Demo", 1, Goal.SIGNED, ihc=IHC.THREE_PLUS, clusters=True),
+    DemoCase("DEMO-008", "Holm, Demo", 5, Goal.SIGNED, ihc=IHC.ZERO),
+    DemoCase("DEMO-009", "Imre, Demo", 4, Goal.SIGNED, ihc=IHC.ONE_PLUS),
+)
+
+Progress = Callable[[str], None]
+
+
+def is_filled(data_dir: Path) -> bool:
+    """Whether the folder holds the whole demonstration laboratory."""
+    return (data_dir / _COMPLETE).exists()
+
+
+def fill(settings: Settings, progress: Progress) -> bool:
+    """Make the demonstration laboratory in `settings.data_dir`; False where it is there already.
+
+    A fill that was killed is taken up where it stopped. Raises SettingsError for a folder that holds a real
+    laboratory, ModelError where the models cannot be loaded.
+    """
+    _refuse_real_laboratory(settings.data_dir)
+    if is_filled(settings.data_dir):
+        return False
+    from her2core.accounts import Accounts
+    from her2core.caselog import CaseLog
+    from her2core.models import write_atomically
+    from her2core.pipeline import load_models
+    from her2core.reporting.keys import Keyring
+
+    progress("loading the models")
+    models = load_models(settings.weights_dir, settings.device)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomically(settings.data_dir / SETTINGS_FILE, _LABORATORY.encode())
+    own = load_settings({"HER2CORE_DATA": str(settings.data_dir)})
+    with CaseLog(settings.data_dir) as log:
+        room = _Room(own, log, Accounts(log), Keyring(settings.data_dir, CA_PASSPHRASE), models)
+        progress("making accounts and signing keys")
+        people = {account.username: _account(room, account) for account in ACCOUNTS}
+        for number, plan in enumerate(CASES, start=1):
+            tell = _labelled(progress, f"case {number} of {len(CASES)}")
+            _advance(room, plan, number, people[ACCOUNTS[0].username], tell)
+    write_atomically(settings.data_dir / _COMPLETE, b"")
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    settings: Settings
+    log: CaseLog
+    accounts: Accounts
+    keyring: Keyring
+    models: Models
+
+
+def _labelled(progress: Progress, label: str) -> Progress:
+    return lambda text: progress(f"{label}: {text}")
+
+
+def _refuse_real_laboratory(data_dir: Path) -> None:
+    holds_something = (data_dir / "caselog.sqlite").exists() or (data_dir / SETTINGS_FILE).exists()
+    if holds_something and not load_settings({"HER2CORE_DATA": str(data_dir)}).demo:
+        raise SettingsError(
+            f"{data_dir} holds a real laboratory; the demonstration is not mixed with it. Set HER2CORE_DATA to another "
+            "folder for the demonstration, or start the laboratory with `python -m her2core serve`."
+        )
+
+
+def _account(room: _Room, account: DemoAccount) -> User:
+    from her2core import workflow
+
+    user = room.log.user_by_name(account.username)
+    if user is None:
+        user, _ = workflow.create_account_with_key(
+            room.accounts,
+            room.keyring,
+            room.settings.laboratory_name,
+            account.username,
+            account.full_name,
+            account.credentials,
+            account.role,
+            account.password,
+            None,
+        )
+    if user.role is Role.PATHOLOGIST and not room.keyring.has_key(user):
+        room.keyring.ensure_laboratory_ca(room.settings.laboratory_name)
+        room.keyring.issue(user, account.password)
+    return user
+
+
+# --- cases ------------------------------------------------------------------------------------------------------------
+
+
+def _advance(room: _Room, plan: DemoCase, number: int, by: User, progress: Progress) -> None:
+    """Take a case to its goal, each step only where it was not taken yet."""
+    from her2core import workflow
+
+    case = _opened(room, plan, number, by)
+    progress("rendering")
+    rendered = list(_regions(plan, number))
+    _uploaded(room, case, rendered, by)
+    if plan.goal >= Goal.FLAGGED:
+        for region in room.log.regions(case.id):
+            if region.flags is None:
+                workflow.set_flags(room.log, region.id, _flags(plan), by)
+    if plan.goal >= Goal.ANALYSED:
+        progress("analysing")
+        _analysed(room, case, plan, by)
+    if plan.goal >= Goal.REVIEWED and not workflow.assess(room.log, case.id).reviewed:
+        progress("reviewing")
+        _corrected(room, case, rendered, by)
+        workflow.confirm_review(room.log, case.id, room.log.case(case.id).version, by)
+    if plan.goal >= Goal.READY:
+        _prepared(room, case, by)
+    if plan.goal >= Goal.SIGNED and not room.log.reports(case.id):
+        progress("signing")
+        _signed(room, case, by)
+
+
+def _opened(room: _Room, plan: DemoCase, number: int, by: User) -> Case:
+    try:
+        return room.log.case_by_accession(plan.accession)
+    except NotFoundError:
+        pass
+    today = date.today()
+    details = CaseDetails(
+        accession=plan.accession,
+        patient_name=plan.patient,
+        patient_id=f"D-{1000 + number}",
+        date_of_birth=date(1950 + 3 * number, 1 + number, 10 + number),
+        sex="F",
+        requester="Demonstration Clinic",
+        specimen="core biopsy" if number % 2 else "resection",
+        site="breast",
+        laterality="left" if number % 3 else "right",
+        block=f"{'AB'[number % 2]}{number}",
+        fixative="10 % neutral buffered formalin",
+        fixation_hours=12.0 + number,
+        cold_ischaemia_min=20.0 + number,
+        collected_on=today - timedelta(days=4),
+        received_on=today - timedelta(days=3),
+        probe_kit="demonstration HER2/CEP17 dual-probe kit",
+        probe_lot=f"LOT-{100 + number}",
+        probe_expiry=today + timedelta(days=300),
+        controls_ok=True,
+        ihc=plan.ihc,
+        ihc_same_sample=None if plan.ihc is None else True,
+    )
+    return room.log.create_case(details, by)
+
+
+def _regions(plan: DemoCase, number: int) -> Iterator[RenderedRegion]:
+    """The regions of a case: rendered ones whose truth lies well inside the group, the same at each call."""
+    from her2core.training.render import render_region
+
+    found = 0
+    for attempt in range(200):
+        try:
+            region = render_region((number, attempt), plan.group, nucleus_px=(60, 110))
+        except TrainingError:
+            continue
+        clustered = any(nucleus["cluster"] for nucleus in region.truth["nuclei"])
+        if clustered == plan.clusters and _well_inside(_true_tally(region.truth), plan.group):
+            found += 1
+            yield region
+            if found == plan.regions:
+                return
+    raise TrainingError(f"The renderer shows no plain region of group {plan.group}.")
+
+
+def _true_tally(truth: dict[str, Any]) -> Tally:
+    scored = [nucleus for nucleus in truth["nuclei"] if nucleus["scorable"]]
+    return Tally(len(scored), sum(n["her2"] for n in scored), sum(n["cep17"] for n in scored))
+
+
+def _well_inside(tally: Tally, group: int) -> bool:
+    """Enough nuclei, and so far from the borders of the group that a few of them do not move the case out of it."""
+    if tally.n < 16 or not tally.cep17:
+        return False
+    copies, ratio = tally.her2 / tally.n, tally.her2 / tally.cep17
+    ranges = {1: (5.0, 40.0, 2.6, 20.0), 3: (6.6, 40.0, 1.0, 1.7), 4: (4.4, 5.5, 1.0, 1.7), 5: (0.5, 3.2, 0.5, 1.6)}
+    least_copies, most_copies, least_ratio, most_ratio = ranges[group]
+    return least_copies <= copies <= most_copies and least_ratio <= ratio <= most_ratio
+
+
+def _uploaded(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: User) -> None:
+    from her2core import workflow
+    from her2core.imaging import DEFAULT_LIMITS
+
+    present = {region.filename for region in room.log.regions(case.id)}
+    for number, region in enumerate(rendered, start=1):
+        name = f"region-{number}{region.suffix}"
+        if name not in present:
+            workflow.add_region(room.log, case.id, region.data, name, by, DEFAULT_LIMITS)
+
+
+def _flags(plan: DemoCase) -> RegionFlags:
+    return RegionFlags(
+        heterogeneous=False,
+        population="A",
+        clusters=plan.clusters,
+        signal_intensity=SignalIntensity.GOOD,
+        overlap=Overlap.LITTLE,
+        suitable=True,
+    )
+
+
+def _analysed(room: _Room, case: Case, plan: DemoCase, by: User) -> None:
+    from her2core import workflow
+    from her2core.imaging import read_region
+    from her2core.pipeline import analyse
+
+    for region in room.log.regions(case.id):
+        if room.log.analysis(region.id) is None:
+            image = read_region(room.log.image_bytes(region), region.filename)
+            analysis = analyse(image.pixels_rgb, room.models, clusters_expected=plan.clusters)
+            room.log.save_analysis(region.id, analysis, by)
+    workflow.refresh_state(room.log, case.id, by)
+
+
+def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: User) -> None:
+    """What a careful reader would correct: counts of scored nuclei that differ from the truth of the rendering."""
+    from her2core import workflow
+
+    truths = {f"region-{number}{region.suffix}": region.truth for number, region in enumerate(rendered, start=1)}
+    for region in workflow.assess(room.log, case.id).regions:
+        for reviewed in region.nuclei:
+            nucleus = reviewed.nucleus
+            true = _true_nucleus(nucleus, truths[region.region.filename])
+            if reviewed.edited or not nucleus.scored or true is None:
+                continue
+            counts = {"her2": true["her2"], "cep17": true["cep17"]}
+            if counts != {"her2": nucleus.her2, "cep17": nucleus.cep17}:
+                workflow.correct(
+                    room.log, region.region.id, nucleus.id, CorrectionKind.COUNTS, counts, by, "recounted on screen"
+                )
+
+
+def _true_nucleus(nucleus: Nucleus, truth: dict[str, Any]) -> dict[str, Any] | None:
+    """The nucleus of the truth that the box shows; None where it shows none of them well."""
+    best = max(truth["nuclei"], key=lambda true: _iou(nucleus.box, true["box"]), default=None)
+    return best if best is not None and _iou(nucleus.box, best["box"]) >= 0.5 else None
+
+
+def _iou(a: Box, b: Sequence[float]) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+
+
+def _prepared(room: _Room, case: Case, by: User) -> None:
+    """Attest and acknowledge what signing asks for."""
+    from her2core import workflow
+
+    if not room.log.no_discordance_attested(case.id):
+        workflow.attest(room.log, case.id, by, True)
+    for warning in workflow.assess(room.log, case.id).warnings:
+        if not warning.acknowledged:
+            workflow.acknowledge(room.log, case.id, warning, by)
+
+
+def _signed(room: _Room, case: Case, by: User) -> None:
+    from her2core import workflow
+
+    workflow.sign_out(
+        room.log,
+        room.keyring,
+        room.accounts,
+        case.id,
+        room.log.case(case.id).version,
+        by,
+        ACCOUNTS[0].password,
+        workflow.MEANING,
+    )
