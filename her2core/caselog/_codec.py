@@ -15,6 +15,8 @@ from her2core.errors import CaseLogError
 __all__ = ["canonical", "clean_text", "key_of", "moment", "row_sha256", "sha256", "stamp", "to_column"]
 
 LONGEST_TEXT = 4_000
+# Embedding and isolating controls of writing direction, with which a text can show as another than it is.
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def canonical(value: Any) -> str:
@@ -79,9 +81,15 @@ def clean_text(text: str, what: str, *, required: bool = False, longest: int = L
         raise CaseLogError(f"Please fill in: {what}.")
     if len(cleaned) > longest:
         raise CaseLogError(f"Please shorten to {longest} characters: {what}.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t" for character in cleaned):
+    if any(_is_control(character) for character in cleaned):
         raise CaseLogError(f"Please remove the control characters: {what}.")
     return cleaned
+
+
+def _is_control(character: str) -> bool:
+    if character in _DIRECTIONS:
+        return True
+    return unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\t"
 
 
 def key_of(text: str) -> str:

@@ -21,6 +21,7 @@ from her2core.errors import CaseLogError, IntegrityError
 __all__ = ["Connections", "disk_trouble", "in_words", "utc_now"]
 
 BUSY_SECONDS = 60.0
+SYNCHRONOUS = "FULL"  # what was acknowledged outlives a power cut; tests that need no power cut turn it off
 _WRITERS: dict[Path, threading.Lock] = {}
 _WRITERS_GUARD = threading.Lock()
 
@@ -120,7 +121,7 @@ class Connections:
         conn = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, cached_statements=64)
         try:
             conn.execute("PRAGMA foreign_keys = ON")
-            conn.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
+            conn.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             conn.execute("PRAGMA trusted_schema = OFF")
             yield Database(conn, execute_plugins=False)
         finally:
@@ -152,7 +153,7 @@ def in_words(path: Path) -> Iterator[None]:
         raise CaseLogError("The case log refused this: it contradicts what is recorded already.") from error
     except sqlite3.OperationalError as error:
         raise CaseLogError(_operational(error, path)) from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IntegrityError(
             "The case log's database is damaged. Stop work, keep the file as it is, and restore the last backup."
         ) from error

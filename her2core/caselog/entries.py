@@ -126,9 +126,10 @@ class ReportKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportRecord:
-    """A report as stored. `version` counts 1, 2, … within the case; `superseded_by` is the report that replaced it.
+    """A report as stored. `version` counts 1, 2, … within the case.
 
-    `audit_head` is the end of the audit chain when the report was stored.
+    `superseded_by` is the first later report that stands in its place: an amended one, or the final one after a
+    preliminary. An addendum supersedes nothing. `audit_head` is the end of the audit chain when the report was stored.
     """
 
     id: int

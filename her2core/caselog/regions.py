@@ -46,7 +46,7 @@ class Regions(Store):
         if not data or sha256(data) != sha256_hex:
             raise IntegrityError("The image changed between examination and storage. Upload it again.")
         values = _image_columns(width_px, height_px, um_per_px)
-        name = clean_text(Path(filename.replace("\\", "/")).name, "file name", longest=255) or "image"
+        name = clean_text(filename.replace("\\", "/").rpartition("/")[2], "file name", longest=255)
         with self.changing(by, Action.ADD_REGION, "region added") as change:
             case = change.case(case_id)
             sql = "SELECT 1 FROM regions WHERE case_id = ? AND image_sha256 = ? AND removed_at IS NULL"
@@ -57,7 +57,7 @@ class Regions(Store):
                 "regions",
                 {
                     "case_id": case_id,
-                    "filename": name,
+                    "filename": name if name.strip(".") else "image",
                     "image_sha256": sha256_hex,
                     "image_bytes": len(data),
                     **values,

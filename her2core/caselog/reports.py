@@ -24,7 +24,8 @@ from her2core.records import CaseState, User
 __all__ = ["Reports"]
 
 _SELECT = """SELECT reports.*,
-    (SELECT max(later.id) FROM reports AS later WHERE later.replaces_id = reports.id) AS superseded_by FROM reports"""
+    (SELECT min(later.id) FROM reports AS later WHERE later.case_id = reports.case_id AND later.id > reports.id
+        AND (later.kind = 'amended' OR later.kind = 'final')) AS superseded_by FROM reports"""
 _FOLLOWS = (ReportKind.AMENDED, ReportKind.ADDENDUM)
 
 
