@@ -33,13 +33,15 @@ Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
 PROBE_PX = 512  # longest side of the first, small look
-PROBE_WINDOW_PX = 1024  # beyond this, the first look is at windows of the image
+WHOLE_PROBE_PX = 1400  # longest side up to which the first look is at the whole image
+PROBE_WINDOW_PX = 1024  # side of the windows looked at in larger ones
 PROBE_WINDOWS = 4
 MIN_SCALE, MAX_SCALE = 0.1, 2.0
 CONFIDENT = 0.4
 COMFORTABLE = (0.6, 1.7)  # of the target size: nuclei that the first look judges well
 RETRY_RATIO = 1.25  # how far off the size may turn out before the image is looked at once more
 MAX_RETRIES = 2
+ENOUGH_NUCLEI = 6  # fewer than these say little about the size
 MAX_PER_TILE = 1500
 CUDA_BATCH = 8
 
@@ -98,10 +100,9 @@ class _Look:
     boxes: Tensor
     scores: Tensor
 
-    @property
-    def has_confident(self) -> bool:
-        """Whether any box is confident."""
-        return bool((self.scores >= CONFIDENT).any())
+    def confident(self) -> int:
+        """How many boxes are confident."""
+        return int((self.scores >= CONFIDENT).sum())
 
     def median_px(self) -> float | None:
         """Median sqrt(area) of the confident boxes in original px, or None without any."""
@@ -173,7 +174,7 @@ class Detector:
         look = self._look(pixels_rgb, self._scale_for(median, width, height), threshold, watch, (0.1, 0.8))
         for retry in range(MAX_RETRIES):
             scale = self._scale_for(look.median_px(), width, height)
-            if not look.has_confident or max(scale / look.scale, look.scale / scale) < RETRY_RATIO:
+            if not look.confident() or max(scale / look.scale, look.scale / scale) < RETRY_RATIO:
                 break
             span = (0.8 + 0.1 * retry, 0.9 + 0.1 * retry)
             look = self._look(pixels_rgb, scale, threshold, watch, span)
@@ -203,12 +204,13 @@ class Detector:
         first = probe(min(PROBE_PX, longest))
         seen = first.median_px()
         low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
-        if seen is not None and low <= seen * first.scale <= high:
+        enough = first.confident() >= ENOUGH_NUCLEI
+        if enough and seen is not None and low <= seen * first.scale <= high:
             return seen
         others = []
-        if seen is None or seen * first.scale > high:
+        if not enough or seen is None or seen * first.scale > high:
             others.append(probe(first.scale * longest / 2))
-        if seen is None or seen * first.scale < low:
+        if not enough or seen is None or seen * first.scale < low:
             others.append(probe(first.scale * longest * 2))
         best = max([first, *others], key=_Look.covered_px2)
         return best.median_px()
@@ -281,7 +283,7 @@ class _Watch:
 def _probe_windows(pixels: Pixels) -> list[Pixels]:
     """The whole image, or of a large one the windows with the most DAPI contrast."""
     height, width = pixels.shape[:2]
-    if max(height, width) <= PROBE_WINDOW_PX:
+    if max(height, width) <= WHOLE_PROBE_PX:
         return [pixels]
     side_y, side_x = min(height, PROBE_WINDOW_PX), min(width, PROBE_WINDOW_PX)
     windows: list[tuple[float, int, Pixels]] = []

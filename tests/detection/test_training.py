@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from her2core.detection.detector import Detector, DetectorConfig
+from her2core.detection.detector import Detection, Detector, DetectorConfig
+from her2core.detection.metrics import ImageDetections, ImageTruth, precision_recall
 from her2core.detection.yolo import YoloV3
 from her2core.errors import CancelledError, ModelError, TrainingError, WeightsMismatchError, WeightsMissingError
 from her2core.models import save_weights
@@ -34,6 +35,11 @@ def trained(truth_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     )  # fmt: skip
 
 
+def recall(found: list[Detection], boxes: list[list[float]]) -> float:
+    detections = ImageDetections([d.box_xyxy for d in found], [d.score for d in found])
+    return float(precision_recall([detections], [ImageTruth(boxes)]).recall[-1]) if found else 0.0
+
+
 def test_it_overfits_four_tiny_images(trained: Path, truth_folder: Path) -> None:
     detector, card = Detector.load(trained)
     examples = load_examples(truth_folder, read_truth(truth_folder), shrink=False)
@@ -49,7 +55,7 @@ def test_nuclei_of_any_size_are_found_in_an_image_never_seen(
     pixels, boxes = ellipse_field(77, 1200, 1000, nucleus_px)
     found = Detector.load(trained)[0].detect(pixels)
     sides = np.array([d.box_xyxy for d in found])
-    assert len(found) == pytest.approx(len(boxes), rel=0.25)
+    assert recall(found, boxes) > 0.8
     assert np.median(sides[:, 2] - sides[:, 0]) == pytest.approx(nucleus_px, rel=0.2)
     assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
 
@@ -58,7 +64,7 @@ def test_an_image_in_many_tiles_is_read_like_a_small_one(trained: Path, ellipse_
     pixels, boxes = ellipse_field(5, 2400, 1800, 40)
     steps: list[float] = []
     found = Detector.load(trained)[0].detect(pixels, progress=lambda fraction, _what: steps.append(fraction))
-    assert len(found) == pytest.approx(len(boxes), rel=0.15)
+    assert recall(found, boxes) > 0.9
     assert steps == sorted(steps) and steps[0] == 0.0 and steps[-1] == 1.0 and len(steps) > 5
 
 
