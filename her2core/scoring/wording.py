@@ -45,14 +45,14 @@ ALL_SMALL = (
 
 
 def counted_steps(t: Tally, group: int | None) -> tuple[str, ...]:
-    """What was counted, and the group that the numbers give."""
+    """What was counted, and the group; None where it may not be reported."""
     if not t.n:
         return ("No nucleus is scored yet.",)
     first = (
         f"{_nuclei(t.n)} scored with {t.her2} HER2 and {t.cep17} CEP17 signals: {truncated(copy_number(t))} HER2 "
         f"signals per cell, HER2/CEP17 ratio {truncated(ratio(t))}."
     )
-    if group is None or t.n < MINIMUM_NUCLEI:
+    if group is None:
         return (first,)
     return (first, f"This is Group {group}: {describe_group(group)}.")
 
@@ -181,7 +181,7 @@ def no_result_yet(why: str) -> str:
 def sign_next(deciding: PopulationAssessment) -> str:
     if deciding.outcome is Outcome.INDETERMINATE and deciding.next_step is not None:
         return deciding.next_step
-    return "Sign the case out (the pathologist, at sign-out): the work-up is complete."
+    return "Sign the case out (the pathologist, at sign-out): the HER2 result is settled."
 
 
 def headline(deciding: PopulationAssessment, counted: Sequence[PopulationAssessment], heterogeneous: bool) -> str:

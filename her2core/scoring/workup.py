@@ -145,7 +145,7 @@ def assess_population(
         group=called,
         provisional_group=provisional,
         outcome=verdict.outcome,
-        path=(*wording.counted_steps(population.tally, provisional), *verdict.path),
+        path=(*wording.counted_steps(population.tally, called), *verdict.path),
         reasons=reasons,
         comment_letter=verdict.letter,
         comment=None if verdict.letter is None else comment(verdict.letter),

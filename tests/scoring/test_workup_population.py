@@ -271,6 +271,7 @@ def test_each_rejection_reason_makes_any_group_indeterminate(number: int, reason
         assert (found.outcome, found.group, found.provisional_group) == (Outcome.INDETERMINATE, None, number)
         assert found.reasons == (str(reason),)
         assert found.comment is None
+        assert not any("This is Group" in step for step in found.path)  # no group is reported
         assert found.next_step is not None
         assert "not a negative one" in found.next_step
 
