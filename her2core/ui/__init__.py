@@ -1,1 +1,1 @@
-"""What several pages share; the only package that imports streamlit."""
+"""What several pages share: who is signed in, the overlay, tables, banners. The only package that knows Streamlit."""

@@ -1,0 +1,96 @@
+"""What is made once a process and shared by all sessions: case log, accounts, keys, the analysis queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from her2core import workflow
+from her2core.accounts import Accounts
+from her2core.caselog import CaseLog
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, RegionImage, read_region
+from her2core.jobs import Analyse, AnalysisJobs
+from her2core.records import Region, RegionAnalysis, User
+from her2core.reporting.keys import Keyring
+from her2core.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from her2core.pipeline import Models
+
+__all__ = ["Services", "image_limits", "region_image", "services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms of her2core, opened on one data folder."""
+
+    settings: Settings
+    log: CaseLog
+    accounts: Accounts
+    keyring: Keyring
+    jobs: AnalysisJobs
+
+
+def services() -> Services:
+    """The services for the settings that hold now. Raises SettingsError and CaseLogError."""
+    settings = load_settings()
+    key = (str(settings.data_dir.absolute()), str(settings.weights_dir), settings.device)
+    log, accounts, keyring, jobs = _opened(key, settings)
+    return Services(settings, log, accounts, keyring, jobs)
+
+
+def region_image(log: CaseLog, region: Region) -> RegionImage:
+    """The verified pixels of a stored region; decoded once, then shared between sessions and never changed."""
+    return _decoded(region.image_sha256, log, region)
+
+
+def image_limits(settings: Settings) -> ImageLimits:
+    """What the laboratory's settings accept as an upload."""
+    return ImageLimits(
+        max_bytes=settings.max_upload_mb * 1_000_000,
+        max_pixels=settings.max_image_mpx * 1_000_000,
+        max_side_px=DEFAULT_LIMITS.max_side_px,
+        min_side_px=DEFAULT_LIMITS.min_side_px,
+    )
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _opened(key: tuple[str, str, str], _settings: Settings) -> tuple[CaseLog, Accounts, Keyring, AnalysisJobs]:
+    del key  # what the cache goes by
+    log = CaseLog(_settings.data_dir)
+    log.open()
+    accounts = Accounts(log)
+    keyring = Keyring(_settings.data_dir, _settings.ca_passphrase)
+
+    def after(case_id: int, by: User) -> None:
+        workflow.refresh_state(log, case_id, by)
+
+    return log, accounts, keyring, AnalysisJobs(log, _loader(_settings), _analyser(), after)
+
+
+def _analyser() -> Analyse:
+    def analyse(*args: Any, **kwargs: Any) -> RegionAnalysis:
+        from her2core import pipeline
+
+        return pipeline.analyse(*args, **kwargs)
+
+    return analyse
+
+
+def _loader(settings: Settings) -> Callable[[], Models]:
+    def load() -> Models:
+        from her2core import pipeline  # torch takes seconds to import; the first analysis waits for it, not the sign-in
+
+        return pipeline.load_models(Path(settings.weights_dir), settings.device)
+
+    return load
+
+
+@st.cache_resource(show_spinner=False, max_entries=12)
+def _decoded(sha256: str, _log: CaseLog, _region: Region) -> RegionImage:
+    del sha256
+    return read_region(_log.image_bytes(_region), _region.filename)

@@ -1,0 +1,294 @@
+"""Read a case whole: regions with their corrected nuclei, what the rules say of them, and what is still missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from her2core.caselog import CaseLog
+from her2core.caselog.entries import (
+    AdjudicationRecord,
+    Amendment,
+    RecountRecord,
+    Statement,
+    StatementKind,
+)
+from her2core.records import Case, CaseState, Correction, Nucleus, Region, RegionAnalysis, Tally
+from her2core.scoring.groups import group
+from her2core.scoring.review import ReviewedNucleus, apply_corrections
+from her2core.scoring.states import state_of
+from her2core.scoring.tally import tally
+from her2core.scoring.workup import (
+    Adjudication,
+    CaseAssessment,
+    Outcome,
+    Recount,
+    WorkUpInputs,
+    assess_case,
+    population_inputs,
+    standing_recount,
+)
+
+__all__ = ["AiResult", "CaseReview", "CaseWarning", "RegionReview", "assess"]
+
+# Acts after which the counts have to be looked at again, and the one that says that they were.
+_REVIEWED = "review confirmed"
+_COUNTING = ("region analysed", "correction added")
+_CHANGING = (
+    *_COUNTING,
+    "region added",
+    "region removed",
+    "region flags set",
+    "amendment opened",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionReview:
+    """A region as it counts now. `name` is short and unique in the case: population and number, such as "A2"."""
+
+    region: Region
+    name: str
+    analysis: RegionAnalysis | None
+    corrections: tuple[Correction, ...]
+    nuclei: tuple[ReviewedNucleus, ...]
+
+    @property
+    def suitable(self) -> bool:
+        """True if the pathologist found the region fit for counting."""
+        return self.region.flags is not None and self.region.flags.suitable
+
+    @property
+    def population(self) -> str | None:
+        """The population that the region was flagged to show; None before flags are given."""
+        return None if self.region.flags is None else self.region.flags.population
+
+    @property
+    def counts(self) -> bool:
+        """True if the nuclei of the region bear on the result."""
+        return self.suitable and self.analysis is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AiResult:
+    """What the models alone said of a population, before any correction."""
+
+    tally: Tally
+    group: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseWarning:
+    """Something to be read and acknowledged before signing. `key` changes with the text: what was acknowledged is
+    exactly what is said now."""
+
+    key: str
+    text: str
+    acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaseReview:
+    """A case with all that follows from it. `state` is derived, `case.state` stored.
+
+    `assessment` is None until a suitable region is analysed. `missing` says what analysis still waits for.
+    """
+
+    case: Case
+    state: CaseState
+    amendment: Amendment | None
+    regions: tuple[RegionReview, ...]
+    assessment: CaseAssessment | None
+    ai: Mapping[str, AiResult]
+    reviewed: bool
+    missing: tuple[str, ...]
+    warnings: tuple[CaseWarning, ...]
+    statements: tuple[Statement, ...]
+    recounts: tuple[RecountRecord, ...]
+    adjudications: tuple[AdjudicationRecord, ...]
+
+    @property
+    def editable(self) -> bool:
+        """True while the case may be changed: it is not signed, or an amendment is open."""
+        return self.amendment is not None or self.case.state not in (CaseState.SIGNED, CaseState.AMENDED)
+
+    @property
+    def to_analyse(self) -> tuple[Region, ...]:
+        """The suitable regions that have no analysis yet."""
+        return tuple(r.region for r in self.regions if r.suitable and r.analysis is None)
+
+    @property
+    def obstacles(self) -> tuple[str, ...]:
+        """What still stands between the case and a signature, in the order in which it is best dealt with."""
+        if self.assessment is None:
+            return self.missing or ("Analyse the regions.",)
+        found = [f"Analyse region {r.name}." for r in self.regions if r.suitable and r.analysis is None]
+        if not self.reviewed:
+            found.append("Confirm the review: look through the nuclei, then press “Counts reviewed”.")
+        found += self.assessment.blockers
+        unread = sum(not warning.acknowledged for warning in self.warnings)
+        if unread:
+            found.append(f"Acknowledge {unread} open warning{'s' if unread > 1 else ''}.")
+        return tuple(found)
+
+    def region(self, region_id: int) -> RegionReview | None:
+        """The region with this id, None where the case has it no more."""
+        return next((r for r in self.regions if r.region.id == region_id), None)
+
+    def statement(self, kind: StatementKind, subject: str = "") -> Statement | None:
+        """The statement of this kind in force."""
+        return next((s for s in self.statements if s.kind is kind and s.subject == subject), None)
+
+
+def assess(log: CaseLog, case_id: int) -> CaseReview:
+    """The case as it stands. Reads only. Raises NotFoundError."""
+    case = log.case(case_id)
+    regions = _regions(log, case_id)
+    statements = tuple(log.statements(case_id))
+    recounts = tuple(log.recounts(case_id))
+    adjudications = tuple(log.adjudications(case_id))
+    amendment = log.amendment(case_id)
+    counting = [r for r in regions if r.counts]
+    assessment = None
+    if counting:
+        observers = log.first_observers(case_id) if recounts else frozenset()
+        assessment = _assessment(case, counting, statements, recounts, adjudications, observers)
+    reviewed = bool(counting) and _reviewed(log, case_id)
+    analysed = bool(counting) and all(r.counts for r in regions if r.suitable)
+    signed = case.state if amendment is None and case.state in (CaseState.SIGNED, CaseState.AMENDED) else None
+    return CaseReview(
+        case=case,
+        state=state_of(assessment, analysed=analysed, reviewed=reviewed, reported=signed),
+        amendment=amendment,
+        regions=regions,
+        assessment=assessment,
+        ai={p.label: _ai_result(counting, p.label) for p in case.populations},
+        reviewed=reviewed,
+        missing=_missing(case, regions),
+        warnings=_warnings(assessment, regions, statements),
+        statements=statements,
+        recounts=recounts,
+        adjudications=adjudications,
+    )
+
+
+def _regions(log: CaseLog, case_id: int) -> tuple[RegionReview, ...]:
+    found: list[RegionReview] = []
+    numbers: dict[str, int] = {}
+    for region in log.regions(case_id):
+        label = region.flags.population if region.flags is not None else "?"
+        numbers[label] = numbers.get(label, 0) + 1
+        analysis = log.analysis(region.id)
+        corrections = tuple(log.corrections(region.id)) if analysis is not None else ()
+        nuclei = apply_corrections(analysis.nuclei, corrections) if analysis is not None else ()
+        found.append(RegionReview(region, f"{label}{numbers[label]}", analysis, corrections, nuclei))
+    return tuple(found)
+
+
+def _pooled(regions: Iterable[RegionReview], label: str) -> list[Nucleus]:
+    return [r.nucleus for region in regions if region.population == label for r in region.nuclei]
+
+
+def _ai_result(regions: Iterable[RegionReview], label: str) -> AiResult:
+    nuclei = [n for r in regions if r.population == label and r.analysis is not None for n in r.analysis.nuclei]
+    numbers = tally(nuclei)
+    return AiResult(numbers, group(numbers))
+
+
+def _assessment(
+    case: Case,
+    regions: Sequence[RegionReview],
+    statements: Sequence[Statement],
+    recounts: Sequence[RecountRecord],
+    adjudications: Sequence[AdjudicationRecord],
+    observers: frozenset[int],
+) -> CaseAssessment:
+    populations = [
+        population_inputs(
+            population.label,
+            _pooled(regions, population.label),
+            share_percent=population.share_percent or None,
+            recount=standing_recount(
+                [Recount(r.observer_id, r.blinded, r.tally) for r in recounts if r.population == population.label],
+                observers,
+            ),
+            adjudication=_adjudication(adjudications, population.label),
+        )
+        for population in case.populations
+    ]
+    attested = _value(statements, StatementKind.NO_DISCORDANCE, "value")
+    reasons = _value(statements, StatementKind.INDETERMINATE, "reasons") or []
+    inputs = WorkUpInputs(
+        controls_ok=case.details.controls_ok,
+        ihc=case.details.ihc,
+        ihc_same_sample=case.details.ihc_same_sample,
+        first_observer_ids=observers,
+        indeterminate_reasons=tuple(str(reason) for reason in reasons),
+        no_discordance_attested=attested if isinstance(attested, bool) else None,
+    )
+    return assess_case(populations, inputs)
+
+
+def _adjudication(records: Sequence[AdjudicationRecord], label: str) -> Adjudication | None:
+    own = [r for r in records if r.population == label]
+    if not own:
+        return None
+    last = own[-1]
+    return Adjudication(last.by_user_id, Outcome(last.category), last.group, last.reason)
+
+
+def _value(statements: Iterable[Statement], kind: StatementKind, key: str) -> Any:
+    return next((s.value.get(key) for s in statements if s.kind is kind), None)
+
+
+def _reviewed(log: CaseLog, case_id: int) -> bool:
+    """True if the review was confirmed after the last change of the counts."""
+    last = log.audit(case_id, 1, actions=(*_CHANGING, _REVIEWED))
+    return bool(last) and last[0].action == _REVIEWED
+
+
+def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
+    """What has to be given before the regions can be analysed."""
+    if not regions:
+        return ("Add at least one region image.",)
+    found = [f"Give the flags of {r.region.filename}." for r in regions if r.region.flags is None]
+    flagged = len(found) < len(regions)
+    if flagged and not found and not any(r.suitable for r in regions):
+        found.append("No region is suitable: add another one, or sign the case out as indeterminate on IHC grounds.")
+    if len(case.populations) > 1:
+        found += [
+            f"Give the share of population {p.label} in the tumour." for p in case.populations if not p.share_percent
+        ]
+        shown = {r.population for r in regions if r.suitable}
+        found += [f"No suitable region shows population {p.label}." for p in case.populations if p.label not in shown]
+    return tuple(found)
+
+
+def _warnings(
+    assessment: CaseAssessment | None, regions: Sequence[RegionReview], statements: Sequence[Statement]
+) -> tuple[CaseWarning, ...]:
+    if assessment is None:
+        return ()
+    texts = [*assessment.alerts, *_cluster_disagreements(regions)]
+    read = {s.subject for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
+    keys = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
+    return tuple(CaseWarning(key, text, key in read) for key, text in zip(keys, texts, strict=True))
+
+
+def _cluster_disagreements(regions: Sequence[RegionReview]) -> list[str]:
+    """Where the pathologist's flag and what was counted do not agree on clusters."""
+    found = []
+    for r in regions:
+        if not r.counts or r.region.flags is None:
+            continue
+        clustered = sum(n.nucleus.scored and n.nucleus.clustered for n in r.nuclei)
+        if r.region.flags.clusters and not clustered:
+            found.append(f"Region {r.name} was flagged for clusters, but no scored nucleus is marked as clustered.")
+        elif clustered and not r.region.flags.clusters:
+            found.append(
+                f"Region {r.name} was not flagged for clusters, but {clustered} scored "
+                f"{'nuclei are' if clustered > 1 else 'nucleus is'} marked as clustered."
+            )
+    return found

@@ -1,0 +1,99 @@
+"""The blinded recount: what the second observer is given, and what is withheld (domain.md 1.4 and 1.5).
+
+The server never hands the first counts, the group or the AI's signals to a second observer; whoever has once looked at
+them cannot recount the case any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from her2core.caselog import CaseLog
+from her2core.caselog.entries import RecountedNucleus, RecountRecord
+from her2core.errors import PermissionDeniedError, ScoringError
+from her2core.permissions import Action, Decision, decide
+from her2core.records import Box, CaseState, Region, Tally, User
+from her2core.scoring.tally import MINIMUM_NUCLEI
+from her2core.scoring.workup import Outcome
+from her2core.workflow.assessing import assess
+from her2core.workflow.steps import refresh_state
+
+__all__ = ["BlindedRegion", "blinded_regions", "may_recount", "note_counts_seen", "save_blinded_recount", "saw_counts"]
+
+_SEEN = "counts viewed"
+
+
+@dataclass(frozen=True, slots=True)
+class BlindedRegion:
+    """A region for the second observer: image and boxes, nothing of what was counted in them."""
+
+    region: Region
+    name: str
+    population: str
+    boxes: tuple[tuple[int, Box], ...]
+
+
+def note_counts_seen(log: CaseLog, case_id: int, by: User) -> None:
+    """Record that a user looked at the counts of a case; from then on that user is not blinded to them."""
+    if not saw_counts(log, case_id, by):
+        log.note(_SEEN, by, case_id)
+
+
+def saw_counts(log: CaseLog, case_id: int, user: User) -> bool:
+    """True if the user has looked at the counts of this case."""
+    return any(entry.by_user_id == user.id for entry in log.audit(case_id, 10_000, actions=(_SEEN,)))
+
+
+def may_recount(log: CaseLog, case_id: int, user: User) -> Decision:
+    """Whether this user can make the blinded recount of this case, and why (not)."""
+    allowed = decide(user, Action.RECOUNT)
+    if not allowed:
+        return allowed
+    if log.case(case_id).state is not CaseState.PENDING_RECOUNT:
+        return Decision(False, "No recount is due for this case.")
+    if user.id in log.first_observers(case_id):
+        return Decision(False, "You took part in the first count; the recount needs another pathologist.")
+    if saw_counts(log, case_id, user):
+        return Decision(False, "You have seen the first counts; the recount needs a pathologist who has not.")
+    return Decision(True, "You have seen neither the first counts nor the group.")
+
+
+def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegion, ...]:
+    """The regions of the populations that wait for a recount. Raises PermissionDeniedError for anyone not blinded."""
+    decision = may_recount(log, case_id, user)
+    if not decision:
+        raise PermissionDeniedError(decision.reason)
+    review = assess(log, case_id)
+    due = {
+        p.label
+        for p in (review.assessment.populations if review.assessment is not None else ())
+        if p.outcome is Outcome.PENDING_RECOUNT
+    }
+    return tuple(
+        BlindedRegion(r.region, r.name, r.population, tuple((n.nucleus.id, n.nucleus.box) for n in r.nuclei))
+        for r in review.regions
+        if r.counts and r.population is not None and r.population in due
+    )
+
+
+def save_blinded_recount(
+    log: CaseLog, case_id: int, population: str, counts: Sequence[RecountedNucleus], by: User
+) -> RecountRecord:
+    """Record the second observer's count. Only nuclei with at least one signal of each colour are scored.
+
+    Raises ScoringError for fewer than 20 of them, PermissionDeniedError for anyone not blinded.
+    """
+    decision = may_recount(log, case_id, by)
+    if not decision:
+        raise PermissionDeniedError(decision.reason)
+    scored = tuple(c for c in counts if c.her2 > 0 and c.cep17 > 0)
+    if len(scored) < MINIMUM_NUCLEI:
+        raise ScoringError(
+            f"Count at least {MINIMUM_NUCLEI} nuclei with one or more signals of each colour; "
+            f"there are {len(scored)} so far."
+        )
+    tally = Tally(len(scored), sum(c.her2 for c in scored), sum(c.cep17 for c in scored))
+    record = log.save_recount(case_id, population, tally, by, blinded=True, nuclei=scored)
+    refresh_state(log, case_id, by)
+    return record

@@ -1,0 +1,341 @@
+"""Put together what a report says: a case as it was assessed, its pictures, the AI's part, who signs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from her2core import __version__
+from her2core.caselog import CaseLog, ReportRecord, StatementKind
+from her2core.errors import WrongStateError
+from her2core.imaging import ImageLimits, read_region
+from her2core.records import User
+from her2core.reporting.content import (
+    DEFAULT_LIMITATIONS,
+    AiDisclosure,
+    Laboratory,
+    ModelUsed,
+    NucleusRow,
+    ObserverCount,
+    PopulationResult,
+    Replaced,
+    ReportContent,
+    ReportKind,
+    Signatory,
+    Thumbnail,
+    result_of,
+)
+from her2core.reporting.figures import overlay_thumbnail
+from her2core.scoring import (
+    CaseAssessment,
+    Outcome,
+    PopulationAssessment,
+    ReviewedNucleus,
+    bootstrap,
+    exclusions,
+    group,
+    low_expression_note,
+    ratio,
+    truncated,
+)
+from her2core.settings import Settings
+from her2core.workflow.assessing import CaseReview, RegionReview
+
+__all__ = ["build_content", "laboratory_of", "report_number", "summary_of"]
+
+_PICTURES = 3
+_PICTURE_PX = 1100
+_NO_SCALE = (
+    "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
+    "apart by size."
+)
+
+
+def laboratory_of(settings: Settings) -> Laboratory:
+    """The laboratory as its settings name it."""
+    return Laboratory(
+        settings.laboratory_name or "Laboratory name not set",
+        settings.laboratory_address,
+        settings.laboratory_accreditation,
+        settings.laboratory_director,
+    )
+
+
+def report_number(case_id: int) -> str:
+    """The laboratory's number of the report of a case, the same over all its versions."""
+    return f"HER2-{case_id:06d}"
+
+
+def build_content(
+    log: CaseLog,
+    review: CaseReview,
+    laboratory: Laboratory,
+    signer: User | None,
+    meaning: str,
+    at: datetime,
+    *,
+    demonstration: bool = False,
+) -> ReportContent:
+    """The report of a case as it stands, for `signer` to sign at `at` (aware); None: a preliminary one, not signed.
+
+    A case that is open for amendment gives an amended report. Raises WrongStateError where nothing is analysed yet.
+    """
+    assessment = review.assessment
+    if assessment is None:
+        raise WrongStateError("Analyse the regions first; there is nothing to report yet.")
+    earlier = [r for r in log.reports(review.case.id) if r.kind != ReportKind.PRELIMINARY.value]
+    replaced = earlier[-1] if earlier and review.amendment is not None else None
+    kind = _kind(signer, replaced)
+    summary = summary_of(review)
+    counting = [r for r in review.regions if r.counts]
+    reviewed = [n for r in counting for n in r.nuclei]
+    return ReportContent(
+        number=report_number(review.case.id),
+        version=len(log.reports(review.case.id)) + 1,
+        kind=kind,
+        laboratory=laboratory,
+        details=review.case.details,
+        headline=assessment.headline,
+        outcome=assessment.outcome.value,
+        populations=tuple(_result(log, review, p) for p in assessment.populations),
+        ai=_disclosure(counting),
+        audit_head=log.audit_head(),
+        reported_at=at,
+        signatories=() if signer is None else (_signatory(signer, meaning, at),),
+        heterogeneous=assessment.heterogeneous,
+        heterogeneity=_heterogeneity(review, assessment),
+        clusters=_clusters(reviewed),
+        suitability=_suitability(review.regions),
+        alerts=tuple(w.text for w in review.warnings),
+        indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
+        notes=_notes(review, assessment),
+        exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
+        thumbnails=tuple(_thumbnail(log, r) for r in counting[:_PICTURES]),
+        nuclei=tuple(_row(r, n) for r in counting for n in r.nuclei),
+        replaces=None if replaced is None else _replaced(replaced),
+        reason="" if replaced is None or review.amendment is None else review.amendment.reason,
+        changes=() if replaced is None else _changes(replaced.summary, summary),
+        demonstration=demonstration,
+        limitations=_limitations(counting),
+    )
+
+
+def summary_of(review: CaseReview) -> dict[str, Any]:
+    """What the case log keeps beside the PDF, to search and to compare versions by."""
+    assessment = review.assessment
+    if assessment is None:
+        return {}
+    details = review.case.details
+    return {
+        "headline": assessment.headline,
+        "outcome": assessment.outcome.value,
+        "group": assessment.group,
+        "ihc": None if details.ihc is None else details.ihc.value,
+        "block": details.block,
+        "specimen": details.specimen,
+        "patient": f"{details.patient_name}, {details.patient_id}",
+        "populations": {
+            p.label: {
+                "share_percent": p.share_percent,
+                "nuclei": p.tally.n,
+                "her2": p.tally.her2,
+                "cep17": p.tally.cep17,
+                "ratio": truncated(ratio(p.tally)),
+                "group": p.group,
+                "outcome": p.outcome.value,
+            }
+            for p in assessment.populations
+        },
+    }
+
+
+def _kind(signer: User | None, replaced: ReportRecord | None) -> ReportKind:
+    if signer is None:
+        return ReportKind.PRELIMINARY
+    return ReportKind.FINAL if replaced is None else ReportKind.AMENDED
+
+
+def _signatory(user: User, meaning: str, at: datetime) -> Signatory:
+    return Signatory(user.full_name, user.credentials, "Pathologist", meaning, at)
+
+
+def _replaced(report: ReportRecord) -> Replaced:
+    return Replaced(
+        report_number(report.case_id),
+        report.version,
+        report.sha256,
+        report.signed_at.astimezone(),
+        str(report.summary.get("headline", "")),
+    )
+
+
+def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> PopulationResult:
+    regions = sum(r.counts and r.population == population.label for r in review.regions)
+    comment = review.statement(StatementKind.COMMENT, population.label)
+    result = result_of(population, _observers(log, review, population), regions)
+    if comment is None or not comment.value["text"].strip() or population.comment is None:
+        return result
+    return replace(result, comment=comment.value["text"])
+
+
+def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:
+    """The first reader's count, and the recounts of the population."""
+    confidence = population.confidence
+    first = ObserverCount(
+        observer=_first_reader(log, review),
+        role="first reader, AI-assisted",
+        tally=population.tally,
+        copy_number_95=confidence.copy_number_95 if confidence else None,
+        ratio_95=confidence.ratio_95 if confidence else None,
+        group=population.provisional_group,
+    )
+    others = []
+    for recount in review.recounts:
+        if recount.population != population.label:
+            continue
+        spread = bootstrap([(n.her2, n.cep17) for n in recount.nuclei]) if recount.nuclei else None
+        others.append(
+            ObserverCount(
+                observer=log.user(recount.observer_id).full_name,
+                role="second reader, blinded" if recount.blinded else "second reader",
+                tally=recount.tally,
+                copy_number_95=spread.copy_number_95 if spread else None,
+                ratio_95=spread.ratio_95 if spread else None,
+                group=group(recount.tally),
+            )
+        )
+    return (first, *others)
+
+
+def _first_reader(log: CaseLog, review: CaseReview) -> str:
+    """Who confirmed the first count; before that, who made it."""
+    confirmed = review.statement(StatementKind.REVIEWED)
+    if confirmed is not None:
+        return log.user(confirmed.by_user_id).full_name
+    return ", ".join(log.user(user_id).full_name for user_id in sorted(log.first_observers(review.case.id)))
+
+
+def _row(region: RegionReview, reviewed: ReviewedNucleus) -> NucleusRow:
+    nucleus, ai = reviewed.nucleus, reviewed.ai
+    return NucleusRow(
+        region=region.name,
+        number=nucleus.id,
+        population=region.population or "",
+        ai_her2=None if ai is None else ai.her2,
+        ai_cep17=None if ai is None else ai.cep17,
+        her2=nucleus.her2,
+        cep17=nucleus.cep17,
+        scored=nucleus.scored,
+        reason=nucleus.reason,
+        clustered=nucleus.clustered,
+        edited=reviewed.changed,
+        added=ai is None,
+    )
+
+
+def _disclosure(regions: Sequence[RegionReview]) -> AiDisclosure:
+    used: dict[str, ModelUsed] = {}
+    for region in regions:
+        for stage, named in (region.analysis.models if region.analysis else {}).items():
+            name, _, sha256 = named.rpartition(" ")
+            used.setdefault(f"{stage} {named}", ModelUsed(stage, name or named, sha256))
+    nuclei = [n for r in regions for n in r.nuclei]
+    changed = [(n.nucleus, n.ai) for n in nuclei if n.ai is not None]
+    return AiDisclosure(
+        models=tuple(used.values()),
+        found=sum(len(r.analysis.nuclei) for r in regions if r.analysis),
+        counts_edited=sum((now.her2, now.cep17) != (ai.her2, ai.cep17) for now, ai in changed),
+        added=sum(n.ai is None for n in nuclei),
+        excluded_by_reader=sum(ai.scored and not now.scored for now, ai in changed),
+        included_by_reader=sum(now.scored and not ai.scored for now, ai in changed),
+        software=f"her2core {__version__}",
+    )
+
+
+def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
+    # A region that was accepted once is read whatever the laboratory's limits are today.
+    pixels = read_region(
+        log.image_bytes(region.region), region.region.filename, ImageLimits(max_pixels=2**31)
+    ).pixels_rgb
+    scored = [r.nucleus for r in region.nuclei if r.nucleus.scored]
+    picture = overlay_thumbnail(
+        pixels,
+        [r.nucleus for r in region.nuclei],
+        region.region.um_per_px,
+        _PICTURE_PX,
+        edited_ids={r.nucleus.id for r in region.nuclei if r.changed},
+    )
+    return Thumbnail(picture, f"Region {region.name}: {len(scored)} of {len(region.nuclei)} nuclei scored")
+
+
+def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
+    if len(assessment.populations) > 1:
+        parts = ", ".join(
+            f"{p.label} ({p.share_percent:g} % of the tumour cells)" if p.share_percent is not None else p.label
+            for p in assessment.populations
+        )
+        number = len(assessment.populations)
+        return f"The pathologist told apart {number} populations: {parts}. Each was counted by itself."
+    flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions if r.counts)
+    if flagged:
+        return "The tumour was judged heterogeneous, without a second population that could be counted by itself."
+    return "No second population was seen."
+
+
+def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:
+    scored = [n.nucleus for n in nuclei if n.nucleus.scored]
+    clustered = sum(n.clustered for n in scored)
+    if not clustered:
+        return "No clustered HER2 signals in the scored nuclei."
+    return f"HER2 signals are clustered in {clustered} of {len(scored)} scored nuclei; their counts are estimates."
+
+
+def _suitability(regions: Sequence[RegionReview]) -> str:
+    suitable = [r for r in regions if r.suitable]
+    rejected = [r.region.flags.unsuitable_reason for r in regions if r.region.flags is not None and not r.suitable]
+    text = (
+        f"{len(suitable)} of {len(regions)} region{'s' if len(regions) > 1 else ''} judged suitable by the pathologist"
+    )
+    return f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
+
+
+def _notes(review: CaseReview, assessment: CaseAssessment) -> tuple[str, ...]:
+    if assessment.outcome is not Outcome.NEGATIVE:
+        return ()
+    note = low_expression_note(review.case.details.ihc)
+    return () if note is None else (note,)
+
+
+def _limitations(regions: Sequence[RegionReview]) -> tuple[str, ...]:
+    unknown = any(r.region.um_per_px is None for r in regions)
+    return (*DEFAULT_LIMITATIONS, _NO_SCALE) if unknown else DEFAULT_LIMITATIONS
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """What an amended report says differently, a line each."""
+    words = {"headline": "Result", "ihc": "IHC", "block": "Block", "specimen": "Specimen", "patient": "Patient"}
+    found = [
+        f"{word}: {_said(before.get(key))} → {_said(after.get(key))}"
+        for key, word in words.items()
+        if before.get(key) != after.get(key)
+    ]
+    old, new = before.get("populations", {}), after.get("populations", {})
+    for label in dict.fromkeys((*old, *new)):
+        was, now = old.get(label), new.get(label)
+        if was != now:
+            found.append(f"Population {label}: {_numbers(was)} → {_numbers(now)}")
+    return tuple(found) or ("No number or result differs.",)
+
+
+def _said(value: object) -> str:
+    return "not given" if value in (None, "") else str(value)
+
+
+def _numbers(population: dict[str, Any] | None) -> str:
+    if population is None:
+        return "not there"
+    p = population
+    called = f"Group {p['group']}" if p["group"] is not None else p["outcome"]
+    return f"{p['her2']} HER2 and {p['cep17']} CEP17 in {p['nuclei']} nuclei, ratio {p['ratio']}, {called}"

@@ -1,0 +1,258 @@
+"""The steps of a case between intake and signature. Each checks what the rules demand, writes, and stores the state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from her2core.caselog import CaseLog
+from her2core.errors import DuplicateError, ScoringError, WrongStateError
+from her2core.imaging import ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
+from her2core.records import (
+    Box,
+    Case,
+    CaseDetails,
+    CaseState,
+    Correction,
+    CorrectionKind,
+    Nucleus,
+    Population,
+    Region,
+    RegionFlags,
+    User,
+)
+from her2core.scoring import (
+    Outcome,
+    apply_corrections,
+    check_correction,
+    next_nucleus_id,
+    next_redo,
+    next_undo,
+)
+from her2core.workflow.assessing import CaseReview, CaseWarning, assess
+
+__all__ = [
+    "CountBox",
+    "acknowledge",
+    "add_nucleus",
+    "add_region",
+    "adjudicate",
+    "amend",
+    "attest",
+    "confirm_review",
+    "correct",
+    "redo_last",
+    "refresh_state",
+    "set_comment",
+    "set_details",
+    "set_flags",
+    "set_indeterminate",
+    "set_populations",
+    "undo_last",
+    "withdraw_amendment",
+]
+
+CountBox = Callable[[PixelsRGB, Box, int], Nucleus]
+"""`pipeline.count_box` with the models filled in: pixels, box in pixels, id of the new nucleus."""
+
+_SAME_NUCLEUS_IOU = 0.5
+
+
+def refresh_state(log: CaseLog, case_id: int, by: User) -> CaseReview:
+    """Derive the state of the case from what is known of it and store it, with the result for searching.
+
+    A result is stored only for a reviewed case whose work-up is not waiting: the second observer must not read the group
+    of a first count.
+    """
+    review = assess(log, case_id)
+    if not review.editable:
+        return review
+    log.set_state(case_id, review.state, by)
+    final = review.reviewed and review.assessment is not None
+    outcome = review.assessment.outcome if final and review.assessment is not None else None
+    settled = outcome is not None and not outcome.pending
+    group = review.assessment.group if settled and review.assessment is not None else None
+    log.set_result(case_id, group, None if outcome is None else outcome.value, by)
+    return review
+
+
+# --- intake -------------------------------------------------------------------------------------------------------
+
+
+def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, by: User) -> Case:
+    """Replace what intake recorded, such as a late IHC score. Raises ConflictError if the case changed meanwhile."""
+    case = log.update_details(case_id, details, version, by)
+    refresh_state(log, case_id, by)
+    return case
+
+
+def set_populations(log: CaseLog, case_id: int, populations: Sequence[Population], version: int, by: User) -> Case:
+    """Say which populations the tumour has. Raises WrongStateError where a region is flagged for one that would go."""
+    kept = {p.label for p in populations}
+    orphaned = [r.filename for r in log.regions(case_id) if r.flags is not None and r.flags.population not in kept]
+    if orphaned:
+        raise WrongStateError(
+            f"{len(orphaned)} region(s) are flagged for a population that would be gone: flag them anew."
+        )
+    case = log.set_populations(case_id, populations, version, by)
+    refresh_state(log, case_id, by)
+    return case
+
+
+def add_region(
+    log: CaseLog, case_id: int, data: bytes, filename: str, by: User, limits: ImageLimits
+) -> tuple[Region, RegionImage]:
+    """Verify an uploaded image, strip what identifies a patient, and store it. Raises ImageError and CaseLogError."""
+    image = read_region(data, filename, limits)
+    clean = strip_metadata(data, limits)
+    image_clean = image if clean == data else read_region(clean, filename, limits)
+    others = [other for other in log.cases_with_image(image_clean.sha256) if other != case_id]
+    if others:
+        raise DuplicateError("This image is a region of another case already. Check that it belongs to this patient.")
+    region = log.add_region(
+        case_id,
+        clean,
+        filename,
+        image_clean.width_px,
+        image_clean.height_px,
+        image.um_per_px,
+        image_clean.sha256,
+        by,
+    )
+    refresh_state(log, case_id, by)
+    return region, image
+
+
+def set_flags(log: CaseLog, region_id: int, flags: RegionFlags, by: User) -> Region:
+    """Record the pathologist's judgement of a region."""
+    region = log.set_flags(region_id, flags, by)
+    refresh_state(log, region.case_id, by)
+    return region
+
+
+# --- review -------------------------------------------------------------------------------------------------------
+
+
+def correct(
+    log: CaseLog,
+    region_id: int,
+    nucleus_id: int,
+    kind: CorrectionKind,
+    new: Mapping[str, Any],
+    by: User,
+    reason: str = "",
+) -> Correction:
+    """Record one correction. Raises ScoringError, with a sentence for the pathologist, where it cannot be made."""
+    region = log.region(region_id)
+    analysis = log.analysis(region_id)
+    if analysis is None:
+        raise WrongStateError("This region is not analysed yet; there is nothing to correct.")
+    old = check_correction(analysis.nuclei, log.corrections(region_id), nucleus_id, kind, dict(new))
+    correction = log.add_correction(region_id, nucleus_id, kind, old, new, reason, by)
+    refresh_state(log, region.case_id, by)
+    return correction
+
+
+def add_nucleus(log: CaseLog, region_id: int, pixels_rgb: PixelsRGB, box: Box, by: User, count: CountBox) -> Nucleus:
+    """Count a nucleus that the models missed, in the box that the pathologist drew, and record it.
+
+    Raises ScoringError where a nucleus is there already, ModelError where the models cannot be used.
+    """
+    analysis = log.analysis(region_id)
+    if analysis is None:
+        raise WrongStateError("Analyse this region first, then add what was missed.")
+    corrections = log.corrections(region_id)
+    for reviewed in apply_corrections(analysis.nuclei, corrections):
+        if _iou(reviewed.nucleus.box, box) > _SAME_NUCLEUS_IOU:
+            raise ScoringError(
+                f"Nucleus {reviewed.nucleus.id} is there already. Correct it instead of adding it again."
+            )
+    nucleus = count(pixels_rgb, box, next_nucleus_id(analysis.nuclei, corrections))
+    correct(log, region_id, nucleus.id, CorrectionKind.ADD, nucleus.to_dict(), by)
+    return nucleus
+
+
+def undo_last(log: CaseLog, region_id: int, by: User) -> Correction | None:
+    """Take back the latest correction in force of a region; None where there is none."""
+    last = next_undo(log.corrections(region_id))
+    return None if last is None else _take_back(log, last, by)
+
+
+def redo_last(log: CaseLog, region_id: int, by: User) -> Correction | None:
+    """Take back the latest undo of a region, unless something was corrected since; None where there is none."""
+    last = next_redo(log.corrections(region_id))
+    return None if last is None else _take_back(log, last, by)
+
+
+def _take_back(log: CaseLog, last: Correction, by: User) -> Correction:
+    return correct(log, last.region_id, last.nucleus_id, CorrectionKind.UNDO, {"correction_id": last.id}, by)
+
+
+def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseReview:
+    """Record that the pathologist looked through the nuclei. Raises WrongStateError while a region waits for analysis,
+    ConflictError where somebody changed the case meanwhile."""
+    review = assess(log, case_id)
+    waiting = [r.name for r in review.regions if r.suitable and r.analysis is None]
+    if review.assessment is None or waiting:
+        raise WrongStateError("Analyse all suitable regions before the counts are confirmed.")
+    log.mark_reviewed(case_id, version, by)
+    return refresh_state(log, case_id, by)
+
+
+# --- work-up ------------------------------------------------------------------------------------------------------
+
+
+def attest(log: CaseLog, case_id: int, by: User, value: bool) -> CaseReview:
+    """Record whether FISH fits the histology."""
+    log.attest_no_discordance(case_id, by, value)
+    return refresh_state(log, case_id, by)
+
+
+def set_indeterminate(log: CaseLog, case_id: int, reasons: Sequence[str], by: User) -> CaseReview:
+    """Record why the test cannot give a result; no reasons: it can."""
+    log.set_indeterminate_reasons(case_id, tuple(reasons), by)
+    return refresh_state(log, case_id, by)
+
+
+def set_comment(log: CaseLog, case_id: int, population: str, text: str, by: User) -> CaseReview:
+    """Record the pathologist's own wording of a comment."""
+    log.set_comment(case_id, population, text, by)
+    return refresh_state(log, case_id, by)
+
+
+def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User) -> CaseReview:
+    """Record that a warning was read."""
+    log.acknowledge(case_id, warning.key, warning.text, by)
+    return refresh_state(log, case_id, by)
+
+
+def adjudicate(
+    log: CaseLog, case_id: int, population: str, category: Outcome, group: int, reason: str, by: User
+) -> CaseReview:
+    """Record the decision between two counts that fall into different groups."""
+    log.save_adjudication(case_id, population, category.value, group, reason, by)
+    return refresh_state(log, case_id, by)
+
+
+def amend(log: CaseLog, case_id: int, reason: str, version: int, by: User) -> Case:
+    """Open a signed case for change: what follows ends in a new version of the report that names the old one."""
+    case = log.case(case_id)
+    if case.state not in (CaseState.SIGNED, CaseState.AMENDED):
+        raise WrongStateError("Only a signed case is amended.")
+    log.open_amendment(case_id, reason, version, by)
+    refresh_state(log, case_id, by)
+    return log.case(case_id)
+
+
+def withdraw_amendment(log: CaseLog, case_id: int, by: User) -> Case:
+    """Close an amendment under which nothing was changed. Raises WrongStateError where something was."""
+    return log.withdraw_amendment(case_id, log.case(case_id).version, by)
+
+
+def _iou(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
