@@ -184,6 +184,8 @@ def _manifest(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str,
         for entry in manifest["files"]:
             if not (isinstance(entry["name"], str) and isinstance(entry["sha256"], str)):
                 raise CaseLogError(no_backup)
+        if _DATABASE not in {entry["name"] for entry in manifest["files"]}:
+            raise CaseLogError("This backup holds no case log.")
         manifest["audit_head"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CaseLogError(no_backup) from error
