@@ -346,14 +346,18 @@ def _revoked(key: KeyRecord, at: datetime, reason: str) -> KeyRecord:
 
 def _name(**parts: str) -> x509.Name:
     oids = {"common_name": NameOID.COMMON_NAME, "organization": NameOID.ORGANIZATION_NAME}
-    # X.520 allows 64 characters for each.
-    return x509.Name([x509.NameAttribute(oids[part], value.strip()[:64]) for part, value in parts.items()])
+    return x509.Name([x509.NameAttribute(oids[part], _within_x520(value.strip())) for part, value in parts.items()])
+
+
+def _within_x520(text: str) -> str:
+    """The beginning of `text` that a certificate has room for: 64 bytes. The list of keys holds the whole name."""
+    return text.encode()[:64].decode(errors="ignore")
 
 
 def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, at: datetime) -> x509.Certificate:
     if not name.strip():
         raise SigningError("Give the laboratory a name before its signing keys are made.")
-    subject = _name(organization=name, common_name=f"{name.strip()[:40]} report signing")
+    subject = _name(organization=name, common_name=f"Report signing, {name.strip()}")
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -23,6 +23,7 @@ from pyhanko.stamp import TextStampStyle
 from her2core.errors import SigningError
 from her2core.records import User
 from her2core.reporting.keys import Keyring
+from her2core.reporting.verify import INCOMPLETE, verify_report
 
 __all__ = ["SIGNATURE_FIELDS", "sign", "time_stamper"]
 
@@ -58,6 +59,8 @@ def sign(
     names, done = _fields(pdf)
     if len(done) == len(names):
         raise SigningError("This document has no signature field left to sign.")
+    if done:
+        _check_earlier(pdf, keyring, user)
     metadata = PdfSignatureMetadata(
         field_name=names[len(done)],
         md_algorithm="sha256",
@@ -91,10 +94,14 @@ class _SignerAt(PdfSigner):
         return session
 
 
+def _reader(pdf: bytes) -> PdfFileReader:
+    return PdfFileReader(BytesIO(pdf))
+
+
 def _fields(pdf: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of all signature fields in order, and of the signed ones."""
     try:
-        found = list(fields.enumerate_sig_fields(PdfFileReader(BytesIO(pdf))))
+        found = list(fields.enumerate_sig_fields(_reader(pdf)))
     except (PdfError, ValueError, KeyError, TypeError) as error:
         raise SigningError("This document cannot be signed: it is not a PDF file.") from error
     names = tuple(name for name in SIGNATURE_FIELDS if name in {entry[0] for entry in found})
@@ -102,6 +109,15 @@ def _fields(pdf: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not names or done != names[: len(done)]:
         raise SigningError("This document cannot be signed: it is not a report made by her2core.")
     return names, done
+
+
+def _check_earlier(pdf: bytes, keyring: Keyring, user: User) -> None:
+    """A second signature is given by another person, and only to what the first one signed."""
+    if verify_report(pdf, keyring.trust(), lambda _: True).findings != (INCOMPLETE,):
+        raise SigningError("The earlier signature on this report is not valid, so it cannot be countersigned.")
+    certificates = {signature.signer_cert.sha256.hex() for signature in _reader(pdf).embedded_regular_signatures}
+    if any(key.user_id == user.id for key in keyring.records() if key.sha256 in certificates):
+        raise SigningError("You have signed this report already; the second signature is given by another person.")
 
 
 def _stamp() -> TextStampStyle:

@@ -8,6 +8,7 @@ certificate is in the laboratory's list and was not revoked when signing, and th
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,15 +25,17 @@ from pyhanko_certvalidator import ValidationContext
 
 from her2core.reporting.registry import KeyRecord, Trust
 
-__all__ = ["SignatureFound", "Verification", "verify_report"]
+__all__ = ["INCOMPLETE", "SignatureFound", "Verification", "verify_report"]
 
+_BYTE_RANGE = re.compile(rb"/ByteRange ?\[ ?\d{1,12} +\d{1,12} +(\d{1,12}) +(\d{1,12})")
 _MAX_BYTES = 128 * 1024 * 1024
 _DAMAGED = "The file is damaged or is not a report made by her2core: it cannot be read to the end."
 _CHANGED = "The content was changed after signing."
 _APPENDED = "Something was appended to the file after the last signature."
+_CUT = "The end of the file is missing."
 _GAP = "The part of the file that holds the signature was changed."
 _UNSIGNED = "The file carries no signature."
-_INCOMPLETE = "A signature is still missing: the file has a signature field that nobody has signed."
+INCOMPLETE = "A signature is still missing: the file has a signature field that nobody has signed."
 _NOT_CERTIFIED = "The signature does not certify the document, as a report's first signature does."
 _STRANGER = "The signer is not known to this laboratory: the certificate was not issued by its root."
 _UNLISTED = "The certificate is not in the laboratory's list of signing keys."
@@ -43,7 +46,10 @@ _CRYPTO = "The signature does not belong to the certificate that it names."
 
 @dataclass(frozen=True, slots=True)
 class SignatureFound:
-    """One signature in the file, whether good or not. `signed_at` is what the signature, or its time-stamp, says."""
+    """One signature in the file, whether good or not. `signed_at` is what the signature, or its time-stamp, says.
+
+    `signer` is the name in the laboratory's list of keys, else the one in the certificate.
+    """
 
     signer: str
     meaning: str
@@ -64,7 +70,7 @@ class Verification:
 
     @property
     def signer(self) -> str | None:
-        """Name of the first signer as in the certificate."""
+        """Name of the first signer."""
         return self.signatures[0].signer if self.signatures else None
 
     @property
@@ -98,14 +104,14 @@ def _signatures(pdf: bytes, trust: Trust, logged: bool) -> tuple[tuple[Signature
     if not pdf.startswith(b"%PDF-"):
         return (), ["This is not a PDF file."]
     found: list[SignatureFound] = []
-    findings: list[str] = []
+    findings = _extent(pdf)
     try:
         reader = PdfFileReader(BytesIO(pdf))
         signatures = list(reader.embedded_regular_signatures)
         if not signatures:
             return (), [_UNSIGNED]
         if any(value is None for _, value, _ in enumerate_sig_fields(reader)):
-            findings.append(_INCOMPLETE)
+            findings.append(INCOMPLETE)
         for place, signature in enumerate(signatures):
             last = place == len(signatures) - 1
             one, wrong = _one(pdf, signature, trust, first=place == 0, last=last, logged=logged)
@@ -114,6 +120,14 @@ def _signatures(pdf: bytes, trust: Trust, logged: bool) -> tuple[tuple[Signature
     except Exception:  # a hostile file can make a parser raise anything; whatever it is, the file is refused
         findings.append(_DAMAGED)
     return tuple(found), findings
+
+
+def _extent(pdf: bytes) -> list[str]:
+    """Does the file end where its last signature says? Asked before parsing, which what is appended can break."""
+    ends = [int(match[1]) + int(match[2]) for match in _BYTE_RANGE.finditer(pdf)]
+    if not ends or max(ends) == len(pdf):
+        return []
+    return [_APPENDED if max(ends) < len(pdf) else _CUT]
 
 
 def _one(
@@ -127,7 +141,7 @@ def _one(
     stamped = status.timestamp_validity is not None and status.bottom_line
     signed_at = status.timestamp_validity.timestamp if stamped and status.timestamp_validity else claimed
     found = SignatureFound(
-        signer=str(certificate.subject.native.get("common_name", "")),
+        signer=record.full_name if record else str(certificate.subject.native.get("common_name", "")),
         meaning=str(signature.sig_object.get("/Reason", "")),
         signed_at=signed_at,
         time_stamped=stamped,

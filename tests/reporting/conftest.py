@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,10 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
 
 
 @pytest.fixture
-def fresh_laboratory(tmp_path: Path) -> Keyring:
-    return make_keyring(tmp_path)
+def fresh_laboratory(laboratory: Keyring, tmp_path: Path) -> Keyring:
+    """A copy that may be changed; copied, since making keys is slow on purpose."""
+    shutil.copytree(laboratory._folder, tmp_path / "keys")
+    return Keyring(tmp_path, CA_PASSPHRASE)
 
 
 @pytest.fixture(scope="session")
