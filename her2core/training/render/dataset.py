@@ -29,7 +29,7 @@ __all__ = ["RenderedRegion", "render_dataset", "render_region"]
 _TRIES = 30
 # Less than this share of a nucleus inside the image, or more of it under others: neither wanted nor wrong to find.
 _VISIBLE = 0.35
-_HIDDEN = 0.65
+_HIDDEN = 0.5
 REGIONS_PER_PATIENT = 2
 
 

@@ -37,6 +37,8 @@ class Look:
     edge: float  # softness of outlines, share of the nucleus width
     haze: float
     glow: float  # out-of-focus light around nuclei
+    glow_reach: float  # its reach, share of the nucleus width
+    blend: float  # 1: light of overlapping nuclei adds up; larger: the brighter one hides the other
     debris: int
     specks: int
     noise: float
@@ -69,7 +71,9 @@ def sample_look(rng: np.random.Generator) -> Look:
         grain=float(rng.choice([0.0, rng.uniform(0.1, 0.6)], p=[0.6, 0.4])),
         edge=rng.uniform(0.008, 0.05),
         haze=float(rng.choice([0.0, rng.uniform(0.05, 0.5)], p=[0.4, 0.6])),
-        glow=float(rng.choice([0.0, rng.uniform(0.05, 0.35)], p=[0.3, 0.7])),
+        glow=float(rng.choice([0.0, rng.uniform(0.05, 0.6)], p=[0.3, 0.7])),
+        glow_reach=rng.uniform(0.4, 1.3),
+        blend=float(rng.choice([1.0, rng.uniform(1.5, 8.0)], p=[0.4, 0.6])),
         debris=int(rng.poisson(rng.choice([0, 1, 5]))),
         specks=int(rng.poisson(rng.choice([0, 3, 20]))),
         noise=float(rng.choice([rng.uniform(0.3, 2.0), rng.uniform(2.0, 8.0)], p=[0.65, 0.35])),
@@ -150,10 +154,11 @@ class _Painter:
                 pattern -= rng.uniform(0.1, 0.5) * np.exp(-((xs - hx) ** 2 + (ys - hy) ** 2) / (2 * (r * 0.6) ** 2))
             pattern = np.clip(pattern, 0.15, 3)
         stain = (level * body * pattern).astype(np.float32)
-        self.planes[2, rows, columns] += stain
+        self.planes[2, rows, columns] += stain**look.blend
         soft = level * body * (1 + 0.08 * _crop(self.coarse, shape, rng))
         for plane, share in enumerate(look.nuclear_haze):
-            self.planes[plane, rows, columns] += share * rng.uniform(0.6, 1.3) * (0.7 * soft + 0.3 * stain)
+            haze = share * rng.uniform(0.6, 1.3) * (0.7 * soft + 0.3 * stain)
+            self.planes[plane, rows, columns] += np.maximum(haze, 0) ** look.blend
 
     def spot(self, x: float, y: float, fwhm_px: float, peak: float, plane: int) -> None:
         """Add one round, slightly irregular signal of `peak` grey levels."""
@@ -210,12 +215,15 @@ def _light(scene: Scene, look: Look, rng: np.random.Generator) -> Float:
             level *= rng.uniform(1.0, 1.7)
         elif nucleus.kind is Kind.GHOST:
             level *= rng.uniform(0.15, 0.5)
+        elif nucleus.kind is Kind.FRAGMENT:
+            level *= rng.uniform(0.4, 1.3)
         painter.nucleus(nucleus, level)
+    painter.planes = painter.planes ** np.float32(1 / look.blend)
     painter.debris()
     light = painter.planes
     for i in range(3):
         if look.glow:
-            light[i] += look.glow * _glow(light[i], 0.5 * c.nucleus_px)
+            light[i] += look.glow * _glow(light[i], look.glow_reach * c.nucleus_px)
     return light
 
 

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     LYMPHOCYTE = "lymphocyte"
     STROMA = "stroma"
     GHOST = "out of focus"
+    FRAGMENT = "fragment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Conditions:
     lymphocytes: int
     stroma: int
     ghosts: int
+    fragments: int
     her2_fwhm: float
     cep17_fwhm: float
     her2_contrast: float  # peak of a signal over the channel's background, grey levels
@@ -84,7 +86,8 @@ def sample_conditions(rng: np.random.Generator, *, nucleus_px: tuple[float, floa
     height = int(width * rng.choice([0.75, 0.75, 0.8, 1.0]))
     places = width * height / nucleus**2
     tumour = int(np.clip(places * rng.uniform(0.28, 0.75), 14, 75))
-    hard = rng.random() < 0.35
+    hard = rng.random() < 0.4
+    piled = hard and rng.random() < 0.5
     sharp = rng.random() < 0.6
     contrast = np.exp(rng.uniform(np.log(28), np.log(170)))
     return Conditions(
@@ -92,12 +95,13 @@ def sample_conditions(rng: np.random.Generator, *, nucleus_px: tuple[float, floa
         width_px=width,
         height_px=height,
         tumour_nuclei=tumour,
-        crowding=rng.uniform(0.1, 0.75),
-        overlap=rng.uniform(0.15, 0.45) if hard else rng.uniform(0.0, 0.12),
+        crowding=rng.uniform(0.75, 0.97) if piled else rng.uniform(0.1, 0.75),
+        overlap=rng.uniform(0.15, 0.5) if hard else rng.uniform(0.0, 0.12),
         irregular=rng.uniform(0.0, 0.10),
         lymphocytes=int(rng.poisson(rng.choice([0, 2, 8]))),
         stroma=int(rng.poisson(rng.choice([0, 1, 5]))),
         ghosts=int(rng.poisson(rng.choice([0, 1, 6]))),
+        fragments=int(rng.poisson(rng.choice([0, 1, 8]))),
         her2_fwhm=rng.uniform(0.032, 0.065) if sharp else rng.uniform(0.05, 0.1),
         cep17_fwhm=rng.uniform(0.035, 0.075) if sharp else rng.uniform(0.05, 0.13),
         her2_contrast=float(np.clip(contrast * rng.uniform(0.7, 1.4), 24, 220)),
@@ -116,6 +120,7 @@ def _place(c: Conditions, rng: np.random.Generator) -> list[tuple[Kind, Outline]
         + [Kind.LYMPHOCYTE] * c.lymphocytes
         + [Kind.STROMA] * c.stroma
         + [Kind.GHOST] * c.ghosts
+        + [Kind.FRAGMENT] * c.fragments
     )
     placed: list[tuple[Kind, Outline]] = []
     centres = np.zeros((len(wanted), 3))  # x, y, radius
@@ -127,6 +132,8 @@ def _place(c: Conditions, rng: np.random.Generator) -> list[tuple[Kind, Outline]
                 size = c.nucleus_px * float(rng.uniform(0.36, 0.55))
             elif kind is Kind.STROMA:
                 size = c.nucleus_px * float(rng.uniform(0.45, 0.75))
+            elif kind is Kind.FRAGMENT:
+                size = c.nucleus_px * float(rng.uniform(0.12, 0.45))
             radius = size / 2
             x, y = rng.uniform(-0.02, 1.02) * c.width_px, rng.uniform(-0.02, 1.02) * c.height_px
             against = bool(placed) and rng.random() < c.crowding
@@ -143,7 +150,8 @@ def _place(c: Conditions, rng: np.random.Generator) -> list[tuple[Kind, Outline]
                 break
         else:
             continue
-        outline = spindle(x, y, size, rng) if kind is Kind.STROMA else tumour_outline(x, y, size, c.irregular, rng)
+        irregular = 0.3 if kind is Kind.FRAGMENT else c.irregular
+        outline = spindle(x, y, size, rng) if kind is Kind.STROMA else tumour_outline(x, y, size, irregular, rng)
         if kind is Kind.LYMPHOCYTE:
             outline = replace(outline, aspect=min(outline.aspect, 1.15))
         centres[len(placed)] = x, y, radius if kind is not Kind.GHOST else 0.0
@@ -280,7 +288,7 @@ def _scene(c: Conditions, target: int, rng: np.random.Generator) -> Scene:
     her2[tumour], cep17[tumour] = sample_counts(target, geometric[tumour], rng, missing=c.missing)
     nuclei = []
     for i, (kind, outline) in enumerate(placed):
-        if kind is Kind.GHOST:
+        if kind in (Kind.GHOST, Kind.FRAGMENT):
             nuclei.append(SceneNucleus(kind, outline))
             continue
         h, n17 = int(her2[i]), int(cep17[i])
