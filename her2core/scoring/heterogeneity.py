@@ -30,6 +30,7 @@ ASHMANS_D_SEPARATED = 2.0  # Ashman 1994: above it, two Gaussians are cleanly se
 BIMODAL_ABOVE = 5 / 9  # the coefficient of a uniform distribution
 CAP_2009_PERCENT = (5, 50)  # amplified cells, both included
 FEWEST_FOR_SHAPE = 20  # below this a shape says nothing
+STANDS_STILL = 1e-3  # signals, or of a ratio
 
 # A mode cannot be narrower than the counting itself is sure: half a signal, and what that makes of a ratio.
 COUNT_SPREAD = 0.5
@@ -38,7 +39,7 @@ RATIO_SPREAD = 0.25
 # The alert looks at square roots of the HER2 counts, whose spread by chance is near 0.5 at any mean, so that the long
 # tail of one population is not taken for a second. Limits chosen by simulation (20 to 300 cells, 200 to 400 populations
 # a setting): 0-4 % false alarms in homogeneous populations, up to 8 % in very ragged ones; found were 92-100 % of the
-# mixtures of 2 with 15 copies and 34-88 % of those of 2 with 8 copies (15 to 50 % of the cells).
+# mixtures of 2 with 15 copies and 36-88 % of those of 2 with 8 copies (15 to 50 % of the cells).
 ROOT_SPREAD = 0.35
 ROOT_BIMODAL_ABOVE = 0.5
 SECOND_POPULATION_COPIES = 5.0
@@ -152,23 +153,24 @@ def bimodality_coefficient(values: Values) -> float | None:
     return (skewness**2 + 1) / (kurtosis + 3 * (n - 1) ** 2 / ((n - 2) * (n - 3)))
 
 
-def two_populations(values: Values, least_sd: float, steps: int = 60) -> TwoPopulations | None:
+def two_populations(values: Values, least_sd: float, most_steps: int = 60) -> TwoPopulations | None:
     """Two Gaussians by expectation-maximisation, started at the split with the least spread within both parts.
 
-    values: float (n,); least_sd: neither Gaussian gets narrower. None below 20 values or without spread.
+    values: float (n,); least_sd: neither Gaussian gets narrower. Ends when the means stand still or after `most_steps`.
+    None below 20 values or without spread.
     """
     if len(values) < FEWEST_FOR_SHAPE or np.ptp(values) == 0:
         return None
+    squares = values**2
     high = (values > _best_split(values)).astype(np.float64)  # (n,) membership in the higher Gaussian
-    fit = _gaussians(values, high, least_sd)
-    for _ in range(steps):
-        low_density = (1 - fit.high_share) * _density(values, fit.low_mean, fit.low_sd)
-        high_density = fit.high_share * _density(values, fit.high_mean, fit.high_sd)
-        total = low_density + high_density
-        high = np.divide(high_density, total, out=high, where=total > 0)
+    fit = _gaussians(values, squares, high, least_sd)
+    for _ in range(most_steps):
+        high = _membership(values, fit)
         if not 0 < high.sum() < len(values):
             break
-        fit = _gaussians(values, high, least_sd)
+        before, fit = fit, _gaussians(values, squares, high, least_sd)
+        if abs(fit.low_mean - before.low_mean) + abs(fit.high_mean - before.high_mean) < STANDS_STILL:
+            break
     if fit.low_mean > fit.high_mean:
         return TwoPopulations(fit.high_mean, fit.low_mean, fit.high_sd, fit.low_sd, 1 - fit.high_share)
     return fit
@@ -185,14 +187,22 @@ def _best_split(values: Values) -> float:
     return float(ordered[int(np.argmax(between))])
 
 
-def _gaussians(values: Values, high: Values, least_sd: float) -> TwoPopulations:
-    low = 1 - high
-    low_mean, high_mean = float(low @ values / low.sum()), float(high @ values / high.sum())
-    low_sd = math.sqrt(float(low @ (values - low_mean) ** 2 / low.sum()))
-    high_sd = math.sqrt(float(high @ (values - high_mean) ** 2 / high.sum()))
-    return TwoPopulations(low_mean, high_mean, max(low_sd, least_sd), max(high_sd, least_sd), float(high.mean()))
+def _gaussians(values: Values, squares: Values, high: Values, least_sd: float) -> TwoPopulations:
+    """The Gaussians of both parts, weighted by membership; values, squares and high: float (n,)."""
+    n, weight = len(values), float(high.sum())
+    high_sum, high_squares = float(high @ values), float(high @ squares)
+    low_mean = (float(values.sum()) - high_sum) / (n - weight)
+    high_mean = high_sum / weight
+    low_variance = (float(squares.sum()) - high_squares) / (n - weight) - low_mean**2
+    high_variance = high_squares / weight - high_mean**2
+    low_sd, high_sd = (math.sqrt(max(variance, least_sd**2)) for variance in (low_variance, high_variance))
+    return TwoPopulations(low_mean, high_mean, low_sd, high_sd, weight / n)
 
 
-def _density(values: Values, mean: float, sd: float) -> Values:
-    density: Values = np.exp(-0.5 * ((values - mean) / sd) ** 2) / sd
-    return density
+def _membership(values: Values, fit: TwoPopulations) -> Values:
+    """The probability that each value belongs to the higher Gaussian: float (n,)."""
+    odds_of_low = math.log((1 - fit.high_share) * fit.high_sd / (fit.high_share * fit.low_sd))
+    low_z, high_z = (values - fit.low_mean) / fit.low_sd, (values - fit.high_mean) / fit.high_sd
+    log_odds = odds_of_low + 0.5 * (high_z**2 - low_z**2)
+    membership: Values = 1 / (1 + np.exp(np.clip(log_odds, -50, 50)))
+    return membership
