@@ -35,9 +35,12 @@ _SEARCH_SCALE: Final = 4
 _SATURATED_FROM: Final = 254
 _NARROWEST_NUCLEUS_PX: Final = 20.0
 _LEAST_STAIN_LEVELS: Final = 3.0
-_LEAST_NOISE_LEVELS: Final = 0.5
+_LEAST_NOISE_LEVELS: Final = 1.2  # so that a signal must rise some five grey levels to be called visible
 _DARK_LEVELS: Final = 32.0
 _COVERED: Final = 0.4
+_SPOT_PX: Final = 1
+_SURROUNDINGS_PX: Final = 4
+_TINY: Final = np.float32(1e-6)
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -172,8 +175,7 @@ def measure(pixels_rgb: PixelsRGB) -> dict[str, float | None]:
         measures["dapi_contrast"] = _contrast(_median_level(overview[:, :, 2][nuclei]), background[2])
         measures["focus_ratio"] = _focus_ratio(scaled[2])
         mask = _stretched(nuclei, scaled[2].shape)
-        for channel, name in enumerate(("her2", "cep17")):
-            to_noise, to_background = _signals(scaled[channel], mask)
+        for name, (to_noise, to_background) in zip(("her2", "cep17"), _signals(scaled[:2], mask), strict=True):
             measures[f"{name}_signal_to_noise"] = to_noise
             measures[f"{name}_signal_to_background"] = to_background
     return measures
@@ -250,29 +252,35 @@ def _steepness(plane: Float) -> Float:
     return steepness
 
 
-def _signals(plane: Float, nuclei: Mask) -> tuple[float | None, float | None]:
-    """The typical nucleus' strongest signal over the noise and texture of nuclei, and over their glow.
+def _signals(planes: Float, nuclei: Mask) -> list[tuple[float | None, float | None]]:
+    """For each plane of (n, h, w): the typical nucleus' strongest signal over the noise and texture of nuclei, and over
+    their glow.
 
-    Strength is the local contrast of a spot against its surroundings; the strongest of each square of a nucleus' size
-    that lies on nuclei counts, and of these the median: half of the nuclei have at least this.
+    Strength is the local contrast of a spot against its surroundings, both within nuclei, so that their borders are
+    no signals; the strongest of each square of a nucleus' size that lies on nuclei counts, and of these the median:
+    half of the nuclei have at least this.
     """
-    contrast = _box(plane, 1) - _box(plane, 4)
     side = _NUCLEUS_PX
-    rows, columns = plane.shape[0] // side, plane.shape[1] // side
-    if rows == 0 or columns == 0 or not nuclei.any():
-        return None, None
+    rows, columns = nuclei.shape[0] // side, nuclei.shape[1] // side
 
-    def squares(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def squares(values: Float) -> Float:
         return values[: rows * side, : columns * side].reshape(rows, side, columns, side)
 
-    covered = squares(nuclei).astype(np.float32).mean(axis=(1, 3))
-    strongest = squares(np.where(nuclei, contrast, -np.inf)).max(axis=(1, 3))[covered > _COVERED]
-    if len(strongest) == 0:
-        return None, None
-    on_nuclei = contrast[nuclei][::4]
-    noise = 1.4826 * float(np.median(np.abs(on_nuclei - np.median(on_nuclei))))
-    typical, glow = float(np.median(strongest)), _median_level(plane[nuclei].astype(np.uint8))
-    return typical / max(noise, _LEAST_NOISE_LEVELS), (glow + typical) / max(glow, 1.0)
+    weight = nuclei.astype(np.float32)
+    covered = squares(weight).mean(axis=(1, 3)) > _COVERED if rows and columns else np.zeros((0, 0), np.bool_)
+    if not covered.any():
+        return [(None, None)] * len(planes)
+    of_spot, of_surroundings = _box(weight, _SPOT_PX) + _TINY, _box(weight, _SURROUNDINGS_PX) + _TINY
+    results: list[tuple[float | None, float | None]] = []
+    for plane in planes:
+        on_black = plane * weight
+        contrast: Float = _box(on_black, _SPOT_PX) / of_spot - _box(on_black, _SURROUNDINGS_PX) / of_surroundings
+        typical = float(np.median(squares(contrast * weight).max(axis=(1, 3))[covered]))
+        on_nuclei = contrast[nuclei][::4]
+        noise = 1.4826 * float(np.median(np.abs(on_nuclei - np.median(on_nuclei))))
+        glow = _median_level(plane[nuclei].astype(np.uint8))
+        results.append((typical / max(noise, _LEAST_NOISE_LEVELS), (glow + typical) / max(glow, 1.0)))
+    return results
 
 
 def _saturation(image: Image.Image) -> dict[str, float]:
@@ -287,11 +295,13 @@ def _saturation(image: Image.Image) -> dict[str, float]:
     }
 
 
-def _blockiness(pixels_rgb: PixelsRGB) -> float:
+def _blockiness(pixels_rgb: PixelsRGB) -> float | None:
     """Steps at every eighth line over steps elsewhere, mean of the two probe channels; 1 without JPEG's blocks.
 
-    Any phase counts, since a region may have been cut from a larger image.
+    Any phase counts, since a region may have been cut from a larger image. None for less than four blocks.
     """
+    if min(pixels_rgb.shape[:2]) <= 32:
+        return None
     values = []
     for channel in (0, 1):
         plane = pixels_rgb[:, :, channel]

@@ -32,18 +32,20 @@ def fish(
     """Round nuclei on a grid, each with two HER2 and two CEP17 signals; levels are grey levels above `background`."""
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), background, np.float64)
-    yy, xx = np.mgrid[:height, :width]
-    step = 1.3 * nucleus_px
+    step, reach = 1.3 * nucleus_px, round(0.7 * nucleus_px)
     for y in np.arange(step * 0.6, height - step * 0.4, step):
         for x in np.arange(step * 0.6, width - step * 0.4, step):
             cx, cy = x + rng.uniform(-3, 3), y + rng.uniform(-3, 3)
+            left, top = max(0, round(cx) - reach), max(0, round(cy) - reach)
+            patch = picture[top : top + 2 * reach, left : left + 2 * reach]
+            yy, xx = np.mgrid[top : top + patch.shape[0], left : left + patch.shape[1]]
             disc = np.clip(0.5 + (nucleus_px / 2 - np.hypot(xx - cx, yy - cy)) / 2, 0, 1)
-            picture += disc[:, :, None] * np.array([glow, glow, dapi])
+            patch += disc[:, :, None] * np.array([glow, glow, dapi])
             for channel in (0, 0, 1, 1):
                 angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.33) * nucleus_px
                 sx, sy = cx + radius * np.cos(angle), cy + radius * np.sin(angle)
                 spot = np.exp(-((xx - sx) ** 2 + (yy - sy) ** 2) / (2 * signal_sigma_px**2))
-                picture[:, :, channel] += signal * spot
+                patch[:, :, channel] += signal * spot
     picture += rng.normal(0, noise, picture.shape)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
