@@ -27,7 +27,7 @@ BOX_LEGEND = (
 )
 
 _BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-_BAR_MOST = 0.25  # of the width
+_BAR_MOST, _BAR_LEAST = 0.25, 0.05  # of the width
 _QUALITY = 92
 
 Colour = tuple[int, int, int]
@@ -148,7 +148,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], part: float) 
 
 def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: float, line: int) -> None:
     """The longest round length that stays within a quarter of the width, bottom right."""
-    fitting = [um for um in _BAR_UM if um * px_per_um <= _BAR_MOST * size[0]]
+    fitting = [um for um in _BAR_UM if _BAR_LEAST * size[0] <= um * px_per_um <= _BAR_MOST * size[0]]
     if not fitting:
         return
     um = fitting[-1]

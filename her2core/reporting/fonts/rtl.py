@@ -2,7 +2,7 @@
 
 Letters of Arabic are replaced by their contextual forms (Unicode's presentation forms, so no shaping engine is needed)
 and each right-to-left run is turned around, digits inside it kept. That is enough for names and short phrases; the
-full bidirectional algorithm (nested directions over several lines) is not attempted.
+full bidirectional algorithm (brackets, nested directions, several lines) is not attempted: brackets end a run.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from functools import cache
 __all__ = ["visual_order"]
 
 _RTL = "\u0590-\u05ff\u0600-\u06ff\u0750-\u077f\ufb1d-\ufdff\ufe70-\ufefc"
-_RUN = re.compile(f"[{_RTL}](?:[{_RTL}0-9 \u00a0.,'’\"()/:\\-\u200c\u200d]*[{_RTL}])?")
+_RUN = re.compile(f"[{_RTL}](?:[{_RTL}0-9 \u00a0.,'’\"/:\\-\u200c\u200d]*[{_RTL}])?")
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _DIGITS = re.compile("[0-9\u0660-\u0669\u06f0-\u06f9]+(?:[.,/:\\-][0-9\u0660-\u0669\u06f0-\u06f9]+)*")
-_MIRRORED = str.maketrans("()", ")(")
 _LAM = "\u0644"
 _FORM = {  # joined to the letter before, to the letter after
     (False, False): "isolated",
@@ -39,7 +38,7 @@ def visual_order(text: str) -> str:
 
 def _turned(run: str) -> str:
     """A run from right to left: shaped, reversed by letter with its marks, digits left in their order."""
-    shaped = unicodedata.normalize("NFC", _shaped(run)).translate(_MIRRORED)
+    shaped = unicodedata.normalize("NFC", _shaped(run))
     tokens: list[str] = []
     position = 0
     while position < len(shaped):

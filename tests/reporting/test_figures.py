@@ -1,0 +1,147 @@
+"""Pictures tell the state of a nucleus without colour, and a length only where it is known."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from her2core.errors import ImageError
+from her2core.records import Box, Exclusion, Nucleus
+from her2core.reporting.figures import overlay_thumbnail
+
+BOX: Box = (100.0, 100.0, 300.0, 280.0)
+
+
+def nucleus(box: Box = BOX, *, scored: bool = True, clustered: bool = False, uncertain: bool = False) -> Nucleus:
+    return Nucleus(
+        id=1,
+        box=box,
+        score=0.9,
+        her2=4,
+        cep17=2,
+        her2_regressed=4.1,
+        cep17_regressed=2.0,
+        clustered=clustered,
+        scored=scored,
+        reason=None if scored else Exclusion.EDGE,
+        uncertain=uncertain,
+    )
+
+
+def region(width: int = 400, height: int = 400) -> npt.NDArray[np.uint8]:
+    return np.full((height, width, 3), 40, np.uint8)
+
+
+def read(data: bytes) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.format == "JPEG"
+        return np.asarray(image.convert("L"))
+
+
+def strokes(picture: npt.NDArray[np.uint8], y: int) -> int:
+    """How many bright pieces the horizontal line at `y` has between the corners of BOX."""
+    bright = picture[y - 1 : y + 2, 120:280].max(axis=0) > 120
+    return int(np.count_nonzero(np.diff(bright.astype(int)) == 1) + bright[0])
+
+
+def test_a_large_region_is_scaled_to_the_asked_size() -> None:
+    assert read(overlay_thumbnail(region(3000, 1000), [], None, 600)).shape == (200, 600)
+    assert read(overlay_thumbnail(region(300, 1000), [], None, 600)).shape == (600, 180)
+
+
+def test_a_small_region_is_not_blown_up() -> None:
+    assert read(overlay_thumbnail(region(200, 150), [], None, 600)).shape == (150, 200)
+
+
+def test_lines_differ_between_states_in_grey_too() -> None:
+    def bottom(which: Nucleus) -> int:
+        return strokes(read(overlay_thumbnail(region(), [which], None)), 280)
+
+    solid, dashed, dotted = (
+        bottom(nucleus()),
+        bottom(nucleus(scored=False)),
+        bottom(nucleus(uncertain=True)),
+    )
+    assert solid == 1
+    assert 5 < dashed < dotted
+
+
+def test_a_clustered_nucleus_has_a_double_line() -> None:
+    def lines(which: Nucleus) -> int:
+        column = read(overlay_thumbnail(region(), [which], None))[260:290, 200] > 120
+        return int(np.count_nonzero(np.diff(column.astype(int)) == 1))
+
+    assert lines(nucleus()) == 1
+    assert lines(nucleus(clustered=True)) == 2
+
+
+def test_an_edited_nucleus_has_a_filled_corner() -> None:
+    plain = read(overlay_thumbnail(region(), [nucleus()], None))
+    edited = read(overlay_thumbnail(region(), [nucleus()], None, edited_ids={1}))
+    corner = (slice(101, 103), slice(297, 299))
+    assert edited[corner].min() > 120
+    assert np.array_equal(plain, read(overlay_thumbnail(region(), [nucleus()], None, edited_ids={2})))
+
+
+def test_a_scale_bar_is_drawn_only_where_the_scale_is_known() -> None:
+    without = read(overlay_thumbnail(region(), [], None))
+    assert without.max() < 60
+    bar = read(overlay_thumbnail(region(), [], 0.25))
+    assert bar.max() > 200
+
+
+def test_the_bar_is_as_long_as_it_says_whatever_the_size_of_the_picture() -> None:
+    # 0.2 µm/px, 1000 px = 200 µm across; a quarter is 50 µm, 250 px of the region, 125 px of the picture.
+    picture = read(overlay_thumbnail(region(1000, 1000), [], 0.2, 500))
+    longest = max(int((row > 200).sum()) for row in picture)
+    assert longest == pytest.approx(125, abs=3)
+
+
+@pytest.mark.parametrize("um_per_px", [1e-9, 1e9, 0.0, -1.0])
+def test_an_impossible_scale_draws_no_bar(um_per_px: float) -> None:
+    assert read(overlay_thumbnail(region(), [], um_per_px)).max() < 60
+
+
+def test_a_crop_shows_only_that_part_and_its_nuclei() -> None:
+    pixels = region(800, 800)
+    pixels[100:280, 100:300] = 200
+    picture = read(overlay_thumbnail(pixels, [nucleus(), nucleus((700, 700, 790, 790))], None, crop=(50, 50, 350, 350)))
+    assert picture.shape == (300, 300)
+    assert picture[140, 150] > 150
+    assert picture[10:40, 10:40].max() < 60
+    with pytest.raises(ImageError, match="outside"):
+        overlay_thumbnail(pixels, [], None, crop=(900, 0, 1000, 100))
+
+
+def test_boxes_beyond_the_edge_or_turned_over_do_no_harm() -> None:
+    boxes: list[Box] = [(-50, -50, 20, 20), (390, 390, 900, 900), (200, 200, 200, 200), (300, 300, 200, 200)]
+    overlay_thumbnail(region(), [nucleus(box, clustered=True) for box in boxes], 0.1)
+    overlay_thumbnail(region(), [nucleus(box, scored=False) for box in boxes], 0.1)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.uint16),
+        np.zeros((0, 10, 3), np.uint8),
+    ],
+)
+def test_other_arrays_are_refused(pixels: npt.NDArray[np.uint8]) -> None:
+    with pytest.raises(ImageError, match="8-bit"):
+        overlay_thumbnail(pixels, [], None)
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    assert overlay_thumbnail(region(), [nucleus()], 0.2) == overlay_thumbnail(region(), [nucleus()], 0.2)
+
+
+def test_the_picture_of_a_region_is_never_changed_in_place() -> None:
+    pixels = region()
+    overlay_thumbnail(pixels, [nucleus()], 0.2)
+    assert (pixels == 40).all()
