@@ -376,4 +376,6 @@ def _signed(room: _Room, case: Case, by: User) -> None:
         by,
         ACCOUNTS[0].password,
         workflow.MEANING,
+        laboratory=workflow.laboratory_of(room.settings),
+        demonstration=True,
     )

@@ -50,10 +50,10 @@ def analyze(
     from her2core.models import write_atomically
 
     settings = load_settings()
-    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device)
     for folder in (overlay, json_file.parent if json_file else None):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device)
     to_stdout = json_file == Path("-")
     results = []
     for result in _analysed(images, models, settings, clusters, overlay):

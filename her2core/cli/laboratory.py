@@ -12,9 +12,10 @@ from her2core.cli._shared import Progress, has_case_log, is_demonstration, open_
 from her2core.errors import SettingsError
 from her2core.settings import load_settings
 
-__all__ = ["demo", "serve"]
+__all__ = ["APP", "demo", "serve"]
 
-_APP = Path(__file__).resolve().parent.parent.parent / "app.py"
+APP = Path(__file__).resolve().parent.parent.parent / "app.py"
+"""What Streamlit runs."""
 
 
 @click.command()
@@ -38,7 +39,7 @@ def serve(address: str, port: int) -> None:
             "This laboratory has no administrator yet. Make one first, then start again:\n"
             "  python -m her2core user add NAME --role administrator --name 'Full Name'"
         )
-    command = [sys.executable, "-m", "streamlit", "run", str(_APP)]
+    command = [sys.executable, "-m", "streamlit", "run", str(APP)]
     command += ["--server.address", address, "--server.port", str(port), "--server.headless", "true"]
     command += ["--browser.gatherUsageStats", "false"]
     click.echo(f"her2core is starting on http://{address}:{port} (stop it with Ctrl-C)", err=True)

@@ -67,7 +67,7 @@ def detector(
         if now.average_precision is None:
             progress.show("training", line)
         else:
-            progress.done(f"{line}, AP@0.5 {now.average_precision:.4f} (best {now.best or 0:.4f})")
+            progress.done(f"{line}, AP@0.75 {now.average_precision:.4f} (best {now.best or 0:.4f})")
 
     weights = fit_detector(
         truth_dir,

@@ -1,0 +1,136 @@
+"""`analyze`: the contract of architecture.md, with a scripted pipeline."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from her2core.errors import WeightsMissingError
+from tests.cli.conftest import Run, png
+
+Asked = list[dict[str, Any]]
+
+
+def test_images_are_listed_with_their_numbers_and_pooled(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    done = run("analyze", png(tmp_path / "a.png", 90), png(tmp_path / "b.png", 120))
+    assert done.exit_code == 0
+    first, second, pooled, note = done.stdout.splitlines()
+    assert first.startswith("a.png: 9 nuclei, HER2 54 (6.00 per nucleus), CEP17 18 (2.00), ratio 3.00, group 1")
+    assert second.startswith("b.png: 12 nuclei")
+    assert pooled.startswith("pooled over 2 images: 21 nuclei")
+    assert note == "(per image, for comparison with the paper; not a result of a case)"
+
+
+def test_json_and_overlays_are_written(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    image, report, overlays = png(tmp_path / "a.png"), tmp_path / "new" / "a.json", tmp_path / "new" / "overlays"
+    assert run("analyze", image, "--json", report, "--overlay", overlays).exit_code == 0
+    data = json.loads(report.read_text())
+    assert data["schema"] == "her2core.analysis/1"
+    assert data["images"][0]["image"] == "a.png"
+    assert data["images"][0]["nuclei"][0]["box"] == [20.0, 10.0, 60.0, 50.0]
+    assert data["tally"]["n"] == 9
+    overlay = Image.open(overlays / "a.png_overlay.png")
+    assert overlay.size == (200, 200)
+    assert overlay.getpixel((20, 45)) == (255, 255, 255)
+
+
+def test_json_on_stdout_is_nothing_but_json(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    done = run("analyze", png(tmp_path / "a.png"), "--json", "-")
+    assert json.loads(done.stdout)["tally"]["n"] == 9
+    assert "9 nuclei" in done.stderr
+
+
+def test_progress_goes_to_stderr(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    done = run("analyze", png(tmp_path / "a.png"))
+    assert "[1/1] a.png: done" in done.stderr
+    assert "[1/1]" not in done.stdout
+
+
+def test_failed_images_are_entries_and_the_others_go_on(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    text = tmp_path / "text.jpg"
+    text.write_text("no image")
+    crash = png(tmp_path / "crash.png", 66)
+    good, report = png(tmp_path / "good.png"), tmp_path / "out.json"
+    done = run("analyze", text, tmp_path / "missing.png", tmp_path, crash, good, "--json", report)
+    assert done.exit_code == 1
+    entries = json.loads(report.read_text())["images"]
+    assert [("error" in entry) for entry in entries] == [True, True, True, True, False]
+    assert "No such file" in entries[1]["error"]
+    assert "out of memory" in entries[3]["error"]
+    assert json.loads(report.read_text())["tally"]["n"] == 9
+    assert "text.jpg: FAILED" in done.stdout
+
+
+def test_same_image_given_twice_is_counted_once(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    image = png(tmp_path / "a.png")
+    again = tmp_path / "again.png"
+    again.write_bytes(image.read_bytes())
+    done = run("analyze", image, again, "--json", "-")
+    assert done.exit_code == 1
+    assert "same image as a.png" in json.loads(done.stdout)["images"][1]["error"]
+    assert json.loads(done.stdout)["tally"]["n"] == 9
+
+
+def test_images_of_one_name_stay_apart(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    for folder, shade in (("x", 90), ("y", 120)):
+        (tmp_path / folder).mkdir()
+        png(tmp_path / folder / "a.png", shade)
+    overlays = tmp_path / "overlays"
+    done = run("analyze", tmp_path / "x" / "a.png", tmp_path / "y" / "a.png", "--json", "-", "--overlay", overlays)
+    names = [entry["image"] for entry in json.loads(done.stdout)["images"]]
+    assert len(set(names)) == 2
+    assert len(list(overlays.iterdir())) == 2
+
+
+def test_overlay_never_overwrites_an_image_given(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    image = png(tmp_path / "a.png")
+    before = image.read_bytes()
+    assert run("analyze", image, "--overlay", tmp_path).exit_code == 0
+    assert image.read_bytes() == before
+
+
+def test_options_reach_the_pipeline(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    run("analyze", png(tmp_path / "a.png"), "--clusters", "--device", "cpu", "--weights", tmp_path / "w")
+    assert scripted_models[0] == {"weights": tmp_path / "w", "device": "cpu"}
+    assert scripted_models[1]["clusters"] is True
+
+
+def test_settings_limit_the_size_of_an_image(
+    run: Run, scripted_models: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1200, 1000), (9, 80, 160)).save(buffer, "PNG")
+    (tmp_path / "large.png").write_bytes(buffer.getvalue())
+    monkeypatch.setenv("HER2CORE_MAX_IMAGE_MPX", "1")
+    assert run("analyze", tmp_path / "large.png").exit_code == 1
+
+
+def test_missing_weights_are_said_in_words(
+    run: Run, scripted_models: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_models(weights_dir: Path, device: str) -> str:
+        raise WeightsMissingError("The weights detector.safetensors are missing.")
+
+    monkeypatch.setattr("her2core.pipeline.load_models", load_models)
+    done = run("analyze", png(tmp_path / "a.png"))
+    assert (done.exit_code, done.stderr) == (1, "Error: The weights detector.safetensors are missing.\n")
+
+
+def test_command_without_images_or_with_an_unknown_device_is_a_usage_error(run: Run, tmp_path: Path) -> None:
+    assert run("analyze").exit_code == 2
+    assert run("analyze", png(tmp_path / "a.png"), "--device", "tpu").exit_code == 2
+
+
+def test_json_that_cannot_be_written_is_said_before_the_analysis(
+    run: Run, scripted_models: Asked, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("analyze", png(tmp_path / "a.png"), "--json", tmp_path / "file" / "out.json")
+    assert done.exit_code == 1
+    assert "Error: " in done.stderr
+    assert scripted_models == []
