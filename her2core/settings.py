@@ -171,6 +171,6 @@ def _is_int(value: object) -> bool:
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint at the nearest known name, or the list of all."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
+    bare = {known_name.removeprefix(_PREFIX): known_name for known_name in sorted(known)}
+    near = difflib.get_close_matches(name.removeprefix(_PREFIX), bare, n=1)
+    return f" Did you mean {bare[near[0]]}?" if near else f" Known are: {', '.join(bare.values())}."
