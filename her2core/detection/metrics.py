@@ -52,6 +52,17 @@ class PrecisionRecall:
         i = int(f1.argmax())
         return float(f1[i]), float(self.scores[i])
 
+    def lenient_threshold(self, tolerance: float = 0.01, lowest: float = 0.3) -> float:
+        """The lowest score, not below `lowest`, whose F1 is within `tolerance` of the best.
+
+        A missed nucleus is lost to the count, a false box is seen by the pathologist and excluded: so of thresholds
+        that serve alike the lower one.
+        """
+        best, threshold = self.best_f1()
+        total = np.maximum(self.precision + self.recall, 1e-12)
+        good = (2 * self.precision * self.recall / total >= best - tolerance) & (self.scores >= lowest)
+        return float(self.scores[good].min()) if good.any() else max(min(threshold, 0.7), lowest)
+
     def at(self, score: float) -> tuple[float, float]:
         """(precision, recall) of the detections with at least `score`; precision is 1 when there are none."""
         n = int((self.scores >= score).sum())

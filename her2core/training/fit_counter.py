@@ -38,6 +38,7 @@ class CounterRecipe:
     seed: int = 1
     validate_every: int = 300
     validation_share: float = 0.08
+    validation_nuclei: int = 1500
     regression_weight: float = 0.02
     density_weight: float = 1.0
     integral_weight: float = 0.05
@@ -146,6 +147,8 @@ def fit_counter(
     training_images, validation_images = split_images(data_dir, recipe.validation_share)
     training = load_crops(data_dir, training_images)
     held_out = load_crops(data_dir, validation_images)
+    chosen = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(recipe.seed))
+    held_out = held_out.select(chosen[: recipe.validation_nuclei])
     net = CounterNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from is not None:
         net.load_state_dict(start_from)
