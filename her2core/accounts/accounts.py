@@ -104,8 +104,9 @@ class Accounts:
         self._store.note("password confirmed", user)
 
     def sign_out(self, user: User, why: str = "by the user") -> None:
-        """Notes the end of a session: "by the user", "idle"."""
-        self._store.note("signed out", user, detail={"why": why})
+        """Notes the end of a session: "by the user", "idle"; also of an account that was deactivated meanwhile."""
+        stored = self._store.user(user.id)
+        self._store.note("signed out", stored if stored.active else None, detail={"user_id": user.id, "why": why})
 
     def session_user(self, user_id: int, signed_in_at: datetime) -> User:
         """The user of a session as stored now. Pages call it on each run, so that a session ends at once when the
