@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reportlab.lib.colors import black
 from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer, Table, TableStyle
+from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer
 
 from her2core.reporting.content import NucleusRow, ReportContent
 from her2core.reporting.fonts import BODY, BODY_BOLD, is_plain, markup
@@ -16,53 +16,45 @@ from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, GUTTER, HEADI
 
 __all__ = ["nuclei_section"]
 
-_HEAD = ("Region", "No.", "AI\nHER2", "AI\nCEP17", "HER2", "CEP17", "", "Not scored because")
-_PARTS = (0.12, 0.07, 0.095, 0.105, 0.1, 0.105, 0.065, 0.34)
+# Heading, where the column ends (starts, for those set left) as a part of the width, set right?, final value?
+_COLUMNS = (
+    ("Region", 0.0, False, False),
+    ("No.", 0.19, True, False),
+    ("AI\nHER2", 0.285, True, False),
+    ("AI\nCEP17", 0.39, True, False),
+    ("HER2", 0.49, True, True),
+    ("CEP17", 0.595, True, True),
+    ("", 0.61, False, True),
+    ("Not scored because", 0.66, False, False),
+)
 _HEAD_HEIGHT = 21.0
 _ROW_HEIGHT = 10.4
 _FEWEST_ROWS = 6  # a page that has less room than this is left to the next one
 _LONGEST_REGION = 10
+_HEAD_SIZE, _SIZE = 6.6, 7.4
 _KEY = (
     "AI: counted by the models; HER2, CEP17: final. In brackets: not scored. –: not counted. "
     "C: clustered HER2. E: changed by a person. N: added by a person."
 )
-_STYLE = TableStyle(
-    [
-        ("LEFTPADDING", (0, 0), (-1, -1), 0),
-        ("RIGHTPADDING", (0, 0), (-1, -1), 2),
-        ("LEFTPADDING", (6, 0), (6, -1), 4),
-        ("TOPPADDING", (0, 0), (-1, -1), 0),
-        ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-        ("VALIGN", (0, 0), (-1, -1), "BOTTOM"),
-        ("ALIGN", (1, 0), (5, -1), "RIGHT"),
-        ("FONT", (0, 0), (-1, 0), BODY_BOLD, 6.6, 8),
-        ("FONT", (0, 1), (-1, -1), BODY, 7.4, 8.4),
-        ("FONT", (4, 1), (6, -1), BODY_BOLD, 7.4, 8.4),
-        ("LINEBELOW", (0, 0), (-1, 0), 0.8, black),
-        ("LINEBELOW", (0, 1), (-1, -1), 0.2, RULE),
-    ]
-)
 
 
-def nuclei_section(content: ReportContent) -> list[Flowable]:
-    """Every nucleus of the case, in the order given."""
+def nuclei_section(content: ReportContent, *, measure_only: bool = False) -> list[Flowable]:
+    """Every nucleus of the case, in the order given; `measure_only` takes the room without drawing."""
     if not content.nuclei:
         return []
     scored = sum(row.scored for row in content.nuclei)
     title = Paragraph("List of nuclei", HEADING)
     note = Paragraph(f"{len(content.nuclei)} nuclei, {scored} of them scored. {_KEY}", SMALL)
     rows = [_cells(row) for row in content.nuclei]
-    return [CondPageBreak(40 * mm), title, note, Spacer(1, 3), _TwoColumns(rows)]
+    return [CondPageBreak(40 * mm), title, note, Spacer(1, 3), _TwoColumns(rows, measure_only)]
 
 
-def _cells(row: NucleusRow) -> tuple[object, ...]:
+def _cells(row: NucleusRow) -> tuple[str, ...]:
     region = row.region if len(row.region) <= _LONGEST_REGION else f"{row.region[: _LONGEST_REGION - 1]}…"
-    # Plain strings print much faster than paragraphs; only what needs another font becomes one.
-    name = region if is_plain(region) else Paragraph(markup(region), SMALL)
-    marks = "".join(mark for mark, set_ in (("C", row.clustered), ("E", row.edited), ("N", row.added)) if set_)
+    marks = "".join(mark for mark, applies in (("C", row.clustered), ("E", row.edited), ("N", row.added)) if applies)
     reason = "" if row.reason is None else row.reason.value
     final = (_count(row.her2, row.scored), _count(row.cep17, row.scored))
-    return (name, str(row.number), _count(row.ai_her2), _count(row.ai_cep17), *final, marks, reason)
+    return (region, str(row.number), _count(row.ai_her2), _count(row.ai_cep17), *final, marks, reason)
 
 
 def _count(value: int | None, scored: bool = True) -> str:
@@ -74,9 +66,10 @@ def _count(value: int | None, scored: bool = True) -> str:
 class _TwoColumns(Flowable):
     """Rows set down the left half, then the right; splits over pages. All rows have one height, so this is fast."""
 
-    def __init__(self, rows: Sequence[tuple[object, ...]]) -> None:
+    def __init__(self, rows: Sequence[tuple[str, ...]], measure_only: bool) -> None:
         super().__init__()
         self._rows = rows
+        self._measure_only = measure_only
 
     def wrap(self, *_: float) -> tuple[float, float]:
         return CONTENT_WIDTH, _HEAD_HEIGHT + math.ceil(len(self._rows) / 2) * _ROW_HEIGHT
@@ -85,19 +78,47 @@ class _TwoColumns(Flowable):
         fitting = int((height - _HEAD_HEIGHT) // _ROW_HEIGHT)
         if fitting < _FEWEST_ROWS:
             return []
-        return [_TwoColumns(self._rows[: 2 * fitting]), _TwoColumns(self._rows[2 * fitting :])]
+        parts = (self._rows[: 2 * fitting], self._rows[2 * fitting :])
+        return [_TwoColumns(part, self._measure_only) for part in parts]
 
     def draw(self) -> None:
+        if self._measure_only:
+            return
         left = math.ceil(len(self._rows) / 2)
         _, top = self.wrap()
-        self._column(self.canv, self._rows[:left], 0, top)
+        _column(self.canv, self._rows[:left], 0, top)
         if self._rows[left:]:
-            self._column(self.canv, self._rows[left:], COLUMN_WIDTH + GUTTER, top)
+            _column(self.canv, self._rows[left:], COLUMN_WIDTH + GUTTER, top)
 
-    @staticmethod
-    def _column(canvas: Canvas, rows: Sequence[tuple[object, ...]], x: float, top: float) -> None:
-        widths = [COLUMN_WIDTH * part for part in _PARTS]
-        heights = [_HEAD_HEIGHT, *[_ROW_HEIGHT] * len(rows)]
-        table = Table([_HEAD, *rows], colWidths=widths, rowHeights=heights, style=_STYLE)
-        _, height = table.wrap(COLUMN_WIDTH, top)
-        table.drawOn(canvas, x, top - height)
+
+def _column(canvas: Canvas, rows: Sequence[tuple[str, ...]], x: float, top: float) -> None:
+    """Drawn straight onto the page: a reportlab table of thousands of rows takes many times as long."""
+    canvas.setStrokeColor(black)
+    canvas.setLineWidth(0.8)
+    y = top - _HEAD_HEIGHT
+    canvas.line(x, y, x + COLUMN_WIDTH, y)
+    canvas.setFont(BODY_BOLD, _HEAD_SIZE)
+    for heading, at, right, _ in _COLUMNS:
+        for place, line in enumerate(reversed(heading.split("\n"))):
+            _set(canvas, line, x + at * COLUMN_WIDTH, y + 2.6 + place * 8, right=right)
+    canvas.setStrokeColor(RULE)
+    canvas.setLineWidth(0.2)
+    for row in rows:
+        y -= _ROW_HEIGHT
+        canvas.line(x, y, x + COLUMN_WIDTH, y)
+        for cell, (_, at, right, final) in zip(row, _COLUMNS, strict=True):
+            canvas.setFont(BODY_BOLD if final else BODY, _SIZE)
+            _set(canvas, cell, x + at * COLUMN_WIDTH, y + 2.4, right=right)
+
+
+def _set(canvas: Canvas, text: str, x: float, y: float, *, right: bool) -> None:
+    if not text:
+        return
+    if right:
+        canvas.drawRightString(x, y, text)
+    elif is_plain(text):
+        canvas.drawString(x, y, text)
+    else:
+        paragraph = Paragraph(markup(text), SMALL)
+        paragraph.wrapOn(canvas, COLUMN_WIDTH, _ROW_HEIGHT)
+        paragraph.drawOn(canvas, x, y - 2)

@@ -43,13 +43,13 @@ def _build(content: ReportContent, pages: int) -> tuple[int, bytes]:
     buffer = BytesIO()
     document = ReportDocument(buffer, content, pages)
     try:
-        document.build(_story(content))
+        document.build(_story(content, measure_only=not pages))
     except LayoutError as error:
         raise SigningError("A text of this report is too long for a page. Shorten it, then build it again.") from error
     return document.page, buffer.getvalue()
 
 
-def _story(content: ReportContent) -> list[Flowable]:
+def _story(content: ReportContent, *, measure_only: bool) -> list[Flowable]:
     return [
         *banner(content),
         *headline_box(content),
@@ -62,5 +62,5 @@ def _story(content: ReportContent) -> list[Flowable]:
         *ai_section(content),
         *limitations_section(content),
         *signature_section(content),
-        *nuclei_section(content),
+        *nuclei_section(content, measure_only=measure_only),
     ]

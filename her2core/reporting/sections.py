@@ -248,13 +248,13 @@ def _work_up(population: PopulationResult, content: ReportContent) -> list[tuple
 
 def statements_section(content: ReportContent) -> list[Flowable]:
     """Heterogeneity, clusters, suitability, and the nuclei that were left out, by reason."""
-    left_out = ", ".join(f"{count} {reason.value}" for reason, count in content.exclusions)
+    left_out = ", ".join(f"{reason.value} {count}" for reason, count in content.exclusions)
     total = sum(count for _, count in content.exclusions)
     rows = [
         ("Heterogeneity", content.heterogeneity or _NOT_RECORDED),
         ("Clusters", content.clusters or _NOT_RECORDED),
         ("Suitability", content.suitability or _NOT_RECORDED),
-        ("Nuclei left out", f"{total}: {left_out}" if total else "none"),
+        ("Nuclei left out", f"{total} ({left_out})" if total else "none"),
     ]
     return [_heading("Statements"), _pairs(rows)]
 

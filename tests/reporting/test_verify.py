@@ -255,7 +255,7 @@ def test_a_file_beyond_all_size_is_refused_unread(
     assert "larger than any report" in said(verify_report(signed, laboratory.trust(), anything))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_file_makes_verification_fail_other_than_by_refusing(
     laboratory: Keyring, signed: bytes, data: st.DataObject
@@ -269,7 +269,7 @@ def test_no_file_makes_verification_fail_other_than_by_refusing(
         assert not verify_report(mutant, laboratory.trust(), log_of(signed)).ok
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=3000))
 def test_arbitrary_bytes_after_a_pdf_header_are_refused(laboratory: Keyring, tail: bytes) -> None:
     assert not verify_report(b"%PDF-1.4\n" + tail, laboratory.trust(), anything).ok
