@@ -291,3 +291,5 @@ def test_an_account_deactivated_a_moment_ago_changes_nothing(lab: Lab) -> None:
     lab.log.update_user(lab.anna.id, lab.admin, active=False)
     with pytest.raises(PermissionDeniedError, match="deactivated"):
         lab.log.update_details(case.id, replace(case.details, block="X"), case.version, lab.anna)
+    with pytest.raises(PermissionDeniedError, match="deactivated"):
+        lab.log.note("case viewed", lab.anna, case.id)
