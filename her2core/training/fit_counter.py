@@ -50,8 +50,8 @@ class CounterRecipe:
 def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> dict[str, Tensor]:
     """The four parts of the loss and their weighted sum, scalars by name.
 
-    regression: mean-square error of the counts (Xue et al. 2023). density: weighted mean-square error of the map in units
-    of a single signal's peak. integral: relative error of the map's sum. cluster: binary cross-entropy.
+    regression: mean-square error of the counts (Xue et al. 2023). density: weighted mean-square error of the map
+    in units of a single signal's peak. integral: relative error of the map's sum. cluster: binary cross-entropy.
     """
     regression = F.mse_loss(output.regressed, batch.counts)
     target = batch.density / _PEAK  # (N, 2, S, S), 1 at the top of a single signal

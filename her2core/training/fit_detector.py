@@ -46,7 +46,10 @@ LOWEST_SCORE = 0.02  # the tail of the precision-recall curve below this adds no
 
 @dataclass(frozen=True, slots=True)
 class DetectorProgress:
-    """Where training stands. Losses are means since the last report; `average_precision` (at IoU 0.75) only after a validation."""
+    """Where training stands.
+
+    Losses are means since the last report; `average_precision` (at IoU 0.75) only after a validation.
+    """
 
     step: int
     steps: int
