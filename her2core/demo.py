@@ -21,6 +21,7 @@ from her2core.records import (
     Case,
     CaseDetails,
     CorrectionKind,
+    Exclusion,
     Nucleus,
     Overlap,
     RegionFlags,
@@ -110,13 +111,16 @@ CASES = (
 
 Progress = Callable[[str], None]
 
+# Nuclei that the models left out because they saw no signal of a colour; a reader may see one.
+_UNCOUNTED = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL)
+
 
 def is_filled(data_dir: Path) -> bool:
     """Whether the folder holds the whole demonstration laboratory."""
     return (data_dir / _COMPLETE).exists()
 
 
-def fill(settings: Settings, progress: Progress) -> bool:
+def fill(settings: Settings, progress: Progress, cases: Sequence[DemoCase] = CASES) -> bool:
     """Make the demonstration laboratory in `settings.data_dir`; False where it is there already.
 
     A fill that was killed is taken up where it stopped. Raises SettingsError for a folder that holds a real
@@ -140,8 +144,8 @@ def fill(settings: Settings, progress: Progress) -> bool:
         room = _Room(own, log, Accounts(log), Keyring(settings.data_dir, CA_PASSPHRASE), models)
         progress("making accounts and signing keys")
         people = {account.username: _account(room, account) for account in ACCOUNTS}
-        for number, plan in enumerate(CASES, start=1):
-            tell = _labelled(progress, f"case {number} of {len(CASES)}")
+        for number, plan in enumerate(cases, start=1):
+            tell = _labelled(progress, f"case {number} of {len(cases)}")
             _advance(room, plan, number, people[ACCOUNTS[0].username], tell)
     write_atomically(settings.data_dir / _COMPLETE, b"")
     return True
@@ -322,7 +326,7 @@ def _analysed(room: _Room, case: Case, plan: DemoCase, by: User) -> None:
 
 
 def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: User) -> None:
-    """What a careful reader would correct: counts of scored nuclei that differ from the truth of the rendering."""
+    """What a careful reader would correct: counts that differ from the truth of the rendering."""
     from her2core import workflow
 
     truths = {f"region-{number}{region.suffix}": region.truth for number, region in enumerate(rendered, start=1)}
@@ -330,7 +334,7 @@ def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: 
         for reviewed in region.nuclei:
             nucleus = reviewed.nucleus
             true = _true_nucleus(nucleus, truths[region.region.filename])
-            if reviewed.edited or not nucleus.scored or true is None:
+            if reviewed.edited or true is None or not (nucleus.scored or nucleus.reason in _UNCOUNTED):
                 continue
             counts = {"her2": true["her2"], "cep17": true["cep17"]}
             if counts != {"her2": nucleus.her2, "cep17": nucleus.cep17}:
@@ -340,8 +344,10 @@ def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: 
 
 
 def _true_nucleus(nucleus: Nucleus, truth: dict[str, Any]) -> dict[str, Any] | None:
-    """The nucleus of the truth that the box shows; None where it shows none of them well."""
-    best = max(truth["nuclei"], key=lambda true: _iou(nucleus.box, true["box"]), default=None)
+    """The scorable nucleus of the truth that the box shows; None where it shows none of them well."""
+    best = max(
+        (n for n in truth["nuclei"] if n["scorable"]), key=lambda true: _iou(nucleus.box, true["box"]), default=None
+    )
     return best if best is not None and _iou(nucleus.box, best["box"]) >= 0.5 else None
 
 

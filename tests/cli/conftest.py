@@ -67,7 +67,8 @@ def _settings(patch: pytest.MonkeyPatch) -> None:
 def png(path: Path, shade: int = 90, side: int = 200) -> Path:
     """An image with separate channels, different for each shade."""
     y, x = np.mgrid[:side, :side]
-    pixels = np.stack([x % 97, y % 83, np.full_like(x, shade)], axis=2).astype(np.uint8)
+    blue = shade + 60 * ((x // 20 + y // 20) % 2)  # the first pixel is `shade`
+    pixels = np.stack([x % 97, y % 83, blue], axis=2).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     path.write_bytes(buffer.getvalue())
