@@ -7,67 +7,67 @@ Every page file begins with `require_role`: with a folder `pages/` a page can be
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 import streamlit as st
 
-from her2core.errors import Her2CoreError, NotFoundError
+from her2core.errors import AccountError, Her2CoreError, NotFoundError
 from her2core.records import Role, User
 from her2core.ui.services import Services, services
 
 __all__ = [
     "current_user",
+    "end_session",
     "flash",
-    "forget_session",
+    "guarded",
     "open_case",
     "opened_case",
     "remember_user",
     "require_role",
+    "saved",
     "show_flash",
-    "touch",
 ]
 
 _USER = "her2core_user_id"
+_SINCE = "her2core_signed_in_at"
 _SEEN = "her2core_last_seen"
 _CASE = "her2core_case_id"
 _FLASH = "her2core_flash"
 
 
-def remember_user(user: User) -> None:
+def remember_user(user: User, at: datetime) -> None:
     """Start the session of a user who has just proved the password. Nothing of an earlier session is left."""
-    forget_session()
+    _forget()
     st.session_state[_USER] = user.id
-    touch()
+    st.session_state[_SINCE] = at
+    _touch()
 
 
-def forget_session() -> None:
-    """End the session: everything that it held is gone."""
-    for key in list(st.session_state.keys()):
-        del st.session_state[key]
-
-
-def touch() -> None:
-    """The user did something just now; called by each run that a person caused, not by timers."""
-    st.session_state[_SEEN] = time.monotonic()
+def end_session(rooms: Services, user: User | None, why: str = "by the user") -> None:
+    """Sign out: everything that the session held is gone."""
+    _forget()
+    if user is not None:
+        rooms.accounts.sign_out(user, why)
 
 
 def current_user(rooms: Services) -> User | None:
-    """Who is signed in, as the account is stored now; None if nobody is, the account is deactivated, or the session was
-    idle for longer than the laboratory allows."""
-    user_id = st.session_state.get(_USER)
-    if not isinstance(user_id, int):
+    """Who is signed in, as the account is stored now; None if nobody is, the account is deactivated, its password was
+    changed elsewhere, or the session was idle for longer than the laboratory allows."""
+    user_id, since = st.session_state.get(_USER), st.session_state.get(_SINCE)
+    if not isinstance(user_id, int) or not isinstance(since, datetime):
+        return None
+    try:
+        user = rooms.accounts.session_user(user_id, since)
+    except (AccountError, NotFoundError) as error:
+        _forget()
+        flash("info", str(error))
         return None
     seen = st.session_state.get(_SEEN)
     if not isinstance(seen, float) or time.monotonic() - seen > rooms.settings.idle_minutes * 60:
-        forget_session()
-        st.session_state[_FLASH] = ("info", "You were signed out because nothing happened for a while.")
-        return None
-    try:
-        user = rooms.log.user(user_id)
-    except NotFoundError:
-        user = None
-    if user is None or not user.active:
-        forget_session()
+        end_session(rooms, user, "idle")
+        flash("info", "You were signed out because nothing happened for a while. All that you did is saved.")
         return None
     return user
 
@@ -81,7 +81,21 @@ def require_role(*roles: Role) -> tuple[Services, User]:
         st.stop()
     if user is None or user.role not in roles:
         st.stop()
-    touch()
+    _touch()
+    return rooms, user
+
+
+def guarded(*roles: Role, by_timer: bool = False) -> tuple[Services, User]:
+    """The guard of a fragment, which runs without its page: leads to the sign-in page where the session has ended.
+
+    A run `by_timer` is not the user's doing and keeps no session alive.
+    """
+    rooms = services()
+    user = current_user(rooms)
+    if user is None or user.role not in roles:
+        st.rerun(scope="app")
+    if not by_timer:
+        _touch()
     return rooms, user
 
 
@@ -101,16 +115,37 @@ def flash(kind: str, message: str) -> None:
     st.session_state[_FLASH] = (kind, message)
 
 
-def show_flash(kinds: Sequence[str] = ("error", "info", "success")) -> None:
+def show_flash() -> None:
     """Show what `flash` left, once."""
-    left = st.session_state.get(_FLASH)
-    if left is None or left[0] not in kinds:
-        return
-    del st.session_state[_FLASH]
-    kind, message = left
+    kind, message = st.session_state.pop(_FLASH, (None, ""))
     if kind == "error":
         st.error(message, icon=":material/error:")
     elif kind == "success":
-        st.success(message, icon=":material/check:")
-    else:
+        st.toast(message, icon=":material/check:")
+    elif kind == "info":
         st.info(message, icon=":material/info:")
+
+
+def saved(step: Callable[..., Any], *args: Any, done: str = "", **kwargs: Any) -> Any:
+    """Take a step of the workflow from a callback: what goes wrong is said on the page, and `done` where it went well.
+
+    Returns what the step returns, None where it failed.
+    """
+    try:
+        result = step(*args, **kwargs)
+    except Her2CoreError as error:
+        flash("error", str(error))
+        return None
+    if done:
+        flash("success", done)
+    return result
+
+
+def _forget() -> None:
+    for key in list(st.session_state.keys()):
+        del st.session_state[key]
+
+
+def _touch() -> None:
+    """The user did something just now."""
+    st.session_state[_SEEN] = time.monotonic()

@@ -61,7 +61,7 @@ _SAME_NUCLEUS_IOU = 0.5
 def refresh_state(log: CaseLog, case_id: int, by: User) -> CaseReview:
     """Derive the state of the case from what is known of it and store it, with the result for searching.
 
-    A result is stored only for a reviewed case whose work-up is not waiting: the second observer must not read the group
+    A result is stored only for a reviewed case whose work-up is not waiting: a second observer must not read the group
     of a first count.
     """
     review = assess(log, case_id)

@@ -1,0 +1,46 @@
+"""The application: page set-up, sign-in, and the pages of whoever signed in. Each page guards itself besides."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from her2core.errors import Her2CoreError
+from her2core.ui import frame
+from her2core.ui.services import Services, services
+from her2core.ui.session import current_user
+from her2core.ui.words import role_words
+
+
+def main() -> None:
+    """Draw one run of the application."""
+    frame.configure()
+    try:
+        rooms = services()
+        user = current_user(rooms)
+        frame.notices(rooms.settings)
+        if user is None or frame.must_change_password(rooms, user):
+            pages = [
+                st.Page(lambda: None if user else _sign_in(rooms), title="Sign in", url_path="sign-in", default=True)
+            ]
+            st.navigation(pages, position="hidden").run()
+            return
+        page = st.navigation(
+            [st.Page(file, title=title, icon=icon) for file, title, icon in frame.PAGES[user.role]], position="top"
+        )
+        frame.account_menu(rooms, user)
+        frame.watch_idle()
+        page.run()
+    except Her2CoreError as error:
+        frame.out_of_order(str(error))
+
+
+def _sign_in(rooms: Services) -> None:
+    accounts: list[tuple[str, str, str]] = []
+    if rooms.settings.demo:
+        from her2core.demo import ACCOUNTS
+
+        accounts = [(role_words(account.role), account.username, account.password) for account in ACCOUNTS]
+    frame.sign_in(rooms, accounts)
+
+
+main()

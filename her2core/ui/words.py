@@ -1,0 +1,120 @@
+"""Words and numbers as the pages show them."""
+
+from __future__ import annotations
+
+import html
+from datetime import UTC, date, datetime
+from fractions import Fraction
+
+from her2core.records import CaseState, Role
+from her2core.scoring import describe_group, truncated
+
+__all__ = [
+    "STATE_COLOURS",
+    "STATE_WORDS",
+    "WAITS_FOR",
+    "age",
+    "case_title",
+    "escaped",
+    "group_words",
+    "interval",
+    "local_day",
+    "local_time",
+    "number",
+    "plain",
+    "role_words",
+]
+
+STATE_WORDS: dict[CaseState, str] = {
+    CaseState.DRAFT: "Intake",
+    CaseState.ANALYSED: "In review",
+    CaseState.REVIEWED: "Work-up",
+    CaseState.PENDING_IHC: "Pending IHC",
+    CaseState.PENDING_RECOUNT: "Pending recount",
+    CaseState.PENDING_ADJUDICATION: "Pending adjudication",
+    CaseState.READY: "Ready to sign",
+    CaseState.SIGNED: "Signed",
+    CaseState.AMENDED: "Amended",
+}
+
+STATE_COLOURS: dict[CaseState, str] = {
+    CaseState.DRAFT: "gray",
+    CaseState.ANALYSED: "blue",
+    CaseState.REVIEWED: "violet",
+    CaseState.PENDING_IHC: "orange",
+    CaseState.PENDING_RECOUNT: "orange",
+    CaseState.PENDING_ADJUDICATION: "orange",
+    CaseState.READY: "green",
+    CaseState.SIGNED: "gray",
+    CaseState.AMENDED: "gray",
+}
+
+WAITS_FOR: dict[CaseState, str] = {
+    CaseState.DRAFT: "region images, their flags, or analysis",
+    CaseState.ANALYSED: "review of the counts",
+    CaseState.REVIEWED: "open points of the work-up",
+    CaseState.PENDING_IHC: "the IHC score of the same sample",
+    CaseState.PENDING_RECOUNT: "a blinded recount by another pathologist",
+    CaseState.PENDING_ADJUDICATION: "adjudication of two counts",
+    CaseState.READY: "your signature",
+    CaseState.SIGNED: "nothing: the report is signed",
+    CaseState.AMENDED: "nothing: the amended report is signed",
+}
+
+
+_MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|$~:")
+
+
+def escaped(text: str) -> str:
+    """Text for the inside of an HTML element."""
+    return html.escape(text, quote=True)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
+
+
+def case_title(accession: str, block: str) -> str:
+    """How a case is called in lists."""
+    return f"{accession} · {block}" if block else accession
+
+
+def local_time(moment: datetime) -> str:
+    """A moment on the laboratory's clock."""
+    return moment.astimezone().strftime("%d %b %Y %H:%M")
+
+
+def local_day(day: date | None) -> str:
+    """A day, or a dash."""
+    return "–" if day is None else day.strftime("%d %b %Y")
+
+
+def age(moment: datetime, now: datetime | None = None) -> str:
+    """How long ago, in one unit."""
+    seconds = max(0.0, ((now or datetime.now(UTC)) - moment).total_seconds())
+    for size, word in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {word}{'s' if count > 1 else ''}"
+    return "just now"
+
+
+def number(value: Fraction | None) -> str:
+    """Two decimals, cut off; a dash for None."""
+    return truncated(value)
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """A 95 % interval, or a dash."""
+    return "–" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def group_words(group: int | None) -> str:
+    """A group with what it means, for help texts."""
+    return "No group yet" if group is None else f"Group {group}: {describe_group(group)}"
+
+
+def role_words(role: Role) -> str:
+    """A role as a title."""
+    return role.value.capitalize()
