@@ -16,22 +16,22 @@ from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, GUTTER, HEADI
 
 __all__ = ["nuclei_section"]
 
-# Heading, where the column ends (starts, for those set left) as a part of the width, set right?, final value?
+# Heading, where the column ends (starts, for those set left) in points, set right?, font of the cells, its size.
 _COLUMNS = (
-    ("Region", 0.0, False, False),
-    ("No.", 0.19, True, False),
-    ("AI\nHER2", 0.285, True, False),
-    ("AI\nCEP17", 0.39, True, False),
-    ("HER2", 0.49, True, True),
-    ("CEP17", 0.595, True, True),
-    ("", 0.61, False, True),
-    ("Not scored because", 0.66, False, False),
+    ("Region", 0, False, BODY, 7.4),
+    ("No.", 46.5, True, BODY, 7.4),
+    ("AI\nHER2", 65.5, True, BODY, 7.4),
+    ("AI\nCEP17", 88.5, True, BODY, 7.4),
+    ("HER2", 110.5, True, BODY_BOLD, 7.4),
+    ("CEP17", 132, True, BODY_BOLD, 7.4),
+    ("", 133.5, False, BODY_BOLD, 7.4),
+    ("Not scored because", 149, False, BODY, 6.7),
 )
 _HEAD_HEIGHT = 21.0
 _ROW_HEIGHT = 10.4
 _FEWEST_ROWS = 6  # a page that has less room than this is left to the next one
-_LONGEST_REGION = 10
-_HEAD_SIZE, _SIZE = 6.6, 7.4
+_LONGEST_REGION = 4
+_HEAD_SIZE = 6.2
 _KEY = (
     "AI: counted by the models; HER2, CEP17: final. In brackets: not scored. –: not counted. "
     "C: clustered HER2. E: changed by a person. N: added by a person."
@@ -98,17 +98,17 @@ def _column(canvas: Canvas, rows: Sequence[tuple[str, ...]], x: float, top: floa
     y = top - _HEAD_HEIGHT
     canvas.line(x, y, x + COLUMN_WIDTH, y)
     canvas.setFont(BODY_BOLD, _HEAD_SIZE)
-    for heading, at, right, _ in _COLUMNS:
+    for heading, at, right, _, _ in _COLUMNS:
         for place, line in enumerate(reversed(heading.split("\n"))):
-            _set(canvas, line, x + at * COLUMN_WIDTH, y + 2.6 + place * 8, right=right)
+            _set(canvas, line, x + at, y + 2.6 + place * 8, right=right)
     canvas.setStrokeColor(RULE)
     canvas.setLineWidth(0.2)
     for row in rows:
         y -= _ROW_HEIGHT
         canvas.line(x, y, x + COLUMN_WIDTH, y)
-        for cell, (_, at, right, final) in zip(row, _COLUMNS, strict=True):
-            canvas.setFont(BODY_BOLD if final else BODY, _SIZE)
-            _set(canvas, cell, x + at * COLUMN_WIDTH, y + 2.4, right=right)
+        for cell, (_, at, right, font, size) in zip(row, _COLUMNS, strict=True):
+            canvas.setFont(font, size)
+            _set(canvas, cell, x + at, y + 2.4, right=right)
 
 
 def _set(canvas: Canvas, text: str, x: float, y: float, *, right: bool) -> None:

@@ -153,6 +153,15 @@ def test_every_nucleus_is_listed_with_ai_and_final_counts() -> None:
         assert line in text
 
 
+def test_the_parts_of_a_line_of_the_list_do_not_run_into_each_other() -> None:
+    rows = tuple(NucleusRow("LONGNAME", 10_000, "A", 100, 100, 100, 100, False, reason) for reason in Exclusion)
+    rows += (NucleusRow("B12", 9_999, "A", 100, 100, 100, 100, True, None, True, True, True),)
+    text = text_of(replace(samples.group_report(1), nuclei=rows))
+    for reason in Exclusion:
+        assert f"LON… 10000 100 100 (100) (100) {reason.value}" in text
+    assert "B12 9999 100 100 100 100 CEN" in text
+
+
 def test_a_list_of_many_nuclei_prints_every_one_once() -> None:
     rows = tuple(NucleusRow("A1", 10_000 + i, "A", 2, 2, 2, 2, True) for i in range(800))
     text = text_of(replace(samples.group_report(5), nuclei=rows))
