@@ -142,6 +142,16 @@ def test_amplified_cells_of_at_most_ten_percent_raise_no_alert(nucleus: Build) -
     assert "about 11 % with 20 and the others with 2 HER2 signals" in alert
 
 
+def test_ninety_percent_of_amplified_cells_is_one_population_whatever_their_counts(nucleus: Build) -> None:
+    # Cells with (2, 1) are amplified by their ratio but lie with the low counts, so the fit sees 80 % high.
+    def cells(not_amplified: int) -> list[Nucleus]:
+        counts = [(2, 2)] * not_amplified + [(2, 1)] * (20 - not_amplified) + [(20, 2)] * 80
+        return [nucleus(h, c, id=i) for i, (h, c) in enumerate(counts)]
+
+    assert second_population_alert(measure_heterogeneity(cells(10))) is None
+    assert second_population_alert(measure_heterogeneity(cells(11))) is not None
+
+
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 15)), max_size=80))
 def test_any_counts_can_be_measured(counts: list[tuple[int, int]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from her2core.errors import ScoringError
-from her2core.records import IHC, Nucleus, Tally
+from her2core.records import IHC, Exclusion, Nucleus, Tally
 from her2core.scoring import (
     RULE_SET,
     Adjudication,
@@ -310,9 +310,11 @@ def test_comments_are_listed_with_their_population() -> None:
 
 def test_population_inputs_pool_the_nuclei_of_all_regions(nucleus: Callable[..., Nucleus]) -> None:
     nuclei = [nucleus(6, 2, id=i, clustered=i < 3) for i in range(24)]
-    made = population_inputs("B", nuclei, share_percent=30, ihc=IHC.TWO_PLUS)
+    cut = nucleus(30, 2, id=24, clustered=True, reason=Exclusion.EDGE)  # clustered, but not scored
+    made = population_inputs("B", [*nuclei, cut], share_percent=30, ihc=IHC.TWO_PLUS)
     assert (made.label, made.share_percent, made.ihc) == ("B", 30, IHC.TWO_PLUS)
     assert (made.tally, made.clustered) == (Tally(24, 144, 48), 3)
+    assert made.exclusions == {Exclusion.EDGE: 1}
     assert made.confidence is not None
     assert made.confidence.group_probability[1] == 1.0
     assert made.heterogeneity is not None
