@@ -233,7 +233,7 @@ def _apply(draft: _Draft, c: Correction) -> None:
         case CorrectionKind.BOX:
             draft.nucleus = replace(draft.nucleus, box=_box(c.new.get("box"), c.nucleus_id))
         case CorrectionKind.EXCLUDE:
-            draft.excluded_as, draft.included = _exclusion(c.new.get("reason"), c.nucleus_id), False
+            draft.excluded_as = _exclusion(c.new.get("reason"), c.nucleus_id)
         case CorrectionKind.INCLUDE:
             draft.excluded_as, draft.included = None, True
         case _:  # ADD and UNDO are dealt with before

@@ -95,7 +95,8 @@ def test_signals_give_the_counts(nucleus: Build) -> None:
         {"channel": "cep17", "x": 40.0, "y": 50.0},
         {"channel": "her2", "x": 22.0, "y": 44.0},
     ]
-    found = only(apply_corrections([nucleus(9, 9, id=1)], [made(1, 1, Kind.SIGNALS, signals=dots)]))
+    found = only(apply_corrections([nucleus(9, 9, id=1, uncertain=True)], [made(1, 1, Kind.SIGNALS, signals=dots)]))
+    assert not found.nucleus.uncertain
     assert (found.nucleus.her2, found.nucleus.cep17) == (2, 1)
     assert found.nucleus.signals[1] == Signal(Channel.CEP17, 40.0, 50.0)
     emptied = only(apply_corrections([nucleus(9, 9, id=1)], [made(1, 1, Kind.SIGNALS, signals=[])]))
@@ -200,6 +201,11 @@ def test_the_order_of_the_list_does_not_matter(nucleus: Build) -> None:
 def test_an_undo_that_points_nowhere_is_refused(nucleus: Build, wrong: list[Correction]) -> None:
     with pytest.raises(ScoringError):
         apply_corrections([nucleus(id=1), nucleus(id=2)], wrong)
+
+
+def test_an_undo_of_one_nucleus_cannot_take_back_a_correction_of_another() -> None:
+    with pytest.raises(ScoringError, match="no such correction"):
+        corrections_in_force([made(1, 2, Kind.COUNTS, her2=1, cep17=1), undo(2, 1, 1)])
 
 
 def test_undo_and_redo_walk_back_and_forth_through_the_corrections() -> None:
