@@ -49,11 +49,10 @@ def find_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> list[NDArr
     """Local maxima of density maps float[N, S, S]: for each map float32[K, 2] (x, y), refined below a pixel."""
     relative = density * (2 * torch.pi * DENSITY_SIGMA_PX**2)
     smooth = F.avg_pool2d(relative[:, None], 3, stride=1, padding=1)[:, 0]
-    top = F.max_pool2d(relative[:, None], 3, stride=1, padding=1)[:, 0]
     # Two equal neighbours would both be maxima; a trace of the smoothed map decides between them.
     ranked = relative + 1e-4 * smooth
     is_peak = (relative >= threshold) & (ranked >= F.max_pool2d(ranked[:, None], 3, stride=1, padding=1)[:, 0])
-    index, ys, xs = (part.numpy() for part in torch.nonzero(is_peak & (relative >= top), as_tuple=True))
+    index, ys, xs = (part.numpy() for part in torch.nonzero(is_peak, as_tuple=True))
     padded = F.pad(relative, (1, 1, 1, 1)).numpy()
     offsets = np.array([-1, 0, 1], np.float32)
     peaks: list[list[tuple[float, float]]] = [[] for _ in range(len(density))]
@@ -66,12 +65,18 @@ def find_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> list[NDArr
 
 
 class Counter:
-    """Counts signals with trained weights; one object serves all threads of a process."""
+    """Counts signals with trained weights; one object serves all threads of a process.
+
+    How maps are read ("peak_threshold", "integral_gain") comes from the card, where training calibrated it.
+    """
 
     def __init__(self, state: dict[str, Tensor], card: dict[str, Any], device: torch.device | None = None) -> None:
         self.card = card
         self.name = short_name(card)
         self.device = device or torch.device("cpu")
+        config = card.get("config", {})
+        self._thresholds = [float(t) for t in config.get("peak_threshold", (PEAK_THRESHOLD, PEAK_THRESHOLD))]
+        self._gains = torch.tensor([float(g) for g in config.get("integral_gain", (1.0, 1.0))])
         net = CounterNet()
         try:
             net.load_state_dict(state)
@@ -115,12 +120,11 @@ class Counter:
                 progress(len(counts) / len(boxes))
         return counts
 
-    @staticmethod
-    def _read(output: CounterOutput, crops: Sequence[Crop]) -> list[Count]:
-        integral = output.density.sum(dim=(2, 3)).tolist()
+    def _read(self, output: CounterOutput, crops: Sequence[Crop]) -> list[Count]:
+        integral = (output.density.sum(dim=(2, 3)) * self._gains).tolist()
         regressed = output.regressed.clamp(min=0).tolist()
         cluster = torch.sigmoid(output.cluster_logit).tolist()
-        peaks = [find_peaks(output.density[:, i]) for i in range(2)]
+        peaks = [find_peaks(output.density[:, i], threshold) for i, threshold in enumerate(self._thresholds)]
         counts = []
         for n, crop in enumerate(crops):
             signals = tuple(

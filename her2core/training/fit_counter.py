@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from her2core.counting.counter import find_peaks
+from her2core.counting.counter import PEAK_THRESHOLD, find_peaks
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
 from her2core.errors import TrainingError
 from her2core.models import save_weights, write_atomically
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 
-__all__ = ["CounterRecipe", "counter_loss", "fit_counter", "validate"]
+__all__ = ["CounterRecipe", "calibrate", "counter_loss", "fit_counter", "validate"]
 
 CHANNEL_WEIGHTS = (1.0, 2.5)  # HER2, CEP17, in the loss of the density map
 _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
@@ -78,22 +78,55 @@ def _forward(net: nn.Module, batch: Batch, *, autocast: bool) -> CounterOutput:
     return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
 
 
-def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
-    """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
+def _outputs(net: nn.Module, crops: CropSet, batch_size: int = 128) -> CounterOutput:
+    """What the network says of crops as they are."""
     net.eval()
-    rows: dict[str, list[Tensor]] = {"regressed": [], "integral": [], "peaks": []}
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(crops), batch_size):
             part = crops.select(torch.arange(start, min(start + batch_size, len(crops))))
-            output = _forward(net, identity(part), autocast=False)
-            rows["regressed"].append(output.regressed)
-            rows["integral"].append(output.density.sum(dim=(2, 3)))
-            found = [[len(p) for p in find_peaks(output.density[:, i])] for i in range(2)]
-            rows["peaks"].append(torch.tensor(found, dtype=torch.float32).T)
+            parts.append(_forward(net, identity(part), autocast=False))
+    return CounterOutput(
+        torch.cat([p.regressed for p in parts]),
+        torch.cat([p.density for p in parts]),
+        torch.cat([p.cluster_logit for p in parts]),
+    )
+
+
+def calibrate(net: nn.Module, crops: CropSet) -> dict[str, list[float]]:
+    """How a map is read so that counts are right on average: for HER2 and CEP17 the height from which on a peak is a
+    signal (least mean absolute error plus bias where signals are not clustered), and the factor on the integral (of
+    HER2 in clusters, of CEP17 everywhere)."""
+    output = _outputs(net, crops)
+    clustered = crops.clustered > 0.5
+    thresholds, gains = [], []
+    for channel in range(2):
+        density, true = output.density[:, channel], crops.counts[:, channel]
+
+        def loss(threshold: float, density: Tensor = density, true: Tensor = true) -> float:
+            found = torch.tensor([float(len(p)) for p in find_peaks(density[~clustered], threshold)])
+            error = found - true[~clustered]
+            return float(error.abs().mean() + error.mean().abs())
+
+        thresholds.append(min((0.05 * i for i in range(3, 19)), key=loss) if (~clustered).any() else PEAK_THRESHOLD)
+        chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
+        gains.append(float(true[chosen].sum() / density[chosen].sum().clamp(min=1e-6)))
+    return {"peak_threshold": [round(t, 3) for t in thresholds], "integral_gain": [round(g, 4) for g in gains]}
+
+
+def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
+    """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
+    output = _outputs(net, crops, batch_size)
+    found = [[len(p) for p in find_peaks(output.density[:, i])] for i in range(2)]
+    rows = {
+        "regressed": output.regressed,
+        "integral": output.density.sum(dim=(2, 3)),
+        "peaks": torch.tensor(found, dtype=torch.float32).T,
+    }
     clustered = crops.clustered > 0.5
     metrics = {}
-    for method, parts in rows.items():
-        error = torch.cat(parts) - crops.counts  # (N, 2)
+    for method, counts in rows.items():
+        error = counts - crops.counts  # (N, 2)
         for channel, name in enumerate(("her2", "cep17")):
             for kind, chosen in (("plain", ~clustered), ("clustered", clustered)):
                 if chosen.any():
@@ -208,7 +241,10 @@ def fit_counter(
                     "metrics": best_metrics,
                 },
             )
-            save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir))
+            save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, {}))
+    net.load_state_dict(best_state)
+    reading = calibrate(net, held_out)
+    save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading))
     state_path.unlink(missing_ok=True)
     return out
 
@@ -224,14 +260,19 @@ def _follow(averaged: nn.Module, net: nn.Module, decay: float) -> None:
 
 
 def _card(
-    recipe: CounterRecipe, training: int, held_out: int, metrics: dict[str, float], data_dir: Path
+    recipe: CounterRecipe,
+    training: int,
+    held_out: int,
+    metrics: dict[str, float],
+    data_dir: Path,
+    reading: dict[str, list[float]],
 ) -> dict[str, Any]:
     return {
         "name": "counter",
         "version": "1",
         "stage": "counting",
         "architecture": "ResNet-18 with a count regression head (Xue et al. 2023) and a density decoder",
-        "config": {"crop_px": CROP_PX, "nucleus_px": NUCLEUS_PX, "density_sigma_px": DENSITY_SIGMA_PX},
+        "config": {"crop_px": CROP_PX, "nucleus_px": NUCLEUS_PX, "density_sigma_px": DENSITY_SIGMA_PX, **reading},
         "recipe": asdict(recipe),
         "data": {
             "source": "rendered",
