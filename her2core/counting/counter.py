@@ -48,10 +48,11 @@ class Count:
 def find_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> list[NDArray[np.float32]]:
     """Local maxima of density maps float[N, S, S]: for each map float32[K, 2] (x, y), refined below a pixel."""
     relative = density * (2 * torch.pi * DENSITY_SIGMA_PX**2)
-    smooth = F.avg_pool2d(relative[:, None], 3, stride=1, padding=1)[:, 0]
-    # Two equal neighbours would both be maxima; a trace of the smoothed map decides between them.
-    ranked = relative + 1e-4 * smooth
-    is_peak = (relative >= threshold) & (ranked >= F.max_pool2d(ranked[:, None], 3, stride=1, padding=1)[:, 0])
+    # A signal between pixels makes equal neighbours; a slope too small to matter lets one of them win.
+    along = torch.arange(density.shape[-1], dtype=density.dtype)
+    ranked = relative + 2e-6 * along + 3e-6 * along[:, None]
+    highest = F.max_pool2d(ranked[:, None], 3, stride=1, padding=1)[:, 0]
+    is_peak = (relative >= threshold) & (ranked >= highest)
     index, ys, xs = (part.numpy() for part in torch.nonzero(is_peak, as_tuple=True))
     padded = F.pad(relative, (1, 1, 1, 1)).numpy()
     offsets = np.array([-1, 0, 1], np.float32)
