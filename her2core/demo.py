@@ -50,7 +50,6 @@ demo = true
 laboratory_name = "Demonstration Laboratory"
 laboratory_address = "1 Example Street, Exampletown"
 laboratory_director = "Dr Miriam Berg"
-laboratory_accreditation = "none (demonstration)"
 """
 
 
@@ -246,7 +245,7 @@ def _opened(room: _Room, plan: DemoCase, number: int, by: User) -> Case:
         cold_ischaemia_min=20.0 + number,
         collected_on=today - timedelta(days=4),
         received_on=today - timedelta(days=3),
-        probe_kit="demonstration HER2/CEP17 dual-probe kit",
+        probe_kit="demonstration kit",
         probe_lot=f"LOT-{100 + number}",
         probe_expiry=today + timedelta(days=300),
         controls_ok=True,

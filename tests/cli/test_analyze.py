@@ -34,9 +34,9 @@ def test_json_and_overlays_are_written(run: Run, scripted_models: Asked, tmp_pat
     assert data["images"][0]["image"] == "a.png"
     assert data["images"][0]["nuclei"][0]["box"] == [20.0, 10.0, 60.0, 50.0]
     assert data["tally"]["n"] == 9
-    overlay = Image.open(overlays / "a.png_overlay.png")
-    assert overlay.size == (200, 200)
-    assert overlay.getpixel((20, 45)) == (255, 255, 255)
+    with Image.open(overlays / "a.png_overlay.png") as overlay:
+        assert overlay.size == (200, 200)
+        assert overlay.getpixel((20, 45)) == (255, 255, 255)
 
 
 def test_json_on_stdout_is_nothing_but_json(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
