@@ -131,9 +131,7 @@ def render_dataset(
 
     Two regions in a row come from one patient, who has one group. `mix`: see `group_sequence`.
     """
-    groups = group_sequence(count, mix, np.random.default_rng((seed, 0)))
-    if mix == "balanced":  # neighbours share a patient, hence a group
-        groups = sorted(groups)
+    groups = sorted(group_sequence(count, mix, np.random.default_rng((seed, 0))))  # neighbours share a patient
     out.mkdir(parents=True, exist_ok=True)
     work = partial(_render_to, out, seed)
     entries: list[dict[str, Any]] = []
