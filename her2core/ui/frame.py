@@ -61,8 +61,7 @@ _STYLE = """<style>
 .h2c-foot {position: fixed; left: 0; right: 0; bottom: 0; z-index: 99; padding: 2px 14px; font-size: 11.5px;
   display: flex; justify-content: space-between; background: rgba(20,26,33,.94); color: #B9C4CE;
   border-top: 1px solid rgba(140,155,170,.25);}
-.h2c-demo {position: fixed; right: 4.2rem; top: .78rem; z-index: 999991; padding: 2px 12px;
-  font-size: 12px; font-weight: 600; border-radius: 4px; background: #E69F00; color: #14181d; white-space: nowrap;}
+.h2c-foot .demo {padding: 0 10px; font-weight: 700; border-radius: 3px; background: #E69F00; color: #14181d;}
 .h2c-strip {display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: baseline; font-size: 14px; line-height: 1.5;}
 .h2c-strip b {font-size: 16px;} .h2c-strip span.k {opacity: .65; margin-right: 4px;}
 .h2c-tag {border: 1px solid currentColor; border-radius: 4px; padding: 0 7px; font-size: 12.5px; font-weight: 600;}
@@ -98,9 +97,8 @@ def configure() -> None:
 def notices(settings: Settings) -> None:
     """On every page: not a cleared device, and whether this is the demonstration."""
     name = escaped(settings.laboratory_name or "her2core")
-    st.html(f'<div class="h2c-foot" role="note"><span>{escaped(NOT_CLEARED)}</span><span>{name}</span></div>')
-    if settings.demo:
-        st.html('<div class="h2c-demo" role="note">Demonstration laboratory: no patients, no real results</div>')
+    demo = '<span class="demo">Demonstration laboratory: no patients, no real results</span>' if settings.demo else ""
+    st.html(f'<div class="h2c-foot" role="note"><span>{escaped(NOT_CLEARED)}</span>{demo}<span>{name}</span></div>')
 
 
 def out_of_order(message: str) -> None:

@@ -24,6 +24,8 @@ CONFIG: dict[str, Any] = {
 DRAW_CONFIG: dict[str, Any] = CONFIG | {"modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"]}
 
 _HOVER_REACH_PX = 60
+_USUAL_WIDTH_PX = 820  # of the figure on a 1366 pixel wide screen; only the size of the frame hangs on it
+_LEGEND_PX = 26  # under the image, so that it hides no nucleus
 
 
 def overlay_figure(
@@ -37,11 +39,13 @@ def overlay_figure(
     show_signals: bool = True,
     drawing: bool = False,
     figure_height_px: int = 500,
-    view: str = "",
+    zoom: float = 1.0,
 ) -> go.Figure:
-    """The figure. `view` names what is looked at: zoom and pan are kept while it stays the same.
+    """The figure; with `zoom` above 1 it shows the surroundings of the `selected` nucleus.
 
-    Nuclei can be clicked through invisible points in their middle, whose customdata is the nucleus id.
+    Nuclei can be clicked through points in their middle, whose customdata is the nucleus id. The browser itself frames
+    a clicked point: Streamlit builds a figure anew, and forgets what the user zoomed to, whenever anything in it is
+    another, so the caller should leave `selected` as it was while all else stays the same.
     """
     figure = go.Figure()
     figure.add_layout_image(
@@ -54,41 +58,34 @@ def overlay_figure(
     if show_signals:
         for channel in Channel:
             figure.add_trace(_signals(channel, nuclei))
-    chosen = next((r for r in nuclei if r.nucleus.id == selected), None)
-    if chosen is not None:
-        x, y = _outline([_grown(chosen.nucleus.box, 4)])
-        figure.add_trace(
-            go.Scatter(
-                x=x, y=y, mode="lines", line={"color": "#FFFFFF", "width": 3}, hoverinfo="skip", showlegend=False
-            )
-        )
-    figure.add_trace(_handles(nuclei))
+    shown_px = min(figure_height_px - _LEGEND_PX, _USUAL_WIDTH_PX * height_px / width_px)
+    figure.add_trace(_handles(nuclei, selected, zoom * shown_px / height_px))
     figure.update_layout(
         height=figure_height_px,
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="#000000",
         dragmode="select" if drawing else "pan",
         clickmode="event+select",
         hovermode="closest",
         hoverdistance=_HOVER_REACH_PX,
-        uirevision=view,
         legend={
             "orientation": "h",
             "x": 0,
             "y": 0,
             "xanchor": "left",
-            "yanchor": "bottom",
-            "bgcolor": "rgba(14,18,23,0.78)",
-            "font": {"color": "#E4E9EE", "size": 12},
+            "yanchor": "top",
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": "#8E9AA6", "size": 12},
             "itemsizing": "trace",
         },
         hoverlabel={"bgcolor": "#1A2129", "font": {"color": "#E4E9EE", "size": 13}, "align": "left"},
         newselection={"line": {"color": "#FFFFFF", "dash": "dot", "width": 2}},
     )
     axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
-    figure.update_xaxes(range=[0, width_px], **axis)
-    figure.update_yaxes(range=[height_px, 0], scaleanchor="x", scaleratio=1, **axis)
+    x0, y0, x1, y1 = _window(width_px, height_px, nuclei, selected, zoom)
+    figure.update_xaxes(range=[x0, x1], **axis)
+    figure.update_yaxes(range=[y1, y0], scaleanchor="x", scaleratio=1, **axis)
     return figure
 
 
@@ -144,28 +141,47 @@ def _signals(channel: Channel, nuclei: Sequence[ReviewedNucleus]) -> go.Scatter:
         y=[s.y for s in spots],
         mode="markers",
         name=style.word,
-        marker={"symbol": style.symbol, "size": 8, "color": style.colour, "line": {"width": 1.5}},
+        marker={"symbol": style.symbol, "size": 6, "color": style.colour, "opacity": 0.9, "line": {"width": 1}},
+        unselected={"marker": {"opacity": 0.9}},
         hoverinfo="skip",
         showlegend=bool(spots),
     )
 
 
-def _handles(nuclei: Sequence[ReviewedNucleus]) -> go.Scatter:
-    """Invisible points in the middle of the nuclei: what the pointer finds."""
-    keep = {"marker": {"opacity": 0.0}}
+def _handles(nuclei: Sequence[ReviewedNucleus], selected: int | None, screen_per_image_px: float) -> go.Scatter:
+    """Points in the middle of the nuclei, which the pointer finds. Only the chosen one is seen, as a white frame."""
+    boxes = [r.nucleus.box for r in nuclei]
+    chosen = [index for index, r in enumerate(nuclei) if r.nucleus.id == selected]
     return go.Scatter(
-        x=[(r.nucleus.box[0] + r.nucleus.box[2]) / 2 for r in nuclei],
-        y=[(r.nucleus.box[1] + r.nucleus.box[3]) / 2 for r in nuclei],
+        x=[(x0 + x1) / 2 for x0, _, x1, _ in boxes],
+        y=[(y0 + y1) / 2 for _, y0, _, y1 in boxes],
         mode="markers",
-        marker={"size": 18, "opacity": 0.0},
-        selected=keep,
-        unselected=keep,
+        marker={
+            "symbol": "square-open",
+            "color": "#FFFFFF",
+            "line": {"width": 3},
+            "size": [max(14.0, 1.12 * max(x1 - x0, y1 - y0) * screen_per_image_px) for x0, y0, x1, y1 in boxes],
+        },
+        selectedpoints=chosen,
+        selected={"marker": {"opacity": 1.0}},
+        unselected={"marker": {"opacity": 0.0}},
         customdata=[r.nucleus.id for r in nuclei],
         text=[_hover(r) for r in nuclei],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         name="nuclei",
     )
+
+
+def _window(width_px: int, height_px: int, nuclei: Sequence[ReviewedNucleus], selected: int | None, zoom: float) -> Box:
+    """What of the image to show: all of it, or the surroundings of the chosen nucleus, kept inside the image."""
+    chosen = next((r.nucleus.box for r in nuclei if r.nucleus.id == selected), None)
+    if chosen is None or zoom <= 1:
+        return (0.0, 0.0, float(width_px), float(height_px))
+    width, height = width_px / zoom, height_px / zoom
+    x0 = min(max((chosen[0] + chosen[2] - width) / 2, 0.0), width_px - width)
+    y0 = min(max((chosen[1] + chosen[3] - height) / 2, 0.0), height_px - height)
+    return (x0, y0, x0 + width, y0 + height)
 
 
 def _hover(reviewed: ReviewedNucleus) -> str:
@@ -182,11 +198,6 @@ def _hover(reviewed: ReviewedNucleus) -> str:
 
 def _count(value: int | None) -> str:
     return "–" if value is None else str(value)
-
-
-def _grown(box: Box, by_px: float) -> Box:
-    x0, y0, x1, y1 = box
-    return (x0 - by_px, y0 - by_px, x1 + by_px, y1 + by_px)
 
 
 def _outline(boxes: Iterable[Box]) -> tuple[list[float | None], list[float | None]]:

@@ -12,16 +12,17 @@ import streamlit as st
 from her2core import workflow
 from her2core.accounts import Accounts
 from her2core.caselog import CaseLog
-from her2core.imaging import DEFAULT_LIMITS, ImageLimits, RegionImage, read_region
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, RegionImage, read_region
 from her2core.jobs import Analyse, AnalysisJobs
-from her2core.records import Region, RegionAnalysis, User
+from her2core.records import Box, Nucleus, Region, RegionAnalysis, User
 from her2core.reporting.keys import Keyring
 from her2core.settings import Settings, load_settings
+from her2core.workflow import RegionReview
 
 if TYPE_CHECKING:
     from her2core.pipeline import Models
 
-__all__ = ["Services", "image_limits", "region_image", "services"]
+__all__ = ["Services", "count_box", "image_limits", "region_image", "services"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,25 @@ def image_limits(settings: Settings) -> ImageLimits:
         max_side_px=DEFAULT_LIMITS.max_side_px,
         min_side_px=DEFAULT_LIMITS.min_side_px,
     )
+
+
+def count_box(rooms: Services, region: RegionReview) -> workflow.CountBox:
+    """`pipeline.count_box` for a region: it knows the models, the nuclei that are there, and the pathologist's flag."""
+
+    def count(pixels_rgb: PixelsRGB, box: Box, nucleus_id: int) -> Nucleus:
+        from her2core import pipeline
+
+        flags = region.region.flags
+        return pipeline.count_box(
+            pixels_rgb,
+            box,
+            nucleus_id,
+            rooms.jobs.models(),
+            others=[r.nucleus.box for r in region.nuclei],
+            clusters_expected=flags is not None and flags.clusters,
+        )
+
+    return count
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)

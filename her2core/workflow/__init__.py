@@ -18,6 +18,7 @@ from her2core.workflow.content import build_content, laboratory_of, report_numbe
 from her2core.workflow.exporting import export_csv
 from her2core.workflow.signing import MEANING, preview, sign_out, verify
 from her2core.workflow.steps import (
+    CountBox,
     acknowledge,
     add_nucleus,
     add_region,
@@ -43,6 +44,7 @@ __all__ = [
     "BlindedRegion",
     "CaseReview",
     "CaseWarning",
+    "CountBox",
     "RegionReview",
     "acknowledge",
     "add_nucleus",

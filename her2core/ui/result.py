@@ -1,0 +1,88 @@
+"""The result card: what the counts say now, beside what the AI alone said, for one population."""
+
+from __future__ import annotations
+
+from her2core.records import Tally
+from her2core.scoring import (
+    MINIMUM_NUCLEI,
+    PopulationAssessment,
+    cep17_per_nucleus,
+    copy_number,
+    describe_group,
+    ratio,
+)
+from her2core.ui.words import escaped, interval, number
+from her2core.workflow import AiResult
+
+__all__ = ["RESULT_STYLE", "result_html"]
+
+RESULT_STYLE = """<style>
+.h2c-res {border: 1px solid rgba(140,155,170,.35); border-radius: 6px; padding: 8px 12px 6px;}
+.h2c-res .top {display: flex; justify-content: space-between; align-items: baseline; gap: 10px;}
+.h2c-res .group {font-size: 24px; font-weight: 700; white-space: nowrap;}
+.h2c-res .what {font-size: 12.5px; opacity: .8; text-align: right;}
+.h2c-res table {width: 100%; border-collapse: collapse; font-size: 13.5px; margin-top: 4px;}
+.h2c-res th {font-weight: 500; opacity: .65; text-align: right; padding: 1px 0 1px 8px; font-size: 12px;}
+.h2c-res td {text-align: right; padding: 1.5px 0 1.5px 8px; font-variant-numeric: tabular-nums; white-space: nowrap;}
+.h2c-res td:first-child, .h2c-res th:first-child {text-align: left; padding-left: 0;}
+.h2c-res td.now {font-weight: 700; font-size: 15px;}
+.h2c-res td.ai {opacity: .75;}
+.h2c-res .foot {font-size: 12.5px; margin-top: 4px; opacity: .9;}
+</style>"""
+
+
+def result_html(population: PopulationAssessment, ai: AiResult | None, *, several: bool) -> str:
+    """The card of one population as HTML. All text is escaped."""
+    t = population.tally
+    name = f"Population {population.label}" if several else ""
+    if several and population.share_percent is not None:
+        name += f" ({population.share_percent:g} %)"
+    called = population.provisional_group
+    enough = t.n >= MINIMUM_NUCLEI
+    title = "No group yet" if called is None else f"Group {called}"
+    if called is not None and not enough:
+        title += " so far"
+    meaning = "a ratio needs CEP17 signals" if called is None else describe_group(called)
+    head = (
+        f'<div class="top"><span class="group">{escaped(title)}</span>'
+        f'<span class="what">{escaped(name)}{"<br>" if name else ""}{escaped(meaning)}</span></div>'
+    )
+    confidence = population.confidence
+    rows = [
+        ("HER2/CEP17 ratio", ratio, interval(confidence.ratio_95 if confidence else None)),
+        ("HER2 signals per cell", copy_number, interval(confidence.copy_number_95 if confidence else None)),
+        ("CEP17 signals per cell", cep17_per_nucleus, ""),
+    ]
+    other = ai.tally if ai is not None else Tally(0, 0, 0)
+    body = "".join(
+        f'<tr><td>{label}</td><td class="now">{number(value(t))}</td><td>{escaped(ends)}</td>'
+        f'<td class="ai">{number(value(other))}</td></tr>'
+        for label, value, ends in rows
+    )
+    body += (
+        f'<tr><td>Nuclei · HER2 · CEP17</td><td class="now">{t.n} · {t.her2} · {t.cep17}</td><td></td>'
+        f'<td class="ai">{other.n} · {other.her2} · {other.cep17}</td></tr>'
+    )
+    ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
+    table = f"<table><tr><th></th><th>now</th><th>95 % interval</th><th>AI alone: {ai_group}</th></tr>{body}</table>"
+    return f'<div class="h2c-res">{head}{table}{_foot(population)}</div>'
+
+
+def _foot(population: PopulationAssessment) -> str:
+    t, confidence = population.tally, population.confidence
+    said: list[str] = []
+    if t.n < MINIMUM_NUCLEI:
+        said.append(f"<b>{MINIMUM_NUCLEI - t.n} more nuclei</b> are needed for a result (at least {MINIMUM_NUCLEI}).")
+    elif confidence is not None:
+        likely = sorted(
+            ((share, g) for g, share in confidence.group_probability.items() if share >= 0.005), reverse=True
+        )
+        said.append("By chance alone: " + ", ".join(f"Group {g} {share:.0%}" for share, g in likely[:3]) + ".")
+        if confidence.more_nuclei:
+            said.append(f"About {confidence.more_nuclei} more nuclei would settle the group.")
+    left_out = sum(population.exclusions.values())
+    if left_out:
+        said.append(f"{left_out} nuclei not scored.")
+    if population.clustered:
+        said.append(f"{population.clustered} with clustered HER2 (estimated).")
+    return f'<div class="foot">{" ".join(said)}</div>' if said else ""
