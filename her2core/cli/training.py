@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,13 @@ _out_option = click.option(
     help="Folder for weights, card and training state.",
 )
 _resume_option = click.option("--resume", is_flag=True, help="Go on from the state that a killed training left in OUT.")
-_seed_option = click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Makes it repeatable.")
+_seed_option = click.option("--seed", type=click.IntRange(0), help="Makes it repeatable.")
+_steps_option = click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser.")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the others are left to the recipe of the training."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @click.group()
@@ -34,9 +40,9 @@ def train() -> None:
 @train.command()
 @_data_argument
 @_out_option
-@click.option("--width", type=click.FloatRange(0.05, 1.0), default=0.375, show_default=True, help="1.0 is the paper's.")
-@click.option("--steps", type=click.IntRange(1), default=6000, show_default=True, help="Steps of the optimiser.")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Views a step.")
+@click.option("--width", type=click.FloatRange(0.05, 1.0), help="Width of the network; 1.0 is the paper's.")
+@_steps_option
+@click.option("--batch", type=click.IntRange(1), help="Views a step.")
 @_seed_option
 @_resume_option
 @click.option(
@@ -47,10 +53,10 @@ def train() -> None:
 def detector(
     truth_dir: Path,
     out: Path,
-    width: float,
-    steps: int,
-    batch: int,
-    seed: int,
+    width: float | None,
+    steps: int | None,
+    batch: int | None,
+    seed: int | None,
     resume: bool,
     init: Path | None,
     time_limit: float | None,
@@ -72,15 +78,10 @@ def detector(
     weights = fit_detector(
         truth_dir,
         out,
-        width=width,
-        steps=steps,
-        batch=batch,
-        seed=seed,
         resume=resume,
-        init=init,
         progress=report,
-        time_limit_s=time_limit,
         device=device or load_settings().device,
+        **_given(width=width, steps=steps, batch=batch, seed=seed, init=init, time_limit_s=time_limit),
     )
     click.echo(weights)
 
@@ -88,8 +89,8 @@ def detector(
 @train.command()
 @_data_argument
 @_out_option
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Steps of the optimiser.")
-@click.option("--batch", type=click.IntRange(2), default=64, show_default=True, help="Nuclei a step.")
+@_steps_option
+@click.option("--batch", type=click.IntRange(2), help="Nuclei a step.")
 @_seed_option
 @_resume_option
 @click.option(
@@ -99,9 +100,9 @@ def detector(
 def counter(
     truth_dir: Path,
     out: Path,
-    steps: int,
-    batch: int,
-    seed: int,
+    steps: int | None,
+    batch: int | None,
+    seed: int | None,
     resume: bool,
     start_from: Path | None,
     device: str | None,
@@ -122,7 +123,7 @@ def counter(
     weights = fit_counter(
         truth_dir,
         out / "counter.safetensors",
-        CounterRecipe(steps=steps, batch=batch, seed=seed),
+        CounterRecipe(**_given(steps=steps, batch=batch, seed=seed)),
         start_from=None if start_from is None else load_weights(start_from)[0],
         resume=resume,
         device=pick_device(device or load_settings().device),
