@@ -20,7 +20,9 @@ from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
 from her2core.errors import TrainingError
 from her2core.models import save_weights, write_atomically
+from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
+from her2core.training.detector_data import data_digest
 
 __all__ = ["CounterRecipe", "calibrate", "counter_loss", "fit_counter", "validate"]
 
@@ -275,10 +277,11 @@ def _card(
         "config": {"crop_px": CROP_PX, "nucleus_px": NUCLEUS_PX, "density_sigma_px": DENSITY_SIGMA_PX, **reading},
         "recipe": asdict(recipe),
         "data": {
-            "source": "rendered",
-            "folder": data_dir.name,
+            "truth_sha256": data_digest(data_dir),
             "training_nuclei": training,
             "validation_nuclei": held_out,
         },
-        "validation": {name: round(value, 4) for name, value in metrics.items()},
+        "metrics": {name: round(value, 4) for name, value in metrics.items()},
+        "regenerate": REGENERATE,
+        "fails": NOT_YET_EVALUATED,
     }

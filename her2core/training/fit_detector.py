@@ -25,6 +25,7 @@ from her2core.detection.pretrained import load_coco_stem
 from her2core.detection.yolo import YoloConfig, YoloV3
 from her2core.errors import TrainingError
 from her2core.models import pick_device, save_weights, write_atomically
+from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.detector_data import (
     Example,
     data_digest,
@@ -169,6 +170,8 @@ def _card(
             "validation_precision": round(precision, 4),
             "validation_recall": round(recall, 4),
         },
+        "regenerate": REGENERATE,
+        "fails": NOT_YET_EVALUATED,
     }
 
 
