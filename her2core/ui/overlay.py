@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from her2core.records import Box, Channel
 from her2core.scoring.review import ReviewedNucleus
-from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
+from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, BoxStyle, NucleusState, state_of_nucleus
 
-__all__ = ["CONFIG", "DRAW_CONFIG", "clicked_nucleus", "drawn_box", "overlay_figure"]
+__all__ = ["CONFIG", "DRAW_CONFIG", "blinded_figure", "clicked_nucleus", "drawn_box", "overlay_figure"]
 
 # Wheel zooms, dragging pans, double click shows all again; the buttons of the bar that mean nothing here are gone.
 CONFIG: dict[str, Any] = {
@@ -47,45 +47,39 @@ def overlay_figure(
     a clicked point: Streamlit builds a figure anew, and forgets what the user zoomed to, whenever anything in it is
     another, so the caller should leave `selected` as it was while all else stays the same.
     """
-    figure = go.Figure()
-    figure.add_layout_image(
-        source=image_url, x=0, y=0, sizex=width_px, sizey=height_px, xref="x", yref="y", sizing="stretch", layer="below"
-    )
+    figure = _canvas(image_url, width_px, height_px, figure_height_px, drawing=drawing)
     by_state = {state: [r for r in nuclei if state_of_nucleus(r) is state] for state in NucleusState}
     if show_boxes:
         for state, members in by_state.items():
-            figure.add_trace(_boxes(state, members))
+            style = BOX_STYLES[state]
+            figure.add_trace(_boxes(state.value, style, [r.nucleus.box for r in members]))
     if show_signals:
         for channel in Channel:
             figure.add_trace(_signals(channel, nuclei))
-    shown_px = min(figure_height_px - _LEGEND_PX, _USUAL_WIDTH_PX * height_px / width_px)
-    figure.add_trace(_handles(nuclei, selected, zoom * shown_px / height_px))
-    figure.update_layout(
-        height=figure_height_px,
-        margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="#000000",
-        dragmode="select" if drawing else "pan",
-        clickmode="event+select",
-        hovermode="closest",
-        hoverdistance=_HOVER_REACH_PX,
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "y": 0,
-            "xanchor": "left",
-            "yanchor": "top",
-            "bgcolor": "rgba(0,0,0,0)",
-            "font": {"color": "#8E9AA6", "size": 12},
-            "itemsizing": "trace",
-        },
-        hoverlabel={"bgcolor": "#1A2129", "font": {"color": "#E4E9EE", "size": 13}, "align": "left"},
-        newselection={"line": {"color": "#FFFFFF", "dash": "dot", "width": 2}},
-    )
-    axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
-    x0, y0, x1, y1 = _window(width_px, height_px, nuclei, selected, zoom)
-    figure.update_xaxes(range=[x0, x1], **axis)
-    figure.update_yaxes(range=[y1, y0], scaleanchor="x", scaleratio=1, **axis)
+    boxes = {r.nucleus.id: r.nucleus.box for r in nuclei}
+    _frame(figure, width_px, height_px, boxes, [_hover(r) for r in nuclei], selected, zoom)
+    return figure
+
+
+def blinded_figure(
+    image_url: str,
+    width_px: int,
+    height_px: int,
+    boxes: Mapping[int, Box],
+    counted: Collection[int],
+    *,
+    selected: int | None = None,
+    figure_height_px: int = 500,
+    zoom: float = 1.0,
+) -> go.Figure:
+    """The region for the second observer: boxes by nucleus id, and which of them that observer has counted."""
+    figure = _canvas(image_url, width_px, height_px, figure_height_px)
+    for title, style, wanted in (
+        ("to be counted", BOX_STYLES[NucleusState.SCORED], False),
+        ("counted by you", BOX_STYLES[NucleusState.EDITED], True),
+    ):
+        figure.add_trace(_boxes(title, style, [box for key, box in boxes.items() if (key in counted) is wanted]))
+    _frame(figure, width_px, height_px, boxes, [f"Nucleus {key}" for key in boxes], selected, zoom)
     return figure
 
 
@@ -119,17 +113,68 @@ def _selection(event: Any) -> dict[str, Any]:
     return dict(selection) if selection else {}
 
 
-def _boxes(state: NucleusState, members: Sequence[ReviewedNucleus]) -> go.Scatter:
-    style = BOX_STYLES[state]
-    x, y = _outline(r.nucleus.box for r in members)
+def _canvas(
+    image_url: str, width_px: int, height_px: int, figure_height_px: int, *, drawing: bool = False
+) -> go.Figure:
+    """The image alone, in pixels of the region, y down."""
+    figure = go.Figure()
+    figure.add_layout_image(
+        source=image_url, x=0, y=0, sizex=width_px, sizey=height_px, xref="x", yref="y", sizing="stretch", layer="below"
+    )
+    figure.update_layout(
+        height=figure_height_px,
+        margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="#000000",
+        dragmode="select" if drawing else "pan",
+        clickmode="event+select",
+        hovermode="closest",
+        hoverdistance=_HOVER_REACH_PX,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "y": 0,
+            "xanchor": "left",
+            "yanchor": "top",
+            "bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": "#8E9AA6", "size": 12},
+            "itemsizing": "trace",
+        },
+        hoverlabel={"bgcolor": "#1A2129", "font": {"color": "#E4E9EE", "size": 13}, "align": "left"},
+        newselection={"line": {"color": "#FFFFFF", "dash": "dot", "width": 2}},
+    )
+    return figure
+
+
+def _frame(
+    figure: go.Figure,
+    width_px: int,
+    height_px: int,
+    boxes: Mapping[int, Box],
+    texts: Sequence[str],
+    selected: int | None,
+    zoom: float,
+) -> None:
+    """What can be clicked, and what of the image is shown."""
+    room_px = figure.layout.height - _LEGEND_PX
+    shown_px = min(room_px, _USUAL_WIDTH_PX * height_px / width_px)
+    figure.add_trace(_handles(boxes, texts, selected, zoom * shown_px / height_px))
+    x0, y0, x1, y1 = _window(width_px, height_px, boxes, selected, zoom)
+    axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
+    figure.update_xaxes(range=[x0, x1], **axis)
+    figure.update_yaxes(range=[y1, y0], scaleanchor="x", scaleratio=1, **axis)
+
+
+def _boxes(title: str, style: BoxStyle, boxes: Sequence[Box]) -> go.Scatter:
+    x, y = _outline(boxes)
     return go.Scatter(
         x=x,
         y=y,
         mode="lines",
-        name=f"{state.value} ({len(members)})",
+        name=f"{title} ({len(boxes)})",
         line={"color": style.colour, "width": style.width, "dash": style.dash},
         hoverinfo="skip",
-        showlegend=bool(members),
+        showlegend=bool(boxes),
     )
 
 
@@ -148,10 +193,12 @@ def _signals(channel: Channel, nuclei: Sequence[ReviewedNucleus]) -> go.Scatter:
     )
 
 
-def _handles(nuclei: Sequence[ReviewedNucleus], selected: int | None, screen_per_image_px: float) -> go.Scatter:
+def _handles(
+    by_id: Mapping[int, Box], texts: Sequence[str], selected: int | None, screen_per_image_px: float
+) -> go.Scatter:
     """Points in the middle of the nuclei, which the pointer finds. Only the chosen one is seen, as a white frame."""
-    boxes = [r.nucleus.box for r in nuclei]
-    chosen = [index for index, r in enumerate(nuclei) if r.nucleus.id == selected]
+    boxes = list(by_id.values())
+    chosen = [index for index, key in enumerate(by_id) if key == selected]
     return go.Scatter(
         x=[(x0 + x1) / 2 for x0, _, x1, _ in boxes],
         y=[(y0 + y1) / 2 for _, y0, _, y1 in boxes],
@@ -165,17 +212,17 @@ def _handles(nuclei: Sequence[ReviewedNucleus], selected: int | None, screen_per
         selectedpoints=chosen,
         selected={"marker": {"opacity": 1.0}},
         unselected={"marker": {"opacity": 0.0}},
-        customdata=[r.nucleus.id for r in nuclei],
-        text=[_hover(r) for r in nuclei],
+        customdata=list(by_id),
+        text=list(texts),
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         name="nuclei",
     )
 
 
-def _window(width_px: int, height_px: int, nuclei: Sequence[ReviewedNucleus], selected: int | None, zoom: float) -> Box:
+def _window(width_px: int, height_px: int, boxes: Mapping[int, Box], selected: int | None, zoom: float) -> Box:
     """What of the image to show: all of it, or the surroundings of the chosen nucleus, kept inside the image."""
-    chosen = next((r.nucleus.box for r in nuclei if r.nucleus.id == selected), None)
+    chosen = None if selected is None else boxes.get(selected)
     if chosen is None or zoom <= 1:
         return (0.0, 0.0, float(width_px), float(height_px))
     width, height = width_px / zoom, height_px / zoom

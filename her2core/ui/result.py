@@ -22,7 +22,8 @@ RESULT_STYLE = """<style>
 .h2c-res .group {font-size: 24px; font-weight: 700; white-space: nowrap;}
 .h2c-res .what {font-size: 12.5px; opacity: .8; text-align: right;}
 .h2c-res table {width: 100%; border-collapse: collapse; font-size: 13.5px; margin-top: 4px;}
-.h2c-res th {font-weight: 500; opacity: .65; text-align: right; padding: 1px 0 1px 8px; font-size: 12px;}
+.h2c-res th {font-weight: 500; opacity: .65; text-align: right; padding: 1px 0 1px 8px; font-size: 12px;
+  white-space: nowrap;}
 .h2c-res td {text-align: right; padding: 1.5px 0 1.5px 8px; font-variant-numeric: tabular-nums; white-space: nowrap;}
 .h2c-res td:first-child, .h2c-res th:first-child {text-align: left; padding-left: 0;}
 .h2c-res td.now {font-weight: 700; font-size: 15px;}
@@ -64,7 +65,7 @@ def result_html(population: PopulationAssessment, ai: AiResult | None, *, severa
         f'<td class="ai">{other.n} · {other.her2} · {other.cep17}</td></tr>'
     )
     ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
-    table = f"<table><tr><th></th><th>now</th><th>95 % interval</th><th>AI alone: {ai_group}</th></tr>{body}</table>"
+    table = f"<table><tr><th></th><th>now</th><th>95 %</th><th>AI: {ai_group}</th></tr>{body}</table>"
     return f'<div class="h2c-res">{head}{table}{_foot(population)}</div>'
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from her2core import workflow
 from her2core.jobs import JobState, JobStatus
-from her2core.records import Box, CorrectionKind, Exclusion, Nucleus, Region, Role, User
+from her2core.records import Box, CorrectionKind, Exclusion, Nucleus, Role, User
 from her2core.scoring import ReviewedNucleus, next_redo, next_undo
 from her2core.ui.blinding import stays_blind
-from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, png
+from her2core.ui.imagery import CHANNELS, nucleus_montage, png
 from her2core.ui.nuclei import in_order, neighbour, table_rows
 from her2core.ui.overlay import CONFIG, DRAW_CONFIG, clicked_nucleus, drawn_box, overlay_figure
+from her2core.ui.pictures import picture_url
 from her2core.ui.result import RESULT_STYLE, result_html
 from her2core.ui.services import Services, count_box, region_image
 from her2core.ui.session import flash, guarded, saved, show_flash
@@ -210,7 +210,7 @@ def _image(
     zoom = _ZOOMS[look["zoom"]]
     framed = _framed(region, mode, look, None if selected is None else selected.nucleus.id)
     figure = overlay_figure(
-        _picture(stored.image_sha256, look["channels"], look["gain"], rooms, stored),
+        picture_url(rooms, stored, look["channels"], look["gain"]),
         stored.width_px,
         stored.height_px,
         region.nuclei,
@@ -271,12 +271,6 @@ def _add(rooms: Services, user: User, region: RegionReview, box: Box) -> None:
     if added is not None:
         st.session_state[_NUCLEUS] = added.id
         flash("success", f"Nucleus {added.id} added: HER2 {added.her2}, CEP17 {added.cep17}.")
-
-
-@st.cache_data(show_spinner=False, max_entries=24)
-def _picture(sha256: str, channels: tuple[str, ...], gain: float, _rooms: Services, _region: Region) -> str:
-    del sha256
-    return data_url(compose(np.asarray(region_image(_rooms.log, _region).pixels_rgb), channels, gain))
 
 
 # --- result -----------------------------------------------------------------------------------------------------------

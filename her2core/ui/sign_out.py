@@ -54,7 +54,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
 
 def _head(rooms: Services, user: User, review: CaseReview) -> None:
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.subheader(plain(review.assessment.headline) if review.assessment else "", anchor=False)
+    left.header(plain(review.assessment.headline) if review.assessment else "", anchor=False)
     if not review.editable:
         if right.button("Amend", icon=":material/edit_document:", key="amend", width="stretch"):
             _amend_dialog(rooms, user, review)
@@ -63,7 +63,7 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
         left.caption(f"Amendment open: {plain(review.amendment.reason)}")
     if not rooms.keyring.has_key(user):
         st.warning(
-            "You have no signing key yet. An administrator issues it under Administration, where you type your password.",
+            "You have no signing key yet. An administrator issues it under Administration; you type your password.",
             icon=":material/key_off:",
         )
         return
@@ -137,7 +137,9 @@ def _where_it_stands(review: CaseReview) -> None:
     several = len(assessment.populations) > 1
     for population in assessment.populations:
         st.html(result_html(population, review.ai.get(population.label), several=several))
-        with st.expander(f"How the result was reached{f' ({population.label})' if several else ''}", expanded=True):
+        with st.expander(
+            f"How the result was reached{f' ({population.label})' if several else ''}", expanded=not review.obstacles
+        ):
             st.markdown("\n".join(f"{i}. {plain(step)}" for i, step in enumerate(population.path, start=1)))
     changed = sum(n.changed for r in review.regions for n in r.nuclei)
     total = sum(len(r.nuclei) for r in review.regions)

@@ -4,7 +4,7 @@
 that no step can be taken that the work-up does not allow.
 """
 
-from her2core.workflow.accounts import change_password, create_account_with_key, issue_key
+from her2core.workflow.accounts import change_password, create_account_with_key, issue_key, reset_password
 from her2core.workflow.assessing import AiResult, CaseReview, CaseWarning, RegionReview, assess
 from her2core.workflow.blinding import (
     BlindedRegion,
@@ -17,6 +17,7 @@ from her2core.workflow.blinding import (
 from her2core.workflow.content import build_content, laboratory_of, report_number, summary_of
 from her2core.workflow.exporting import export_csv
 from her2core.workflow.signing import MEANING, preview, sign_out, verify
+from her2core.workflow.statistics import LaboratoryFigures, laboratory_figures
 from her2core.workflow.steps import (
     CountBox,
     acknowledge,
@@ -45,6 +46,7 @@ __all__ = [
     "CaseReview",
     "CaseWarning",
     "CountBox",
+    "LaboratoryFigures",
     "RegionReview",
     "acknowledge",
     "add_nucleus",
@@ -61,6 +63,7 @@ __all__ = [
     "create_account_with_key",
     "export_csv",
     "issue_key",
+    "laboratory_figures",
     "laboratory_of",
     "may_recount",
     "note_counts_seen",
@@ -68,6 +71,7 @@ __all__ = [
     "redo_last",
     "refresh_state",
     "report_number",
+    "reset_password",
     "save_blinded_recount",
     "saw_counts",
     "set_comment",

@@ -8,7 +8,7 @@ from her2core.permissions import Action, require
 from her2core.records import Role, User
 from her2core.reporting.keys import Keyring
 
-__all__ = ["change_password", "create_account_with_key", "issue_key"]
+__all__ = ["change_password", "create_account_with_key", "issue_key", "reset_password"]
 
 
 def create_account_with_key(
@@ -25,17 +25,34 @@ def create_account_with_key(
     """Add an account; a pathologist gets a signing key locked with the same password.
 
     Returns the user and, where the key could not be made, why: the account is there all the same, and an
-    administrator can issue the key later. `by` is None for the command line only.
+    administrator can issue the key later. A password that an administrator chose has to be changed at the first
+    sign-in. `by` is None for the command line only.
     """
-    user = accounts.add_user(username, full_name, credentials, role, password, by)
-    if role is not Role.PATHOLOGIST:
-        return user, None
+    user = accounts.add_user(username, full_name, credentials, role, password, by, must_change_password=by is not None)
+    return user, _try_to_issue(keyring, laboratory_name, user, password)
+
+
+def reset_password(
+    accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User
+) -> str | None:
+    """Give a person who forgot it another password, to be changed at the next sign-in.
+
+    The old signing key cannot be opened any more, so a pathologist gets a new one; returns why not, where it could not
+    be made. Raises PermissionDeniedError, PasswordError.
+    """
+    accounts.reset_password(user.id, password, by)
+    return _try_to_issue(keyring, laboratory_name, user, password)
+
+
+def _try_to_issue(keyring: Keyring, laboratory_name: str, user: User, password: str) -> str | None:
+    if user.role is not Role.PATHOLOGIST:
+        return None
     try:
         keyring.ensure_laboratory_ca(laboratory_name)
         keyring.issue(user, password)
     except SigningError as error:
-        return user, str(error)
-    return user, None
+        return str(error)
+    return None
 
 
 def issue_key(accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User) -> None:

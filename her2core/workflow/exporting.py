@@ -9,14 +9,18 @@ from her2core.exchange.tables import CaseEntry, RegionEntry, Signed, cases_csv, 
 from her2core.permissions import Action, require
 from her2core.records import User
 from her2core.workflow.assessing import CaseReview, assess
+from her2core.workflow.blinding import may_recount
 
 __all__ = ["export_csv"]
 
 
 def export_csv(log: CaseLog, case_ids: Sequence[int], by: User, *, nuclei: bool = False) -> str:
-    """The cases as CSV: a line a population, or with `nuclei` a line a nucleus. Raises PermissionDeniedError."""
+    """The cases as CSV: a line a population, or with `nuclei` a line a nucleus.
+
+    Cases that `by` could still recount blinded are left out. Raises PermissionDeniedError.
+    """
     user = require(by, Action.EXPORT)
-    reviews = [assess(log, case_id) for case_id in case_ids]
+    reviews = [assess(log, case_id) for case_id in case_ids if not may_recount(log, case_id, user)]
     if nuclei:
         text = nuclei_csv(
             RegionEntry(review.case.details.accession, r.name, r.region, r.nuclei)
@@ -25,8 +29,8 @@ def export_csv(log: CaseLog, case_ids: Sequence[int], by: User, *, nuclei: bool 
         )
     else:
         text = cases_csv(_entry(log, review) for review in reviews)
-    for case_id in case_ids:
-        log.note("exported", user, case_id, {"format": "csv", "nuclei": nuclei})
+    for review in reviews:
+        log.note("exported", user, review.case.id, {"format": "csv", "nuclei": nuclei})
     return text
 
 

@@ -1,0 +1,364 @@
+"""The blinded recount: image and boxes, and nothing of the first count. What is withheld never leaves the server.
+
+The counts of the second observer live in that session until they are handed in, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from her2core import workflow
+from her2core.caselog import CaseSummary, RecountedNucleus
+from her2core.errors import Her2CoreError, WrongStateError
+from her2core.records import CaseState, Role, User
+from her2core.scoring import MINIMUM_NUCLEI
+from her2core.ui.imagery import CHANNELS, nucleus_montage, png
+from her2core.ui.overlay import CONFIG, blinded_figure, clicked_nucleus
+from her2core.ui.pictures import picture_url
+from her2core.ui.services import Services, region_image
+from her2core.ui.session import flash, guarded, open_case, show_flash
+from her2core.ui.words import STATE_WORDS, age, case_title, plain
+from her2core.workflow import BlindedRegion
+
+__all__ = ["MOST_SIGNALS", "Counts", "draw", "missing", "scored", "with_edits"]
+
+MOST_SIGNALS = 200
+"""In one nucleus; more is a slip of the keyboard."""
+
+Counts = dict[tuple[int, int], tuple[int | None, int | None]]
+"""(region id, nucleus id) to (HER2, CEP17); None where that colour is not counted yet."""
+
+_FIGURE_PX = 566
+_COUNTS, _NUCLEUS, _REGION, _TABLE = "recount_counts", "recount_nucleus", "recount_region", "recount_table"
+_ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
+_WIDTHS = [1.5, 2.2, 1, 3.6, 1.2]
+
+
+# --- what was counted -------------------------------------------------------------------------------------------------
+
+
+def scored(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> list[RecountedNucleus]:
+    """The nuclei that bear on the result: at least one signal of each colour, as for the first count."""
+    return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
+
+
+def missing(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> tuple[str, ...]:
+    """What the recount still needs, as sentences; empty where it can be handed in."""
+    said = []
+    half = sorted(nucleus for (_, nucleus), pair in counts.items() if None in pair and pair != (None, None))
+    if half:
+        numbers = ", ".join(map(str, half[:8])) + (" …" if len(half) > 8 else "")
+        said.append(f"Give both counts of nucleus {numbers}, or leave it out.")
+    lacking = MINIMUM_NUCLEI - len(scored(counts))
+    if lacking > 0:
+        said.append(f"Count {lacking} more {'nucleus' if lacking == 1 else 'nuclei'} with signals of both colours.")
+    return tuple(said)
+
+
+def with_edits(counts: Counts, region_id: int, ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> Counts:
+    """The counts after edits of the table, as Streamlit hands them over: row number to changed cells.
+
+    What is not a whole number from 0 to MOST_SIGNALS, or no row of the table, is left as it was.
+    """
+    out = dict(counts)
+    for row, cells in edited_rows.items():
+        if not isinstance(row, int) or not 0 <= row < len(ids):
+            continue
+        key = (region_id, ids[row])
+        pair = out.get(key, (None, None))
+        pair = (_edited(pair[0], cells, "HER2"), _edited(pair[1], cells, "CEP17"))
+        if pair == (None, None):
+            out.pop(key, None)
+        else:
+            out[key] = pair
+    return out
+
+
+def _edited(before: int | None, cells: Mapping[str, Any], name: str) -> int | None:
+    if name not in cells:
+        return before
+    value = cells[name]
+    if value is None:
+        return None
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_SIGNALS
+    return int(value) if usable and value == int(value) else before
+
+
+# --- which case -------------------------------------------------------------------------------------------------------
+
+
+def draw(rooms: Services, user: User, case_id: int | None) -> None:
+    """The recount of the open case, or the cases that wait for one."""
+    if case_id is not None:
+        decision = workflow.may_recount(rooms.log, case_id, user)
+        if decision:
+            _recount(case_id)
+            return
+        st.info(f"The open case: {decision.reason}", icon=":material/visibility_off:")
+    _waiting(rooms, user)
+
+
+def _waiting(rooms: Services, user: User) -> None:
+    st.subheader("Cases that wait for a blinded recount")
+    found = rooms.log.find_cases(states=(CaseState.PENDING_RECOUNT,), limit=200, oldest_first=True)
+    if not found:
+        st.write("None. A case comes here where its group asks for a recount: Groups 2, 3 and 4 with IHC 2+.")
+        return
+    decided = [(case, workflow.may_recount(rooms.log, case.id, user)) for case in found]
+    for column, title in zip(st.columns(_WIDTHS), ("Case", "Patient", "Waits since", "", ""), strict=True):
+        column.caption(title)
+    for case, decision in sorted(decided, key=lambda pair: not pair[1]):
+        _row(rooms, user, case, bool(decision), decision.reason)
+
+
+def _row(rooms: Services, user: User, case: CaseSummary, allowed: bool, reason: str) -> None:
+    columns = st.columns(_WIDTHS, vertical_alignment="center")
+    columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
+    columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
+    columns[2].markdown(age(case.updated_at))
+    columns[3].caption(plain(reason))
+    if columns[4].button(
+        "Recount", key=f"recount_{case.id}", width="stretch", icon=":material/arrow_forward:", disabled=not allowed
+    ):
+        open_case(case.id)
+        rooms.log.note("case opened", user, case.id, {"for": "blinded recount"})
+        st.rerun()
+
+
+# --- the recount ------------------------------------------------------------------------------------------------------
+
+
+@st.fragment(key="recount")
+def _recount(case_id: int) -> None:
+    """Image, nucleus and table: everything that changes with a count, and nothing else runs."""
+    rooms, user = guarded(Role.PATHOLOGIST)
+    try:
+        regions = workflow.blinded_regions(rooms.log, case_id, user)
+    except Her2CoreError:  # no longer blinded, or no longer due: the page says why
+        st.rerun(scope="app")
+    show_flash()
+    if not regions:
+        st.info("The regions of this case are gone; the recount waits for the first observer.", icon=":material/info:")
+        return
+    counts = _counts_of(case_id)
+    left, right = st.columns([1.62, 1], gap="small")
+    with left:
+        region, look = _toolbar(regions)
+        selected = _selected(region)
+        _image(rooms, region, selected, counts, look)
+    with right:
+        own = _of_population(counts, regions, region.population)
+        st.markdown(
+            f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
+            "with IHC 2+. You see neither the first counts nor the group."
+        )
+        _finish(rooms, user, case_id, region.population, own)
+        nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
+        with nucleus_tab:
+            if selected is None:
+                st.info("No nucleus is boxed in this region.")
+            else:
+                _nucleus(rooms, region, selected, counts, case_id)
+        with table_tab:
+            _table(region, counts, case_id)
+
+
+def _counts_of(case_id: int) -> Counts:
+    """The counts of this recount so far, those of another case forgotten."""
+    kept = st.session_state.get(_COUNTS)
+    if kept is None or kept[0] != case_id:
+        st.session_state[_COUNTS] = kept = (case_id, {})
+    counts: Counts = kept[1]
+    return counts
+
+
+def _of_population(counts: Counts, regions: Sequence[BlindedRegion], population: str) -> Counts:
+    own = {r.region.id for r in regions if r.population == population}
+    return {key: pair for key, pair in counts.items() if key[0] in own}
+
+
+def _toolbar(regions: Sequence[BlindedRegion]) -> tuple[BlindedRegion, dict[str, Any]]:
+    """Which region is looked at and how."""
+    by_name = {r.name: r for r in regions}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if st.session_state.get(_REGION) not in by_name:
+            st.session_state[_REGION] = next(iter(by_name))
+        name = st.segmented_control(
+            "Region", list(by_name), required=True, key=_REGION, label_visibility="collapsed",
+            on_change=lambda: st.session_state.pop(_NUCLEUS, None),
+        )  # fmt: skip
+        zoom = st.segmented_control(
+            "Zoom", list(_ZOOMS), default="Fit", required=True, key="recount_zoom", label_visibility="collapsed",
+            help="2× and 4× follow the chosen nucleus. The mouse wheel zooms too.",
+        )  # fmt: skip
+        with st.popover("View", icon=":material/tune:"):
+            channels = st.pills(
+                "Channels", CHANNELS, selection_mode="multi", default=list(CHANNELS), key="recount_channels"
+            )
+            gain = st.slider("Brightness", 0.5, 4.0, 1.0, 0.25, key="recount_gain")
+    return by_name[str(name)], {"zoom": _ZOOMS[str(zoom)], "channels": tuple(channels) or CHANNELS, "gain": gain}
+
+
+def _selected(region: BlindedRegion) -> int | None:
+    ids = [nucleus_id for nucleus_id, _ in region.boxes]
+    wanted = st.session_state.get(_NUCLEUS)
+    return wanted if wanted in ids else (ids[0] if ids else None)
+
+
+def _image(
+    rooms: Services, region: BlindedRegion, selected: int | None, counts: Counts, look: Mapping[str, Any]
+) -> None:
+    stored = region.region
+    key = f"blinded_{stored.id}"
+
+    def clicked() -> None:
+        nucleus_id = clicked_nucleus(st.session_state.get(key))
+        if nucleus_id is not None:
+            st.session_state[_NUCLEUS] = nucleus_id
+
+    figure = blinded_figure(
+        picture_url(rooms, stored, look["channels"], look["gain"]),
+        stored.width_px,
+        stored.height_px,
+        dict(region.boxes),
+        {nucleus for (region_id, nucleus), pair in counts.items() if region_id == stored.id and None not in pair},
+        selected=selected,
+        figure_height_px=_FIGURE_PX,
+        zoom=look["zoom"],
+    )
+    st.plotly_chart(
+        figure, theme=None, key=key, on_select=clicked, selection_mode="points", config=CONFIG,
+        alt=f"Region {region.name} with {len(region.boxes)} boxes",
+    )  # fmt: skip
+
+
+def _nucleus(rooms: Services, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:
+    """One nucleus large, and its two counts."""
+    box = dict(region.boxes)[nucleus_id]
+    picture, controls = st.columns([1.75, 1], gap="small")
+    pixels = region_image(rooms.log, region.region).pixels_rgb
+    picture.image(png(nucleus_montage(pixels, box, ())), width="stretch")
+    made = (region.region.id, nucleus_id)
+    her2, cep17 = counts.get(made, (None, None))
+    # The counts are in the key, so that the fields follow the table.
+    key = f"recount_{region.region.id}_{nucleus_id}_{her2}_{cep17}"
+
+    def save() -> None:
+        _counts_of(case_id)[made] = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
+        _go(region, nucleus_id, 1)
+        _new_table()
+
+    def leave_out() -> None:
+        _counts_of(case_id).pop(made, None)
+        _go(region, nucleus_id, 1)
+        _new_table()
+
+    with controls:
+        with st.container(horizontal=True, gap="xsmall"):
+            for label, icon, step, shortcut in (
+                ("Previous nucleus", ":material/chevron_left:", -1, "Left"),
+                ("Next nucleus", ":material/chevron_right:", 1, "Right"),
+            ):
+                st.button(
+                    " ", icon=icon, key=f"recount_step_{step}", help=label, shortcut=shortcut, on_click=_go,
+                    args=(region, nucleus_id, step),
+                )  # fmt: skip
+            st.markdown(f"**Nr {nucleus_id}**")
+        with st.form(key, border=False):
+            st.number_input("HER2", 0, MOST_SIGNALS, her2, key=f"{key}_her2", placeholder="signals")
+            st.number_input("CEP17", 0, MOST_SIGNALS, cep17, key=f"{key}_cep17", placeholder="signals")
+            st.form_submit_button("Count, next", type="primary", width="stretch", key=f"{key}_save", on_click=save)
+        st.button(
+            "Leave out", key=f"recount_skip_{made}", width="stretch", on_click=leave_out, shortcut="X",
+            help="Not an invasive tumour nucleus, overlapped, out of focus, or damaged.",
+        )  # fmt: skip
+
+
+def _go(region: BlindedRegion, nucleus_id: int, step: int) -> None:
+    ids = [key for key, _ in region.boxes]
+    st.session_state[_NUCLEUS] = ids[(ids.index(nucleus_id) + step) % len(ids)]
+
+
+def _table(region: BlindedRegion, counts: Counts, case_id: int) -> None:
+    """The counts of the region to type one after the other."""
+    ids = [nucleus_id for nucleus_id, _ in region.boxes]
+    # The editor is given what was counted when it was first drawn: with other data it would begin anew at each cell.
+    kept = st.session_state.get(_TABLE)
+    if kept is None or kept[:2] != (case_id, region.region.id):
+        number = 0 if kept is None else kept[2] + 1
+        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts))
+    basis: Counts = kept[3]
+    key = f"recount_table_{kept[2]}"
+
+    def changed() -> None:
+        made = _counts_of(case_id)
+        after = with_edits({**made}, region.region.id, ids, st.session_state[key]["edited_rows"])
+        made.clear()
+        made.update(after)
+
+    pairs = [basis.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
+    frame = pd.DataFrame(
+        {
+            "Nr": ids,
+            "HER2": pd.array([pair[0] for pair in pairs], dtype="Int64"),
+            "CEP17": pd.array([pair[1] for pair in pairs], dtype="Int64"),
+        }
+    )
+    number_column = {
+        name: st.column_config.NumberColumn(f"{name} signals", min_value=0, max_value=MOST_SIGNALS, step=1)
+        for name in ("HER2", "CEP17")
+    }
+    st.data_editor(
+        frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr"], on_change=changed,
+        column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **number_column},
+    )  # fmt: skip
+
+
+def _new_table() -> None:
+    """Counts were given beside the table: it begins anew with them."""
+    kept = st.session_state.get(_TABLE)
+    if kept is not None:
+        st.session_state[_TABLE] = (None, None, kept[2], {})
+
+
+def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
+    """How far the recount is, what it still needs, and the button that hands it in."""
+    made = scored(own)
+    left, right = st.columns([1.9, 1], vertical_alignment="center")
+    left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
+    lacking = missing(own)
+    right.button(
+        "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(lacking),
+        on_click=_hand_in, args=(rooms, user, case_id, population),
+        help="Stores your recount. It cannot be changed afterwards.",
+    )  # fmt: skip
+    one_colour = sum(None not in pair for pair in own.values()) - len(made)
+    notes = [*lacking]
+    if one_colour:
+        notes.append(f"{one_colour} without signals of both colours, not scored.")
+    notes.append("Nothing is stored before you hand in.")
+    st.caption(" ".join(notes))
+
+
+def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None:
+    """Store the recount once: a second click finds no counts any more and does nothing."""
+    try:
+        regions = workflow.blinded_regions(rooms.log, case_id, user) if _counts_of(case_id) else ()
+        counts = _of_population(_counts_of(case_id), regions, population)
+        if not _counts_of(case_id):
+            return
+        if not counts:
+            raise WrongStateError(f"No recount of population {population} is due any more.")
+        workflow.save_blinded_recount(rooms.log, case_id, population, scored(counts), user)
+        state = rooms.log.case(case_id).state
+    except Her2CoreError as error:
+        flash("error", str(error))
+        return
+    for key in counts:
+        del _counts_of(case_id)[key]
+    _new_table()
+    flash("success", f"Recount saved. The case is now: {STATE_WORDS[state]}.")
