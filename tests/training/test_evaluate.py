@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from her2core.errors import TrainingError
 from her2core.pipeline import load_models
@@ -71,8 +72,6 @@ def test_each_true_nucleus_is_matched_once_by_the_surest_box() -> None:
 
 
 def test_evaluate_writes_tables_and_figures_and_goes_on_after_a_broken_image(tmp_path: Path) -> None:
-    from PIL import Image
-
     pixels, box, signals = drawn_region(2, 2)
     truth = tmp_path / "truth"
     truth.mkdir()
@@ -89,7 +88,8 @@ def test_evaluate_writes_tables_and_figures_and_goes_on_after_a_broken_image(tmp
     assert report["groups per image"]["total"] == 1
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == json.loads(json.dumps(report))
     for name in ("precision-recall.png", "confusion.png"):
-        assert Image.open(tmp_path / "out" / name).size[0] > 300
+        with Image.open(tmp_path / "out" / name) as figure:
+            assert figure.width > 300
     assert len(signals) == 4
 
 

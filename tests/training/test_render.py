@@ -125,4 +125,5 @@ def test_a_dataset_is_the_same_with_one_and_two_processes(tmp_path: Path) -> Non
     for entry in entries:
         data = (tmp_path / "one" / entry["image"]).read_bytes()
         assert data == (tmp_path / "two" / entry["image"]).read_bytes()
-        assert Image.open(io.BytesIO(data)).mode == "RGB"
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.mode == "RGB"
