@@ -13,7 +13,7 @@ import streamlit as st
 
 from her2core import workflow
 from her2core.caselog import CaseSummary, RecountedNucleus
-from her2core.errors import Her2CoreError, WrongStateError
+from her2core.errors import Her2CoreError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI
 from her2core.ui.imagery import CHANNELS, nucleus_montage, png
@@ -109,7 +109,7 @@ def _waiting(rooms: Services, user: User) -> None:
         st.write("None. A case comes here where its group asks for a recount: Groups 2, 3 and 4 with IHC 2+.")
         return
     decided = [(case, workflow.may_recount(rooms.log, case.id, user)) for case in found]
-    for column, title in zip(st.columns(_WIDTHS), ("Case", "Patient", "Waits since", "", ""), strict=True):
+    for column, title in zip(st.columns(_WIDTHS), ("Case", "Patient", "Waits for", "", ""), strict=True):
         column.caption(title)
     for case, decision in sorted(decided, key=lambda pair: not pair[1]):
         _row(rooms, user, case, bool(decision), decision.reason)
@@ -349,10 +349,8 @@ def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None
     try:
         regions = workflow.blinded_regions(rooms.log, case_id, user) if _counts_of(case_id) else ()
         counts = _of_population(_counts_of(case_id), regions, population)
-        if not _counts_of(case_id):
-            return
         if not counts:
-            raise WrongStateError(f"No recount of population {population} is due any more.")
+            return
         workflow.save_blinded_recount(rooms.log, case_id, population, scored(counts), user)
         state = rooms.log.case(case_id).state
     except Her2CoreError as error:
