@@ -1,76 +1,145 @@
-"""The case log: find cases, read and verify their reports, follow what happened, export."""
+"""The case log: find cases; read, download and verify their reports; follow what happened; export."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import streamlit as st
 
 from her2core import workflow
-from her2core.caselog import AuditEntry, CaseSummary, ReportRecord
+from her2core.caselog import CaseSummary, ReportRecord
 from her2core.errors import Her2CoreError
-from her2core.records import CaseState, Role, User
+from her2core.permissions import Action, require
+from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
 from her2core.scoring import Outcome
+from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
-from her2core.ui.services import Services
-from her2core.ui.session import open_case
-from her2core.ui.words import STATE_COLOURS, STATE_WORDS, case_title, local_time, plain
+from her2core.ui.frame import case_strip
+from her2core.ui.history import HISTORY_STYLE, history_html, history_lines
+from her2core.ui.imagery import png, thumbnail
+from her2core.ui.result import RESULT_STYLE, result_html
+from her2core.ui.services import Services, region_image
+from her2core.ui.session import open_case, opened_case
+from her2core.ui.words import (
+    STATE_COLOURS,
+    STATE_WORDS,
+    case_title,
+    escaped,
+    local_day,
+    local_time,
+    plain,
+)
 from her2core.ui.worklist import page_of
+from her2core.workflow import CaseReview, RegionReview
 
-__all__ = ["draw"]
+__all__ = ["downloaded", "draw", "exported"]
 
-_PAGE = 10
-_WIDTHS = [1.25, 1.7, 1.05, 1.5, 0.55]
-_CHOSEN, _OFFSET = "case_log_chosen", "case_log_offset"
+_PAGE = 12
+_WIDTHS = [1.25, 2.1, 1.15, 1.75, 0.8, 1.35, 0.85]
+_CHOSEN, _OFFSET, _SHOWN, _VERIFIED = "case_log_case", "case_log_offset", "case_log_report", "case_log_verified"
+_CASES, _CHECK = "Cases", "Verify a file"
+_RESULT, _DETAILS, _REGIONS, _HISTORY = "Result and reports", "Details", "Regions", "History"
+_MOST_HISTORY = 5000
+_PDF_PX = 560
+_LARGEST_UPLOAD_MB = 64
+
+Filters = dict[str, Any]
 
 
 def draw(rooms: Services, user: User) -> None:
     """The page."""
-    cases, verify, trail = st.tabs(["Cases", "Verify a report", "Audit trail"])
-    with cases:
-        filters = _filters()
-        left, right = st.columns([1.5, 1], gap="medium")
-        with left:
-            _list(rooms, user, filters)
-        with right:
-            _chosen(rooms, user)
-    with verify:
-        _verify(rooms, user)
-    with trail:
-        _trail(rooms, rooms.log.audit(limit=300))
+    case_id = _chosen(user)
+    if case_id is not None:
+        _case(rooms, user, case_id)
+        return
+    view = st.segmented_control(
+        "Show", [_CASES, _CHECK], default=_CASES, required=True, key="case_log_view", label_visibility="collapsed"
+    )
+    if view == _CHECK:
+        _verify_file(rooms, user)
+    else:
+        _search(rooms, user)
 
 
-# --- the list ---------------------------------------------------------------------------------------------------------
+def downloaded(rooms: Services, user: User, report: ReportRecord) -> bytes:
+    """The report's PDF, verified against its digest, with the download noted. Raises Her2CoreError."""
+    require(user, Action.DOWNLOAD)
+    pdf = rooms.log.report_pdf(report.id)
+    rooms.log.note("report downloaded", user, report.case_id, _of(report))
+    return pdf
 
 
-def _filters() -> dict[str, Any]:
-    """What is looked for, as arguments of `find_cases`."""
+def exported(rooms: Services, user: User, filters: Filters, *, nuclei: bool = False) -> str:
+    """The cases that the filters find as CSV; from then on the user counts as having seen their counts."""
+    total = rooms.log.count_cases(**filters)
+    ids = [case.id for case in rooms.log.find_cases(**filters, limit=total)]
+    given = [case_id for case_id in ids if not workflow.may_recount(rooms.log, case_id, user)]
+    text = workflow.export_csv(rooms.log, given, user, nuclei=nuclei)
+    for case_id in given:
+        workflow.note_counts_seen(rooms.log, case_id, user)
+    return text
 
-    def first_page() -> None:
-        st.session_state[_OFFSET] = 0
 
-    one, two, three, four, five = st.columns([1.7, 1.6, 0.8, 1.1, 1.4])
+def _chosen(user: User) -> int | None:
+    """The case whose details are shown. For a pathologist it is the one that is open on all pages, or none."""
+    case_id = st.session_state.get(_CHOSEN)
+    if not isinstance(case_id, int) or (user.role is Role.PATHOLOGIST and case_id != opened_case()):
+        return None
+    return case_id
+
+
+def _of(report: ReportRecord) -> dict[str, Any]:
+    return {"report_id": report.id, "version": report.version}
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+def _search(rooms: Services, user: User) -> None:
+    filters = _filters()
+    total = rooms.log.count_cases(**filters)
+    if total == 0:
+        if any(filters.values()):
+            st.info("No case matches. Take back a filter.", icon=":material/search_off:")
+        else:
+            st.info("The case log is empty. Cases appear here once a pathologist has opened them.")
+        return
+    offset = min(st.session_state.get(_OFFSET, 0), (total - 1) // _PAGE * _PAGE)
+    _above(rooms, user, filters, total, offset)
+    titles = ("Case", "Patient", "State", "Result", "Regions", "Opened", "")
+    for column, title in zip(st.columns(_WIDTHS), titles, strict=True):
+        column.caption(title)
+    for case in rooms.log.find_cases(**filters, limit=_PAGE, offset=offset):
+        _row(rooms, user, case)
+
+
+def _filters() -> Filters:
+    """What is looked for, as arguments of `find_cases`. It is kept while a case is looked at."""
+    one, two, three, four, five = st.columns([1.7, 1.6, 0.9, 1.2, 1.4])
     text = one.text_input(
-        "Find", key="case_log_text", placeholder="Accession, patient name or ID", icon=":material/search:",
-        on_change=first_page,
+        "Accession, patient name or ID", key="case_log_text", icon=":material/search:", on_change=_first_page,
+        persist_state="session",
     )  # fmt: skip
     states = two.multiselect(
         "State", list(CaseState), format_func=STATE_WORDS.__getitem__, key="case_log_states", placeholder="any",
-        on_change=first_page,
+        on_change=_first_page, persist_state="session",
     )  # fmt: skip
     group = three.selectbox(
-        "Group", [None, 1, 2, 3, 4, 5], format_func=lambda g: "any" if g is None else str(g), key="case_log_group",
-        on_change=first_page,
+        "Group", [None, 1, 2, 3, 4, 5], format_func=lambda g: "any" if g is None else f"Group {g}",
+        key="case_log_group", on_change=_first_page, persist_state="session",
     )  # fmt: skip
     outcome = four.selectbox(
         "Result", [None, *Outcome], format_func=lambda o: "any" if o is None else o.value, key="case_log_outcome",
-        on_change=first_page,
+        on_change=_first_page, persist_state="session",
     )  # fmt: skip
-    days = five.date_input("Opened", [], key="case_log_days", on_change=first_page, max_value="today")
+    days = five.date_input(
+        "Opened (first and last day)", [], key="case_log_days", on_change=_first_page, max_value="today",
+        persist_state="session",
+    )  # fmt: skip
     since, until = _span(days)
     return {
         "text": text or "",
@@ -82,184 +151,386 @@ def _filters() -> dict[str, Any]:
     }
 
 
+def _first_page() -> None:
+    st.session_state[_OFFSET] = 0
+
+
 def _span(days: object) -> tuple[date | None, date | None]:
     chosen = [day for day in days if isinstance(day, date)] if isinstance(days, tuple | list) else []
     return (chosen[0], chosen[-1]) if chosen else (None, None)
 
 
-def _list(rooms: Services, user: User, filters: dict[str, Any]) -> None:
-    total = rooms.log.count_cases(**filters)
-    offset = min(st.session_state.get(_OFFSET, 0), max(0, total - 1) // _PAGE * _PAGE)
-    found = rooms.log.find_cases(**filters, limit=_PAGE, offset=offset)
-    if not found:
-        st.info("No case matches.", icon=":material/search_off:")
-        return
-    for column, title in zip(st.columns(_WIDTHS), ("Case", "Patient", "State", "Result", ""), strict=True):
-        column.caption(title)
-    for case in found:
-        _row(case)
-    _paging(total, offset)
-    with st.container(horizontal=True):
+def _above(rooms: Services, user: User, filters: Filters, total: int, offset: int) -> None:
+    """How many there are, the pages, and the export."""
+    count, pages, export = st.columns([2.2, 1.4, 1.1], vertical_alignment="center")
+    cases = f"{total} case{'s' if total > 1 else ''}"
+    last = min(offset + _PAGE, total)
+    count.markdown(f"**{cases}**" + (f", {offset + 1} to {last} shown" if total > _PAGE else ""))
+    if total > _PAGE:
+        with pages.container(horizontal=True, horizontal_alignment="center"):
+            st.button("Newer", key="case_log_newer", disabled=offset == 0, on_click=_turn, args=(offset - _PAGE,))
+            st.button("Older", key="case_log_older", disabled=last >= total, on_click=_turn, args=(offset + _PAGE,))
+    with export.popover(f"Export {cases}", icon=":material/download:", width="stretch"):
+        st.caption(
+            "CSV files hold patient data: keep them accordingly. Each export is in the case's history. Cases that you "
+            "could still recount blinded are left out."
+        )
         for label, nuclei, name in (
-            ("Export results", False, "her2core-cases"),
-            ("Export nuclei", True, "her2core-nuclei"),
+            ("Results, a line a population", False, "her2core-cases.csv"),
+            ("Nuclei, a line a nucleus", True, "her2core-nuclei.csv"),
         ):
             st.download_button(
-                f"{label} ({total}, CSV)", _exported(rooms, user, filters, total, nuclei=nuclei), f"her2core-{name}.csv",
-                "text/csv", icon=":material/download:", key=f"export_{name}", on_click="ignore",
+                label, _exporter(rooms, user, filters, nuclei=nuclei), name, "text/csv", key=f"export_{name}",
+                icon=":material/download:", on_click="ignore", width="stretch",
             )  # fmt: skip
 
 
-def _row(case: CaseSummary) -> None:
+def _turn(offset: int) -> None:
+    st.session_state[_OFFSET] = max(0, offset)
+
+
+def _exporter(rooms: Services, user: User, filters: Filters, *, nuclei: bool) -> Callable[[], str]:
+    """Makes the export when it is asked for, and only then notes it."""
+    return lambda: exported(rooms, user, filters, nuclei=nuclei)
+
+
+def _row(rooms: Services, user: User, case: CaseSummary) -> None:
     columns = st.columns(_WIDTHS, vertical_alignment="center")
     columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
     columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
     result = "–" if case.outcome is None else f"{case.outcome}{f', Group {case.group}' if case.group else ''}"
-    columns[3].markdown(plain(result))
-    columns[4].button(
-        " ", icon=":material/chevron_right:", key=f"details_{case.id}", help=f"Details of {case.accession}",
-        on_click=_choose, args=(case.id,), width="stretch",
-        type="primary" if st.session_state.get(_CHOSEN) == case.id else "secondary",
-    )  # fmt: skip
-
-
-def _choose(case_id: int) -> None:
-    st.session_state[_CHOSEN] = case_id
-
-
-def _paging(total: int, offset: int) -> None:
-    if total <= _PAGE:
-        return
-
-    def go(to: int) -> Callable[[], None]:
-        def turned() -> None:
-            st.session_state[_OFFSET] = to
-
-        return turned
-
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Newer", key="newer", disabled=offset == 0, on_click=go(max(0, offset - _PAGE)))
-        st.button("Older", key="older", disabled=offset + _PAGE >= total, on_click=go(offset + _PAGE))
-        st.caption(f"{offset + 1} to {min(offset + _PAGE, total)} of {total}")
-
-
-def _exported(rooms: Services, user: User, filters: dict[str, Any], total: int, *, nuclei: bool) -> Callable[[], str]:
-    """Makes the export when it is asked for, and only then notes it."""
-
-    def make() -> str:
-        ids = [case.id for case in rooms.log.find_cases(**filters, limit=total)]
-        return workflow.export_csv(rooms.log, ids, user, nuclei=nuclei)
-
-    return make
+    columns[3].markdown(plain(result) + (" · amendment open" if case.amending else ""))
+    columns[4].markdown(str(case.regions))
+    columns[5].markdown(local_day(case.created_at.astimezone().date()))
+    if columns[6].button("Open", key=f"details_{case.id}", width="stretch", icon=":material/folder_open:"):
+        st.session_state[_CHOSEN] = case.id
+        st.session_state.pop(_SHOWN, None)
+        st.session_state.pop(_VERIFIED, None)
+        if user.role is Role.PATHOLOGIST:
+            open_case(case.id)
+        rooms.log.note("case opened", user, case.id, {"for": "reading in the case log"})
+        st.rerun()
 
 
 # --- one case ---------------------------------------------------------------------------------------------------------
 
 
-def _chosen(rooms: Services, user: User) -> None:
-    case_id = st.session_state.get(_CHOSEN)
-    if not isinstance(case_id, int):
-        st.info("Choose a case to see its reports and its history.", icon=":material/arrow_back:")
-        return
+def _case(rooms: Services, user: User, case_id: int) -> None:
     case = rooms.log.case(case_id)
-    left, right = st.columns([2, 1], vertical_alignment="center")
-    left.subheader(plain(f"{case.details.accession} · {case.details.patient_name}"), anchor=False)
+    if user.role is not Role.PATHOLOGIST:  # a pathologist has the strip above every page
+        case_strip(case)
+    left, middle, right = st.columns([1.1, 4, 1.5], vertical_alignment="center")
+    if left.button("All cases", icon=":material/arrow_back:", key="case_log_back", width="stretch"):
+        st.session_state.pop(_CHOSEN, None)
+        st.rerun()
     if user.role is Role.PATHOLOGIST and right.button(
-        "Open", key="open_from_log", width="stretch", icon=":material/arrow_forward:"
+        "Work on this case", icon=":material/arrow_forward:", key="case_log_work", width="stretch"
     ):
-        open_case(case_id)
-        rooms.log.note("case opened", user, case_id)
         st.switch_page(page_of(case.state))
-    reports, history = st.tabs(["Reports", "History"])
-    with reports:
-        found = rooms.log.reports(case_id)
-        if not found:
-            st.write("No report yet.")
-        for report in reversed(found):
-            _report(rooms, user, report)
-    with history:
-        _trail(rooms, rooms.log.audit(case_id, limit=300), height=400)
+    with middle:
+        view = st.segmented_control(
+            "Show", [_RESULT, _DETAILS, _REGIONS, _HISTORY], default=_RESULT, required=True, key="case_log_part",
+            label_visibility="collapsed", persist_state="page",
+        )  # fmt: skip
+    if view == _DETAILS:
+        _details(rooms, workflow.assess(rooms.log, case_id))
+        return
+    if stays_blind(rooms, user, case_id):
+        return
+    review = workflow.assess(rooms.log, case_id)
+    if view == _REGIONS:
+        _regions(rooms, review)
+    elif view == _HISTORY:
+        _history(rooms, review)
+    else:
+        _result_and_reports(rooms, user, review)
 
 
-def _report(rooms: Services, user: User, report: ReportRecord) -> None:
-    number = workflow.report_number(report.case_id)
+def _result_and_reports(rooms: Services, user: User, review: CaseReview) -> None:
+    reports = list(reversed(rooms.log.reports(review.case.id)))
+    shown = next((report for report in reports if report.id == st.session_state.get(_SHOWN)), None)
+    left, right = st.columns([1, 1.25], gap="medium")
+    with right:
+        st.markdown("**Reports**")
+        if not reports:
+            st.info("No report is signed yet.", icon=":material/draft:")
+        for report in reports:
+            _report(rooms, user, report, reports)
+    with left:
+        if shown is None:
+            _result(review)
+        else:
+            _pdf(rooms, shown)
+
+
+def _result(review: CaseReview) -> None:
+    assessment = review.assessment
+    if assessment is None:
+        st.info("No result yet: no suitable region is analysed.", icon=":material/hourglass_empty:")
+        return
+    st.markdown(f"**{plain(assessment.headline)}**")
+    if review.amendment is not None:
+        st.warning(
+            f"An amendment is open: {plain(review.amendment.reason)}. What follows is as the case stands now; the "
+            "signed report says what was signed.",
+            icon=":material/edit_document:",
+        )
+    elif review.editable and not review.reviewed:
+        st.caption("The counts are not confirmed yet: this is no result.")
+    st.html(RESULT_STYLE)
+    for population in assessment.populations:
+        several = len(assessment.populations) > 1
+        st.html(result_html(population, review.ai.get(population.label), several=several))
+        with st.expander("How this was reached"):
+            st.markdown("\n".join(f"{index}. {plain(step)}" for index, step in enumerate(population.path, start=1)))
+            if population.comment:
+                st.markdown(f"Comment: {plain(population.comment)}")
+
+
+# --- reports ----------------------------------------------------------------------------------------------------------
+
+
+def _report(rooms: Services, user: User, report: ReportRecord, reports: Sequence[ReportRecord]) -> None:
+    name = f"{workflow.report_number(report.case_id)}-v{report.version}.pdf"
     with st.container(border=True):
-        superseded = " · superseded" if report.superseded_by is not None else ""
-        st.markdown(f"**{report.kind.value.capitalize()} report, version {report.version}**{superseded}")
-        st.markdown(plain(str(report.summary.get("headline", ""))))
-        signer = rooms.log.user(report.signed_by).full_name
-        st.caption(f"Signed by {plain(signer)} on {local_time(report.signed_at)} · SHA-256 {report.sha256[:16]}…")
-        try:
-            pdf = rooms.log.report_pdf(report.id)
-        except Her2CoreError as error:
-            st.error(str(error), icon=":material/error:")
-            return
-        with st.container(horizontal=True):
-            if st.button("Show", key=f"show_{report.id}", icon=":material/visibility:"):
-                rooms.log.note("report viewed", user, report.case_id, {"report_id": report.id})
-                _show(pdf, f"{number}, version {report.version}")
-            st.download_button(
-                "Download", pdf, f"{number}-v{report.version}.pdf", "application/pdf", key=f"get_{report.id}",
-                icon=":material/download:", on_click=rooms.log.note,
-                args=("report downloaded", user, report.case_id, {"report_id": report.id}),
-            )  # fmt: skip
-            check = st.button("Verify", key=f"verify_{report.id}", icon=":material/verified:")
-        if check:
-            _verdict(workflow.verify(rooms.log, rooms.keyring, pdf))
+        head, badge = st.columns([2.4, 1.6], vertical_alignment="center")
+        head.markdown(f"**Version {report.version}: {report.kind.value} report**")
+        later = next((r.version for r in reports if r.id == report.superseded_by), None)
+        if later is None:
+            badge.badge("in force", icon=":material/check:", color="green")
+        else:
+            badge.badge(f"superseded by version {later}", icon=":material/history:", color="orange")
+        headline = str(report.summary.get("headline", ""))
+        if headline:
+            st.markdown(plain(headline))
+        if report.reason:
+            st.markdown(f"Reason: {plain(report.reason)}")
+        signers = " and ".join(rooms.log.user(user_id).full_name for user_id in (report.signed_by, *report.cosigned_by))
+        st.caption(f"Signed by {plain(signers)} on {local_time(report.signed_at)}")
+        _report_buttons(rooms, user, report, name)
 
 
-@st.dialog("Report", width="large")
-def _show(pdf: bytes, title: str) -> None:
-    st.caption(title)
-    show_pdf(pdf, 600)
+def _report_buttons(rooms: Services, user: User, report: ReportRecord, name: str) -> None:
+    is_shown = st.session_state.get(_SHOWN) == report.id
+    with st.container(horizontal=True):
+        if st.button(
+            "Hide" if is_shown else "Show",
+            key=f"show_{report.id}",
+            icon=":material/visibility_off:" if is_shown else ":material/visibility:",
+        ):
+            st.session_state[_SHOWN] = None if is_shown else report.id
+            if not is_shown:
+                rooms.log.note("report viewed", user, report.case_id, _of(report))
+            st.rerun()
+        st.download_button(
+            "Download", lambda: downloaded(rooms, user, report), name, "application/pdf", key=f"get_{report.id}",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        if st.button("Verify", key=f"verify_{report.id}", icon=":material/verified:"):
+            _verify_stored(rooms, user, report)
+            st.rerun()
+        with st.popover(f"SHA-256 {report.sha256[:8]}…", icon=":material/fingerprint:"):
+            st.caption("The fingerprint of the signed file. A copy with another one is not this report.")
+            st.code(report.sha256, language=None, wrap_lines=True)
+    kept = st.session_state.get(_VERIFIED)
+    if isinstance(kept, tuple) and kept[0] == report.id:
+        _verdict(kept[1])
 
 
-# --- verification and audit -------------------------------------------------------------------------------------------
+def _verify_stored(rooms: Services, user: User, report: ReportRecord) -> None:
+    """Verify a report as it is stored, and keep the outcome for the next run."""
+    try:
+        verdict = workflow.verify(rooms.log, rooms.keyring, rooms.log.report_pdf(report.id))
+        rooms.log.note("report verified", user, report.case_id, {**_of(report), "ok": verdict.ok})
+    except Her2CoreError as error:
+        verdict = Verification(False, (str(error),), (), "")
+    st.session_state[_VERIFIED] = (report.id, verdict)
 
 
-def _verify(rooms: Services, user: User) -> None:
-    left, _ = st.columns([1.2, 1])
+def _pdf(rooms: Services, report: ReportRecord) -> None:
+    try:
+        pdf = rooms.log.report_pdf(report.id)
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.markdown(f"**{workflow.report_number(report.case_id)}, version {report.version}**")
+    if report.superseded_by is not None:
+        st.warning("This version is superseded: a later report stands in its place.", icon=":material/history:")
+    show_pdf(pdf, _PDF_PX)
+
+
+def _verify_file(rooms: Services, user: User) -> None:
+    left, right = st.columns([1.1, 1], gap="large")
     with left:
         upload = st.file_uploader(
-            "Report to verify (PDF): is it intact, signed by this laboratory, and in this case log?", type=["pdf"],
-            key="verify_upload", max_upload_size=64,
-        )  # fmt: skip
-        if upload is None:
-            return
-        verdict = workflow.verify(rooms.log, rooms.keyring, upload.getvalue())
-        rooms.log.note("report verified", user, detail={"sha256": verdict.sha256, "ok": verdict.ok})
-        _verdict(verdict)
+            "Report to verify (PDF)", type=["pdf"], key="verify_upload", max_upload_size=_LARGEST_UPLOAD_MB
+        )
+        if upload is not None:
+            _verify_upload(rooms, user, upload.getvalue(), str(upload.file_id))
+    with right:
+        st.markdown(
+            "**What is examined**\n"
+            "- whether anything in the file was changed or appended after signing\n"
+            "- whether a key of this laboratory signed it, and was valid then\n"
+            "- whether the case log holds exactly this file (SHA-256)\n"
+        )
+        st.caption("The file is not stored. That it was examined, and with which outcome, is recorded.")
+
+
+def _verify_upload(rooms: Services, user: User, pdf: bytes, file_id: str) -> None:
+    try:
+        verdict = workflow.verify(rooms.log, rooms.keyring, pdf)
+        known = rooms.log.report_by_sha256(verdict.sha256)
+        if st.session_state.get("case_log_examined") != file_id:
+            st.session_state["case_log_examined"] = file_id
+            detail = {"sha256": verdict.sha256, "ok": verdict.ok, "uploaded": True}
+            rooms.log.note("report verified", user, None if known is None else known.case_id, detail)
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    _verdict(verdict)
+    st.markdown("SHA-256 of the file")
+    st.code(verdict.sha256, language=None, wrap_lines=True)
+    if known is None:
+        st.caption("The case log holds no report with this SHA-256.")
+        return
+    case = rooms.log.case(known.case_id)
+    st.caption(
+        f"In the case log: case {plain(case.details.accession)}, {known.kind.value} report, version {known.version}."
+    )
+    if known.superseded_by is not None:
+        later = rooms.log.report(known.superseded_by)
+        st.warning(f"The file is genuine, but version {later.version} stands in its place.", icon=":material/history:")
 
 
 def _verdict(verdict: Verification) -> None:
     if verdict.ok:
-        st.success("**Valid: an intact report of this laboratory.**", icon=":material/verified:")
+        st.success(
+            "**Valid: an intact report of this laboratory**, signed with its key and the same as in the case log.",
+            icon=":material/verified:",
+        )
     else:
         lines = "\n".join(f"- {plain(finding)}" for finding in verdict.findings)
         st.error(f"**Not valid: do not rely on this file.**\n{lines}", icon=":material/gpp_bad:")
     for signature in verdict.signatures:
         when = "at an unknown time" if signature.signed_at is None else f"on {local_time(signature.signed_at)}"
-        st.caption(f"Signed by {plain(signature.signer)} {when}: {plain(signature.meaning)}")
+        st.caption(f"Signature of {plain(signature.signer)} {when}: “{plain(signature.meaning)}”")
     for note in verdict.notes:
         st.caption(plain(note))
 
 
-def _trail(rooms: Services, entries: Sequence[AuditEntry], height: int = 560) -> None:
-    if not entries:
-        st.write("Nothing is recorded yet.")
+# --- details, regions, history ----------------------------------------------------------------------------------------
+
+
+def _details(rooms: Services, review: CaseReview) -> None:
+    d, case = review.case.details, review.case
+    blocks: dict[str, dict[str, str]] = {
+        "Patient": {
+            "Accession number": d.accession,
+            "Name": d.patient_name,
+            "ID": d.patient_id,
+            "Date of birth": local_day(d.date_of_birth),
+            "Sex": d.sex,
+            "Requested by": d.requester,
+        },
+        "Specimen": {
+            "Specimen": d.specimen,
+            "Site": ", ".join(part for part in (d.laterality, d.site) if part),
+            "Block": d.block,
+            "Collected": local_day(d.collected_on),
+            "Received": local_day(d.received_on),
+            "Fixative": d.fixative,
+            "Fixation": "" if d.fixation_hours is None else f"{d.fixation_hours:g} hours",
+            "Cold ischaemia": "" if d.cold_ischaemia_min is None else f"{d.cold_ischaemia_min:g} min",
+        },
+        "Assay": {
+            "Probe kit": d.probe_kit,
+            "Lot": d.probe_lot,
+            "Expires": local_day(d.probe_expiry),
+            "Controls": {None: "", True: "as expected", False: "not as expected"}[d.controls_ok],
+            "HER2 IHC": "" if d.ihc is None else d.ihc.value,
+            "IHC on the same sample": _yes_no(d.ihc_same_sample),
+        },
+        "Case": {
+            "State": STATE_WORDS[case.state],
+            "Report number": workflow.report_number(case.id),
+            "Opened by": rooms.log.user(case.created_by).full_name,
+            "Opened": local_time(case.created_at),
+            "Last changed": local_time(case.updated_at),
+            "Populations": ", ".join(
+                p.label if p.share_percent is None else f"{p.label} ({p.share_percent:g} %)" for p in case.populations
+            ),
+        },
+    }
+    for column, (title, rows) in zip(st.columns(4, gap="medium"), blocks.items(), strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            st.html(_pairs(rows))
+
+
+def _yes_no(value: bool | None) -> str:
+    return "" if value is None else "yes" if value else "no"
+
+
+def _pairs(rows: Mapping[str, str]) -> str:
+    cells = "".join(
+        f'<tr><td style="opacity:.65;padding:3px 12px 3px 0;vertical-align:top;white-space:nowrap">{escaped(key)}</td>'
+        f'<td style="padding:3px 0">{escaped(value) or "–"}</td></tr>'
+        for key, value in rows.items()
+    )
+    return f'<table style="font-size:13.5px;border-collapse:collapse">{cells}</table>'
+
+
+def _regions(rooms: Services, review: CaseReview) -> None:
+    if not review.regions:
+        st.info("No region image was added yet.", icon=":material/image_not_supported:")
         return
-    accessions: dict[int, str] = {}
-    for case_id in {entry.case_id for entry in entries if entry.case_id is not None}:
-        accessions[case_id] = rooms.log.case(case_id).details.accession
-    rows = [
-        {
-            "When": local_time(entry.at),
-            "Who": entry.by_username,
-            "What": entry.action,
-            "Case": "" if entry.case_id is None else accessions[entry.case_id],
-            "Records": ", ".join(entry.records),
-        }
-        for entry in entries
-    ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height=height, key=f"trail_{entries[0].case_id}_{height}")
+    for start in range(0, len(review.regions), 4):
+        for column, region in zip(st.columns(4, gap="medium"), review.regions[start : start + 4], strict=False):
+            with column:
+                _region(rooms, region)
+
+
+def _region(rooms: Services, r: RegionReview) -> None:
+    stored, flags = r.region, r.region.flags
+    try:
+        st.image(_thumbnail(stored.image_sha256, rooms, stored), width="stretch", alt=f"Region {r.name}")
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+    scale = "scale not known" if stored.um_per_px is None else f"{stored.um_per_px:.3g} µm per pixel"
+    st.markdown(f"**{plain(r.name)}** {plain(stored.filename)}")
+    st.caption(f"{stored.width_px} × {stored.height_px} pixels, {scale}")
+    if flags is None:
+        st.markdown("Not judged yet.")
+    else:
+        suitable = "Suitable" if flags.suitable else f"Not suitable: {plain(flags.unsuitable_reason)}"
+        clusters = ", clusters expected" if flags.clusters else ""
+        st.markdown(
+            f"{suitable}. Signals {flags.signal_intensity.value}, overlap {flags.overlap.value}{clusters}; "
+            f"population {plain(flags.population)}."
+        )
+    if r.analysis is not None:
+        scored = sum(reviewed.nucleus.scored for reviewed in r.nuclei)
+        edited = sum(reviewed.edited for reviewed in r.nuclei)
+        st.markdown(f"{len(r.nuclei)} nuclei, {scored} scored, {edited} corrected by hand.")
+        st.caption("Models: " + plain(", ".join(r.analysis.models.values())))
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def _thumbnail(sha256: str, _rooms: Services, _region: Region) -> bytes:
+    del sha256
+    return png(thumbnail(np.asarray(region_image(_rooms.log, _region).pixels_rgb), 420))
+
+
+def _history(rooms: Services, review: CaseReview) -> None:
+    every = st.toggle("Every single correction", key="case_log_every")
+    entries = rooms.log.audit(review.case.id, _MOST_HISTORY)
+    people = {person.id: person.full_name for person in rooms.log.users()}
+    regions = {r.region.id: r.name for r in review.regions}
+    lines = history_lines(entries, people, regions, together=not every)
+    st.caption("Latest first. Entries cannot be changed or removed; each is chained to the one before.")
+    with st.container(height=_PDF_PX - 40, border=True):
+        st.html(HISTORY_STYLE + history_html(lines))
+    if len(entries) == _MOST_HISTORY:
+        st.caption(f"Only the last {_MOST_HISTORY} entries are shown.")
