@@ -1,0 +1,426 @@
+"""The steps of a case where case log, scoring and reporting meet."""
+
+# ruff: noqa: F811 (fixtures are imported, and named again where they are used)
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pypdfium2
+import pytest
+from PIL import Image
+
+from her2core import workflow
+from her2core.caselog import RecountedNucleus
+from her2core.errors import (
+    ConflictError,
+    DuplicateError,
+    NotFluorescenceError,
+    PasswordError,
+    PermissionDeniedError,
+    ScoringError,
+    SignInError,
+    UnreadableImageError,
+    WrongStateError,
+)
+from her2core.imaging import DEFAULT_LIMITS, read_region
+from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Population
+from her2core.scoring import Outcome
+from her2core.settings import load_settings
+from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
+from tests.pages.lab import (
+    FLAGS,
+    GROUP_3,
+    GROUP_4,
+    IHC_SAME,
+    NEGATIVE,
+    PASSWORDS,
+    POSITIVE,
+    TestLaboratory,
+    count_drawn,
+    draw_region,
+)
+
+# --- intake ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_file_named_jpg_is_refused_and_nothing_is_stored(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    with pytest.raises(UnreadableImageError):
+        workflow.add_region(lab.log, case.id, b"not an image", "region.jpg", lab.person("berg"), DEFAULT_LIMITS)
+    assert lab.log.regions(case.id) == []
+
+
+def test_an_image_of_another_patient_is_refused(lab: TestLaboratory) -> None:
+    lab.add_region(lab.open_case("S26-001"), POSITIVE)
+    other = lab.open_case("S26-002")
+    with pytest.raises(DuplicateError, match="another case"):
+        lab.add_region(other, POSITIVE)
+
+
+def test_what_is_missing_before_analysis_is_said_until_it_is_given(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    assert workflow.assess(lab.log, case.id).missing == ("Add at least one region image.",)
+    region = lab.add_region(case, POSITIVE)
+    assert workflow.assess(lab.log, case.id).missing == ("Give the flags of region-120.png.",)
+    workflow.set_flags(lab.log, region.id, FLAGS, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert review.missing == ()
+    assert [r.id for r in review.to_analyse] == [region.id]
+
+
+def test_a_population_without_share_or_region_is_missing(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, POSITIVE))
+    version = lab.log.case(case.id).version
+    workflow.set_populations(
+        lab.log, case.id, [Population("A", 85.0), Population("B", None)], version, lab.person("berg")
+    )
+    assert workflow.assess(lab.log, case.id).missing == (
+        "Give the share of population B in the tumour.",
+        "No suitable region shows population B.",
+    )
+
+
+def test_a_population_that_a_region_is_flagged_for_cannot_go(lab: TestLaboratory) -> None:
+    case = lab.analysed(POSITIVE)
+    with pytest.raises(WrongStateError, match="flag them anew"):
+        workflow.set_populations(lab.log, case.id, [Population("B", 100.0)], case.version, lab.person("berg"))
+
+
+# --- review ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_correction_changes_the_tally_and_leaves_the_ai_beside_it(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(
+        lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 9, "cep17": 2}, lab.person("berg"), "seen at 100x"
+    )
+    review = workflow.assess(lab.log, case.id)
+    assert review.assessment is not None
+    assert review.assessment.populations[0].tally.her2 == 47
+    assert review.ai["A"].tally.her2 == 40
+    assert review.regions[0].nuclei[0].ai is not None
+    assert review.regions[0].corrections[0].old == {"her2": 2, "cep17": 2}
+
+
+def test_undo_takes_the_last_correction_back_and_redo_brings_it_again(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region, by = lab.log.regions(case.id)[0], lab.person("berg")
+    reason = {"reason": Exclusion.NOT_TUMOUR.value}
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.EXCLUDE, reason, by)
+
+    def scored() -> int:
+        assessment = workflow.assess(lab.log, case.id).assessment
+        assert assessment is not None
+        return assessment.populations[0].tally.n
+
+    assert scored() == 19
+    workflow.undo_last(lab.log, region.id, by)
+    assert scored() == 20
+    workflow.redo_last(lab.log, region.id, by)
+    assert scored() == 19
+    assert workflow.redo_last(lab.log, region.id, by) is None
+
+
+def test_including_a_nucleus_without_cep17_is_refused_with_a_reason(lab: TestLaboratory) -> None:
+    case = lab.analysed([*NEGATIVE, (3, 0)])
+    region = lab.log.regions(case.id)[0]
+    with pytest.raises(ScoringError, match="no CEP17 signal"):
+        workflow.correct(lab.log, region.id, 21, CorrectionKind.INCLUDE, {}, lab.person("berg"))
+
+
+def test_a_missed_nucleus_is_counted_in_the_drawn_box(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region, by = lab.log.regions(case.id)[0], lab.person("berg")
+    pixels = read_region(lab.log.image_bytes(region), region.filename).pixels_rgb
+    with pytest.raises(ScoringError, match="Nucleus 1 is there already"):
+        workflow.add_nucleus(lab.log, region.id, pixels, (16.0, 16.0, 64.0, 64.0), by, count_drawn)
+    added = workflow.add_nucleus(lab.log, region.id, pixels, (300.0, 150.0, 340.0, 190.0), by, count_drawn)
+    assert added.id == 21
+    assert workflow.assess(lab.log, case.id).regions[0].nuclei[-1].ai is None
+
+
+def test_a_correction_after_the_review_asks_for_another_review(lab: TestLaboratory) -> None:
+    case = lab.reviewed(POSITIVE)
+    assert workflow.assess(lab.log, case.id).reviewed
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 5, "cep17": 2}, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert not review.reviewed
+    assert lab.log.case(case.id).state is CaseState.ANALYSED
+
+
+def test_the_review_cannot_be_confirmed_for_a_case_that_changed_meanwhile(lab: TestLaboratory) -> None:
+    case = lab.analysed(POSITIVE)
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 5, "cep17": 2}, lab.person("okafor"))
+    with pytest.raises(ConflictError, match="Samuel Okafor changed this case"):
+        workflow.confirm_review(lab.log, case.id, case.version, lab.person("berg"))
+
+
+@pytest.mark.parametrize("name", ["lind", "nair"])
+def test_nobody_but_a_pathologist_corrects(lab: TestLaboratory, name: str) -> None:
+    case = lab.analysed(POSITIVE)
+    region = lab.log.regions(case.id)[0]
+    with pytest.raises(PermissionDeniedError):
+        workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 5, "cep17": 2}, lab.person(name))
+    assert lab.log.corrections(region.id) == []
+
+
+# --- work-up --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "details", "state"),
+    [
+        (POSITIVE, {}, CaseState.REVIEWED),
+        (GROUP_4, {}, CaseState.PENDING_IHC),
+        (GROUP_4, {"ihc": IHC.TWO_PLUS, "ihc_same_sample": False}, CaseState.PENDING_IHC),
+        (GROUP_3, IHC_SAME, CaseState.PENDING_RECOUNT),
+        (POSITIVE[:12], {}, CaseState.READY),  # indeterminate: signable with its reason
+    ],
+)
+def test_the_state_after_review_follows_the_work_up(
+    lab: TestLaboratory, counts: Any, details: dict[str, Any], state: CaseState
+) -> None:
+    case = lab.reviewed(counts, **details)
+    assert workflow.assess(lab.log, case.id).state is state
+    assert case.state is state
+
+
+def test_the_group_of_a_first_count_is_not_stored_while_a_recount_is_due(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    summary = lab.log.find_cases("S26-001")[0]
+    assert case.state is CaseState.PENDING_RECOUNT
+    assert (summary.group, summary.outcome) == (None, "pending recount")
+
+
+def test_a_warning_is_open_until_this_very_text_was_acknowledged(lab: TestLaboratory) -> None:
+    case = lab.reviewed([*[(2, 1)] * 20, *[(2, 2)] * 2])  # ratio 1.83: near the cut-off
+    warning = workflow.assess(lab.log, case.id).warnings[0]
+    workflow.acknowledge(lab.log, case.id, warning, lab.person("berg"))
+    assert workflow.assess(lab.log, case.id).warnings[0].acknowledged
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 3, "cep17": 1}, lab.person("berg"))
+    changed = workflow.assess(lab.log, case.id).warnings[0]
+    assert changed.text != warning.text
+    assert not changed.acknowledged
+
+
+def test_two_populations_are_never_pooled(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    version, by = case.version, lab.person("berg")
+    workflow.set_populations(lab.log, case.id, [Population("A", 85.0), Population("B", 15.0)], version, by)
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), replace(FLAGS, population="A"))
+    lab.analyse(lab.add_region(case, POSITIVE, shade=130), replace(FLAGS, population="B"))
+    review = workflow.assess(lab.log, case.id)
+    assert review.assessment is not None
+    assert [(p.label, p.group, p.tally.n) for p in review.assessment.populations] == [("A", 5, 20), ("B", 1, 20)]
+    assert review.assessment.outcome is Outcome.POSITIVE
+    assert review.assessment.heterogeneous
+
+
+# --- blinded recount ------------------------------------------------------------------------------------------------
+
+
+def _counted(lab: TestLaboratory, case_id: int, her2: int, cep17: int, name: str = "okafor") -> list[RecountedNucleus]:
+    (region,) = workflow.blinded_regions(lab.log, case_id, lab.person(name))
+    return [RecountedNucleus(region.region.id, nucleus_id, her2, cep17) for nucleus_id, _ in region.boxes]
+
+
+def test_the_second_observer_is_given_boxes_and_no_count(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    (region,) = workflow.blinded_regions(lab.log, case.id, lab.person("okafor"))
+    assert len(region.boxes) == 20
+    assert set(region.__slots__) == {"region", "name", "population", "boxes"}
+
+
+def test_who_took_part_in_the_first_count_cannot_recount(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    with pytest.raises(PermissionDeniedError, match="took part in the first count"):
+        workflow.blinded_regions(lab.log, case.id, lab.person("berg"))
+
+
+def test_who_has_seen_the_counts_cannot_recount(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    workflow.note_counts_seen(lab.log, case.id, lab.person("okafor"))
+    with pytest.raises(PermissionDeniedError, match="seen the first counts"):
+        workflow.save_blinded_recount(lab.log, case.id, "A", (), lab.person("okafor"))
+
+
+def test_group_3_confirmed_by_the_recount_is_positive(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    counts = _counted(lab, case.id, 6, 4)
+    workflow.save_blinded_recount(lab.log, case.id, "A", counts, lab.person("okafor"))
+    review = workflow.assess(lab.log, case.id)
+    assert review.assessment is not None
+    assert review.assessment.outcome is Outcome.POSITIVE
+
+
+def test_another_group_at_the_recount_asks_for_adjudication(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4, **IHC_SAME)
+    counts = _counted(lab, case.id, 6, 2)
+    workflow.save_blinded_recount(lab.log, case.id, "A", counts, lab.person("okafor"))
+    assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
+    review = workflow.adjudicate(
+        lab.log, case.id, "A", Outcome.POSITIVE, 1, "recounted together at the microscope", lab.person("berg")
+    )
+    assert review.assessment is not None
+    assert review.assessment.outcome is Outcome.POSITIVE
+
+
+def test_a_recount_of_too_few_nuclei_is_refused(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4, **IHC_SAME)
+    counts = _counted(lab, case.id, 4, 3)[:19]
+    with pytest.raises(ScoringError, match="at least 20"):
+        workflow.save_blinded_recount(lab.log, case.id, "A", counts, lab.person("okafor"))
+    assert lab.log.recounts(case.id) == []
+
+
+def test_an_export_leaves_out_what_the_reader_could_still_recount(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    assert "S26-001" not in workflow.export_csv(lab.log, [case.id], lab.person("okafor"))
+    assert "S26-001" in workflow.export_csv(lab.log, [case.id], lab.person("berg"))
+
+
+# --- signature ------------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_report_is_verified_and_makes_the_case_signed(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    verdict = workflow.verify(lab.log, lab.keyring, lab.log.report_pdf(report.id))
+    assert verdict.findings == ()
+    assert verdict.signer == "Miriam Berg"
+    assert lab.log.case(report.case_id).state is CaseState.SIGNED
+    assert report.summary["headline"] == "HER2 positive: ISH Group 1"
+    assert lab.log.find_cases("S26-001")[0].group == 1
+
+
+def test_a_double_click_signs_once(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    first, second = (
+        workflow.sign_out(
+            lab.log, lab.keyring, lab.accounts, case.id, case.version, lab.person("berg"), PASSWORDS["berg"]
+        )
+        for _ in range(2)
+    )
+    assert first.id == second.id
+    assert len(lab.log.reports(case.id)) == 1
+
+
+def test_a_wrong_password_signs_nothing(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    with pytest.raises(SignInError):
+        workflow.sign_out(
+            lab.log, lab.keyring, lab.accounts, case.id, case.version, lab.person("berg"), "not my password"
+        )
+    assert lab.log.reports(case.id) == []
+
+
+def test_a_case_with_an_open_point_is_not_signed(lab: TestLaboratory) -> None:
+    case = lab.reviewed(POSITIVE)
+    with pytest.raises(WrongStateError, match="histolog"):
+        lab.sign(case)
+
+
+def test_a_case_that_changed_since_it_was_read_is_not_signed(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    workflow.attest(lab.log, case.id, lab.person("okafor"), True)
+    with pytest.raises(ConflictError):
+        workflow.sign_out(
+            lab.log, lab.keyring, lab.accounts, case.id, case.version, lab.person("berg"), PASSWORDS["berg"]
+        )
+
+
+@pytest.mark.parametrize("name", ["lind", "nair"])
+def test_nobody_but_a_pathologist_signs(lab: TestLaboratory, name: str) -> None:
+    case = lab.ready(POSITIVE)
+    with pytest.raises(PermissionDeniedError):
+        lab.sign(case, name)
+    assert lab.log.reports(case.id) == []
+
+
+def test_an_indeterminate_case_is_signed_with_its_reason(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE[:12]))
+    assert report.summary["outcome"] == "indeterminate"
+
+
+def test_an_amendment_is_a_new_version_that_names_the_old_one_and_what_changed(lab: TestLaboratory) -> None:
+    first = lab.sign(lab.ready(POSITIVE))
+    by = lab.person("berg")
+    case = workflow.amend(lab.log, first.case_id, "IHC came later", lab.log.case(first.case_id).version, by)
+    with pytest.raises(WrongStateError):
+        lab.sign(case)  # the counts have to be confirmed anew
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 5, "cep17": 2}, by)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, by)
+    second = lab.sign(case)
+    assert (second.version, second.kind.value, second.replaces_id) == (2, "amended", first.id)
+    assert lab.log.case(case.id).state is CaseState.AMENDED
+    assert workflow.verify(lab.log, lab.keyring, lab.log.report_pdf(first.id)).ok
+    assert workflow.verify(lab.log, lab.keyring, lab.log.report_pdf(second.id)).ok
+
+
+def test_an_amendment_without_change_can_be_withdrawn(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    by = lab.person("berg")
+    workflow.amend(lab.log, report.case_id, "by mistake", lab.log.case(report.case_id).version, by)
+    assert workflow.withdraw_amendment(lab.log, report.case_id, by).state is CaseState.SIGNED
+
+
+def test_the_preview_of_an_unfinished_case_is_preliminary(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4)
+    laboratory = workflow.laboratory_of(load_settings())
+    pdf = workflow.preview(lab.log, case.id, laboratory, lab.person("berg"))
+    document = pypdfium2.PdfDocument(pdf)
+    text = document[0].get_textpage().get_text_bounded()
+    document.close()
+    assert "PRELIMINARY" in text
+    assert "Muster, Erika" in text
+
+
+# --- accounts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_password_signs_and_the_old_one_does_not(lab: TestLaboratory) -> None:
+    case, new = lab.ready(POSITIVE), "another long secret 99"
+    workflow.change_password(lab.accounts, lab.keyring, lab.person("berg"), PASSWORDS["berg"], new)
+    with pytest.raises(SignInError):
+        lab.sign(case)
+    report = workflow.sign_out(lab.log, lab.keyring, lab.accounts, case.id, case.version, lab.person("berg"), new)
+    assert report.version == 1
+
+
+def test_a_weak_new_password_changes_neither_account_nor_key(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    with pytest.raises(PasswordError):
+        workflow.change_password(lab.accounts, lab.keyring, lab.person("berg"), PASSWORDS["berg"], "short")
+    assert lab.sign(case).version == 1
+
+
+def test_a_reset_password_comes_with_a_new_key(lab: TestLaboratory) -> None:
+    before = lab.keyring.key_of(lab.person("berg"))
+    problem = workflow.reset_password(
+        lab.accounts, lab.keyring, "Laboratory", lab.person("berg"), "given by the administrator 1", lab.person("nair")
+    )
+    after = lab.keyring.key_of(lab.person("berg"))
+    assert problem is None
+    assert before is not None
+    assert after is not None
+    assert before.serial != after.serial
+    assert lab.accounts.must_change_password(lab.person("berg"))
+
+
+def test_a_greyscale_image_is_refused(lab: TestLaboratory) -> None:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(draw_region(POSITIVE))).convert("L").save(buffer, "PNG")
+    with pytest.raises(NotFluorescenceError):
+        workflow.add_region(
+            lab.log, lab.open_case().id, buffer.getvalue(), "grey.png", lab.person("berg"), DEFAULT_LIMITS
+        )
