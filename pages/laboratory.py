@@ -1,4 +1,4 @@
-"""Volumes, group mix and turnaround of the laboratory."""
+"""The laboratory's figures: what lies where, how long cases take, how they come out, and how much of the AI stands."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from her2core import workflow
@@ -165,6 +166,7 @@ def _recount(case_id: int) -> None:
                 _nucleus(rooms, region, selected, counts, case_id)
         with table_tab:
             _table(region, counts, case_id)
+        _notes(own)
 
 
 def _counts_of(case_id: int) -> Counts:
@@ -230,10 +232,29 @@ def _image(
         figure_height_px=_FIGURE_PX,
         zoom=look["zoom"],
     )
+    figure.add_trace(_numbers(region))
     st.plotly_chart(
         figure, theme=None, key=key, on_select=clicked, selection_mode="points", config=CONFIG,
         alt=f"Region {region.name} with {len(region.boxes)} boxes",
     )  # fmt: skip
+
+
+def _numbers(region: BlindedRegion) -> go.Scatter:
+    """The numbers of the nuclei inside their boxes, by which image and table are matched."""
+    grey = {"color": "#D7DEE5", "size": 11}
+    return go.Scatter(
+        x=[box[0] for _, box in region.boxes],
+        y=[box[1] for _, box in region.boxes],
+        text=[str(nucleus_id) for nucleus_id, _ in region.boxes],
+        mode="text",
+        textposition="bottom right",
+        textfont=grey,
+        selected={"textfont": {"color": grey["color"]}},
+        unselected={"textfont": {"color": grey["color"]}},
+        hoverinfo="skip",
+        showlegend=False,
+        name="numbers",
+    )
 
 
 def _nucleus(rooms: Services, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:
@@ -326,22 +347,24 @@ def _new_table() -> None:
 
 
 def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
-    """How far the recount is, what it still needs, and the button that hands it in."""
+    """How far the recount is, and the button that hands it in."""
     made = scored(own)
     left, right = st.columns([1.9, 1], vertical_alignment="center")
     left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
-    lacking = missing(own)
     right.button(
-        "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(lacking),
+        "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(missing(own)),
         on_click=_hand_in, args=(rooms, user, case_id, population),
         help="Stores your recount. It cannot be changed afterwards.",
     )  # fmt: skip
-    one_colour = sum(None not in pair for pair in own.values()) - len(made)
-    notes = [*lacking]
+
+
+def _notes(own: Counts) -> None:
+    """What the recount still needs; under all else, so that nothing moves while counts are typed."""
+    one_colour = sum(None not in pair for pair in own.values()) - len(scored(own))
+    notes = [*missing(own)]
     if one_colour:
         notes.append(f"{one_colour} without signals of both colours, not scored.")
-    notes.append("Nothing is stored before you hand in.")
-    st.caption(" ".join(notes))
+    st.caption(" ".join([*notes, "Nothing is stored before you hand in."]))
 
 
 def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None:
