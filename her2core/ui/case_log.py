@@ -44,7 +44,7 @@ _CHOSEN, _OFFSET, _SHOWN, _VERIFIED = "case_log_case", "case_log_offset", "case_
 _CASES, _CHECK = "Cases", "Verify a file"
 _RESULT, _DETAILS, _REGIONS, _HISTORY = "Result and reports", "Details", "Regions", "History"
 _MOST_HISTORY = 5000
-_PDF_PX = 560
+_PDF_PX = 510
 _LARGEST_UPLOAD_MB = 64
 
 Filters = dict[str, Any]
@@ -250,7 +250,7 @@ def _case(rooms: Services, user: User, case_id: int) -> None:
 def _result_and_reports(rooms: Services, user: User, review: CaseReview) -> None:
     reports = list(reversed(rooms.log.reports(review.case.id)))
     shown = next((report for report in reports if report.id == st.session_state.get(_SHOWN)), None)
-    left, right = st.columns([1, 1.25], gap="medium")
+    left, right = st.columns([1, 1.25] if shown is None else [1.6, 1.25], gap="medium")
     with right:
         st.markdown("**Reports**")
         if not reports:

@@ -209,7 +209,7 @@ def _verified(detail: Mapping[str, Any]) -> str:
 
 _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "case opened": lambda d, _: _opened(d),
-    "counts viewed": lambda _d, _: "Saw the counts, and can no longer be the blinded second observer",
+    "counts viewed": lambda _d, _: "Saw the counts for the first time",
     "case details changed": lambda d, _: f"Changed the details: {_changes(d)}",
     "populations changed": lambda d, _: f"Changed the {_changes(d)}",
     "region added": lambda d, n: f"Added region {n.region(d)}",
@@ -233,7 +233,7 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "account changed": lambda d, n: f"Changed the account of {n.person(d)}: {_changes(d)}",
     "password changed": lambda _d, _: "Changed the own password",
     "password reset": lambda d, n: f"Reset the password of {n.person(d)}",
-    "password confirmed": lambda _d, _: "Confirmed the own password",
+    "password confirmed": lambda _d, _: "Typed the password again, to confirm",
     "sign-in pause ended": lambda d, n: f"Ended the sign-in pause of {n.person(d)}",
     "signed out": lambda d, n: f"Signed out: {n.person(d)}, {d.get('why', '')}",
     "signing key issued": lambda d, n: f"Issued a signing key to {n.person(d)}",
