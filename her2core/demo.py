@@ -256,7 +256,9 @@ def _opened(room: _Room, plan: DemoCase, number: int, by: User) -> Case:
 
 
 def _regions(plan: DemoCase, number: int) -> Iterator[RenderedRegion]:
-    """The regions of a case: rendered ones whose truth lies well inside the group, the same at each call."""
+    """The regions of a case: rendered ones whose truth lies well inside the group and that nothing measured speaks
+    against. The same at each call."""
+    from her2core.imaging import quality
     from her2core.training.render import render_region
 
     found = 0
@@ -266,7 +268,8 @@ def _regions(plan: DemoCase, number: int) -> Iterator[RenderedRegion]:
         except TrainingError:
             continue
         clustered = any(nucleus["cluster"] for nucleus in region.truth["nuclei"])
-        if clustered >= plan.clusters and _well_inside(_true_tally(region.truth), plan.group):
+        fits = clustered >= plan.clusters and _well_inside(_true_tally(region.truth), plan.group)
+        if fits and not quality.advice(quality.measure(region.pixels_rgb)):
             found += 1
             yield region
             if found == plan.regions:
