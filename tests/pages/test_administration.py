@@ -1,0 +1,353 @@
+"""The administration page: accounts and keys, check and backup; and that it shows no patient."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from her2core.caselog import CaseLog
+from her2core.errors import CaseLogError, PermissionDeniedError, SignInError, SigningError
+from her2core.records import Role, User
+from her2core.workflow import administration
+from tests.pages.lab import CA_PASSPHRASE, PASSWORDS, POSITIVE, TestLaboratory
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+VIEWS = ("Accounts", "Signing keys", "Laboratory", "Check and backup", "Audit trail")
+NEW = "quite new secret 17"
+
+
+def page(lab: TestLaboratory, name: str | None = "nair", script: str = "app.py") -> AppTest:
+    """The application as an administrator has it after sign-in; or one page file alone."""
+    at = AppTest.from_file(str(ROOT / script), default_timeout=30)
+    if name is not None:
+        at.session_state["her2core_user_id"] = lab.person(name).id
+        at.session_state["her2core_signed_in_at"] = datetime.now(UTC)
+        at.session_state["her2core_last_seen"] = time.monotonic()
+    return at.run()
+
+
+def shown(at: AppTest) -> str:
+    """All text on the page, and the labels of its buttons."""
+    assert not at.exception
+    elements: list[Any] = [*at.markdown, *at.caption, *at.error, *at.info, *at.success, *at.warning, *at.code]
+    texts = [str(element.value) for element in [*elements, *at.toast]]
+    labels = [str(element.label) for element in [*at.button, *at.download_button, *at.text_input, *at.selectbox]]
+    return "\n".join([*texts, *labels, *(str(element.proto.body) for element in at.get("html"))]).replace("\\", "")
+
+
+def view(at: AppTest, name: str) -> AppTest:
+    return at.segmented_control(key="administration_view").set_value(name).run()
+
+
+def manage(lab: TestLaboratory, name: str) -> AppTest:
+    return page(lab).button(key=f"manage_{lab.person(name).id}").click().run()
+
+
+def add(at: AppTest, role: Role, password: str = NEW, username: str = "new") -> AppTest:
+    at.text_input(key="add_username").set_value(username)
+    at.text_input(key="add_full_name").set_value("Nora Neumann")
+    at.selectbox(key="add_role").set_value(role)
+    at.text_input(key="add_password").set_value(password)
+    return at.button(key="add_save").click().run()
+
+
+def account(lab: TestLaboratory, username: str) -> User:
+    user = lab.log.user_by_name(username)
+    assert user is not None
+    return user
+
+
+def noted(lab: TestLaboratory, action: str) -> list[Any]:
+    return lab.log.audit(limit=100, actions=(action,))
+
+
+# --- who sees what ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [None, "berg", "lind"])
+def test_nothing_is_shown_without_an_administrators_session(lab: TestLaboratory, name: str | None) -> None:
+    at = page(lab, name, "pages/administration.py")
+    assert list(at.main)[1:] == []  # the block itself comes first
+
+
+def test_no_view_shows_a_patient_or_a_result(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(POSITIVE))
+    lab.open_case("S26-002")
+    at = page(lab)
+    for name in VIEWS:
+        text = shown(view(at, name))
+        if name == "Check and backup":
+            text += shown(at.button(key="check_log").click().run())
+        for secret in ("Erika", "MRN-77", "S26-00", "positive", "Group 1", "counts viewed", "Signed the final"):
+            assert secret not in text, (name, secret)
+
+
+def test_all_accounts_are_listed_with_role_and_key(lab: TestLaboratory) -> None:
+    text = shown(page(lab))
+    for name in ("Miriam Berg", "Samuel Okafor", "Jonas Lind", "Priya Nair"):
+        assert name in text
+    assert text.count("until ") == 2
+    lab.keyring.revoke(lab.person("berg"), "lost")
+    assert "none: cannot sign" in shown(page(lab))
+
+
+# --- accounts ---------------------------------------------------------------------------------------------------------
+
+
+def test_adding_a_pathologist_makes_account_and_key(lab: TestLaboratory) -> None:
+    at = add(page(lab), Role.PATHOLOGIST)
+    assert "Account of Nora Neumann added" in shown(at)
+    user = account(lab, "new")
+    assert user.role is Role.PATHOLOGIST
+    assert lab.accounts.must_change_password(user)
+    lab.keyring.unlock(user, NEW)
+    assert lab.accounts.sign_in("new", NEW) == user
+    assert [entry.detail["user_id"] for entry in noted(lab, "signing key issued")] == [user.id]
+    assert at.text_input(key="add_username").value == ""
+    assert at.text_input(key="add_password").value == ""
+
+
+def test_adding_a_lab_manager_makes_no_key(lab: TestLaboratory) -> None:
+    add(page(lab), Role.LAB_MANAGER)
+    assert not lab.keyring.has_key(account(lab, "new"))
+    assert noted(lab, "signing key issued") == []
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "said"),
+    [
+        ("new", "short", "Choose a longer password"),
+        ("berg", NEW, "This user name is taken"),
+        ("BERG ", NEW, "This user name is taken"),
+        ("", NEW, "Please fill in: user name"),
+    ],
+)
+def test_an_account_that_cannot_be_is_refused_in_words(
+    lab: TestLaboratory, username: str, password: str, said: str
+) -> None:
+    at = add(page(lab), Role.PATHOLOGIST, password, username)
+    assert said in shown(at)
+    assert len(lab.log.users()) == 4
+    assert at.text_input(key="add_full_name").value == "Nora Neumann"  # nothing has to be typed again
+
+
+def test_the_passphrase_is_asked_for_where_the_environment_lacks_it(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Passphrase of the laboratory's root key" not in shown(page(lab))
+    monkeypatch.delenv("HER2CORE_CA_PASSPHRASE")
+    at = page(lab)
+    at.text_input(key="add_passphrase").set_value(CA_PASSPHRASE)
+    add(at, Role.PATHOLOGIST)
+    lab.keyring.unlock(account(lab, "new"), NEW)
+
+
+@pytest.mark.parametrize("passphrase", ["", "a wrong passphrase"])
+def test_without_the_passphrase_the_account_is_there_and_the_missing_key_is_said(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch, passphrase: str
+) -> None:
+    monkeypatch.delenv("HER2CORE_CA_PASSPHRASE")
+    at = page(lab)
+    at.text_input(key="add_passphrase").set_value(passphrase)
+    assert "cannot sign yet" in shown(add(at, Role.PATHOLOGIST))
+    assert not lab.keyring.has_key(account(lab, "new"))
+    assert noted(lab, "signing key issued") == []
+
+
+def test_deactivating_signs_out_and_reactivating_lets_in_again(lab: TestLaboratory) -> None:
+    at = manage(lab, "lind")
+    at.button(key="manage_disable").click().run()
+    assert not lab.person("lind").active
+    assert "deactivated" in shown(at)
+    with pytest.raises(SignInError):
+        lab.accounts.sign_in("lind", PASSWORDS["lind"])
+    at.button(key="manage_enable").click().run()
+    assert lab.person("lind").active
+
+
+def test_an_administrator_does_not_deactivate_the_own_account(lab: TestLaboratory) -> None:
+    assert manage(lab, "nair").button(key="manage_disable").disabled
+
+
+def test_a_pause_after_wrong_passwords_is_ended(lab: TestLaboratory) -> None:
+    for _ in range(7):
+        with pytest.raises(SignInError):
+            lab.accounts.sign_in("lind", "wrong wrong wrong")
+    with pytest.raises(SignInError, match="Too many"):
+        lab.accounts.sign_in("lind", PASSWORDS["lind"])
+    manage(lab, "lind").button(key="manage_unlock").click().run()
+    lab.accounts.sign_in("lind", PASSWORDS["lind"])
+
+
+def test_a_reset_password_replaces_the_key_of_a_pathologist(lab: TestLaboratory) -> None:
+    berg = lab.person("berg")
+    before = lab.keyring.key_of(berg)
+    at = manage(lab, "berg")
+    assert "it is revoked, and a new one is made" in shown(at)
+    at.text_input(key="manage_password").set_value(NEW)
+    at.button(key="manage_reset").click().run()
+    assert "Password of Miriam Berg reset" in shown(at)
+    assert lab.accounts.must_change_password(berg)
+    lab.accounts.sign_in("berg", NEW)
+    with pytest.raises(SignInError):
+        lab.accounts.sign_in("berg", PASSWORDS["berg"])
+    after = lab.keyring.key_of(berg)
+    assert before is not None
+    assert after is not None
+    assert after.serial != before.serial
+    lab.keyring.unlock(berg, NEW)
+    assert len(noted(lab, "signing key issued")) == 1
+
+
+def test_a_weak_new_password_changes_nothing(lab: TestLaboratory) -> None:
+    at = manage(lab, "berg")
+    at.text_input(key="manage_password").set_value("short")
+    at.button(key="manage_reset").click().run()
+    assert "Choose a longer password" in shown(at)
+    lab.accounts.sign_in("berg", PASSWORDS["berg"])
+    lab.keyring.unlock(lab.person("berg"), PASSWORDS["berg"])
+
+
+def test_a_new_key_needs_the_password_of_its_owner(lab: TestLaboratory) -> None:
+    berg = lab.person("berg")
+    at = manage(lab, "berg")
+    at.text_input(key="key_password").set_value("not the password")
+    at.button(key="key_issue").click().run()
+    assert "do not belong together" in shown(at)
+    assert len(lab.keyring.records()) == 2
+    at.text_input(key="key_password").set_value(PASSWORDS["berg"])
+    at.button(key="key_issue").click().run()
+    assert "Signing key of Miriam Berg made" in shown(at)
+    assert len(lab.keyring.records()) == 3
+    lab.keyring.unlock(berg, PASSWORDS["berg"])
+
+
+def test_revoking_a_key_needs_a_reason_and_is_shown(lab: TestLaboratory) -> None:
+    at = manage(lab, "berg")
+    at.button(key="revoke_now").click().run()
+    assert "Say why the key is revoked" in shown(at)
+    at.text_input(key="revoke_reason").set_value("laptop stolen")
+    at.button(key="revoke_now").click().run()
+    assert not lab.keyring.has_key(lab.person("berg"))
+    assert "laptop stolen" in shown(view(at, "Signing keys"))
+    assert "Revoked the signing key of Miriam Berg" in shown(view(at, "Audit trail"))
+
+
+def test_the_audit_trail_is_of_accounts_only(lab: TestLaboratory) -> None:
+    lab.open_case()
+    add(page(lab), Role.LAB_MANAGER)
+    text = shown(view(page(lab), "Audit trail"))
+    assert "Added the account new, lab manager" in text
+    assert "intake" not in text
+
+
+def test_the_laboratory_says_where_each_setting_comes_from(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HER2CORE_LABORATORY_ADDRESS", "1 <b>Street</b>")
+    text = shown(view(page(lab), "Laboratory"))
+    assert "Laboratory of the tests</td><td>file or default" in text
+    assert "1 &lt;b&gt;Street&lt;/b&gt;</td><td>environment" in text
+    assert CA_PASSPHRASE not in text
+
+
+# --- check and backup -------------------------------------------------------------------------------------------------
+
+
+def test_a_sound_case_log_is_said_to_be_sound(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(POSITIVE))
+    at = view(page(lab), "Check and backup")
+    at.button(key="check_log").click().run()
+    assert "The case log is sound" in shown(at)
+    assert noted(lab, "case log checked")[0].by_username == "nair"
+
+
+def test_damage_is_found_in_reports_images_signatures_and_keys(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    image = lab.log.images.path(lab.log.regions(report.case_id)[0].image_sha256)
+    image.unlink()
+    pdf = lab.log.pdfs.path(report.sha256)
+    pdf.chmod(0o600)
+    pdf.write_bytes(pdf.read_bytes() + b" ")
+    key = next((lab.data_dir / "keys").glob("user-*.p12"))
+    key.chmod(0o644)
+    at = view(page(lab), "Check and backup")
+    at.button(key="check_log").click().run()
+    text = shown(at)
+    assert "3 problems found" in text
+    assert "can be read by other users of this machine" in text
+
+
+def test_a_report_that_no_key_of_the_laboratory_signed_is_found(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    berg = lab.person("berg")
+    lab.log.store_report(case.id, b"%PDF-1.7\nunsigned\n%%EOF\n", "final", version=case.version, by=berg, summary={})
+    findings = administration.check_all(lab.log, lab.keyring, lab.person("nair"))
+    assert [(finding.record, finding.problem) for finding in findings] == [
+        ("signature of report 1", "The file carries no signature.")
+    ]
+
+
+def test_a_backup_is_written_to_a_folder_and_can_be_restored(lab: TestLaboratory, tmp_path: Path) -> None:
+    lab.open_case()
+    (tmp_path / "backups").mkdir()
+    at = view(page(lab), "Check and backup")
+    at.text_input(key="backup_to").set_value(str(tmp_path / "backups"))
+    at.button(key="backup_write").click().run()
+    assert "0 images, 0 reports" in shown(at)
+    (archive,) = (tmp_path / "backups").iterdir()
+    assert CaseLog.restore(archive, tmp_path / "restored") == []
+    assert noted(lab, "backup taken")[0].by_username == "nair"
+
+
+@pytest.mark.parametrize("folder", ["", "backups", "../backups", "/nowhere/at/all", "DATA", "DATA/keys", "a\0b"])
+def test_a_backup_goes_only_to_an_existing_folder_outside_the_data(lab: TestLaboratory, folder: str) -> None:
+    place = folder.replace("DATA", str(lab.data_dir))
+    with pytest.raises(CaseLogError, match=r"Give the whole path|outside the data folder"):
+        administration.back_up_to(lab.log, place, lab.person("nair"))
+    assert noted(lab, "backup taken") == []
+
+
+def test_a_downloaded_backup_is_whole_and_leaves_nothing_behind(
+    lab: TestLaboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(path.name for path in lab.data_dir.iterdir())
+    data = administration.backup_bytes(lab.log, lab.person("nair"))
+    assert sorted(path.name for path in lab.data_dir.iterdir()) == before
+    (tmp_path / "backup.tar").write_bytes(data)
+    with tarfile.open(tmp_path / "backup.tar") as tar:
+        assert "caselog.sqlite" in tar.getnames()
+    assert CaseLog.restore(tmp_path / "backup.tar", tmp_path / "restored") == []
+    monkeypatch.setattr(administration, "LARGEST_DOWNLOAD", 10)
+    with pytest.raises(CaseLogError, match="too large"):
+        administration.backup_bytes(lab.log, lab.person("nair"))
+    at = view(page(lab), "Check and backup")
+    assert not at.exception
+    assert at.download_button(key="backup_get").proto.disabled
+
+
+def test_only_who_may_does_it(lab: TestLaboratory, tmp_path: Path) -> None:
+    for name in ("berg", "lind"):
+        with pytest.raises(PermissionDeniedError):
+            administration.back_up_to(lab.log, str(tmp_path), lab.person(name))
+        with pytest.raises(PermissionDeniedError):
+            administration.backup_bytes(lab.log, lab.person(name))
+        with pytest.raises(PermissionDeniedError):
+            administration.revoke_keys(lab.log, lab.keyring, lab.person("okafor"), "no reason", lab.person(name))
+    with pytest.raises(PermissionDeniedError):
+        administration.check_all(lab.log, lab.keyring, lab.person("berg"))
+    lab.keyring.unlock(lab.person("okafor"), PASSWORDS["okafor"])
+
+
+def test_revoking_without_the_passphrase_is_refused(lab: TestLaboratory) -> None:
+    from her2core.reporting.keys import Keyring
+
+    with pytest.raises(SigningError):
+        administration.revoke_keys(lab.log, Keyring(lab.data_dir), lab.person("berg"), "lost", lab.person("nair"))
+    assert noted(lab, "signing key revoked") == []
