@@ -44,6 +44,7 @@ PAGES: dict[Role, tuple[tuple[str, str, str], ...]] = {
         ("pages/sign_out.py", "Work-up and sign-out", ":material/signature:"),
         ("pages/second_read.py", "Second read", ":material/visibility_off:"),
         ("pages/case_log.py", "Case log", ":material/folder_managed:"),
+        ("pages/models.py", "Models", ":material/network_intelligence:"),
     ),
     Role.LAB_MANAGER: (
         ("pages/case_log.py", "Case log", ":material/folder_managed:"),
@@ -162,7 +163,7 @@ def sign_in(rooms: Services, demonstration_accounts: Sequence[tuple[str, str, st
             password = st.text_input(
                 "Password", type="password", key="sign_in_password", autocomplete="current-password"
             )
-            pressed = st.form_submit_button("Sign in", type="primary", width="stretch")
+            pressed = st.form_submit_button("Sign in", type="primary", width="stretch", key="sign_in_now")
         if pressed:
             _try_to_sign_in(rooms, username, password)
         if demonstration_accounts:

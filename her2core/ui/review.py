@@ -381,30 +381,40 @@ def _judgement(
     n = selected.nucleus
     key = f"judge_{region.region.id}_{n.id}_{len(region.corrections)}"
 
-    def act(kind: CorrectionKind, new: dict[str, Any]) -> dict[str, Any]:
-        return {"on_click": saved, "args": (workflow.correct, rooms.log, region.region.id, n.id, kind, new, user)}
-
     one, two, three = st.columns([1.5, 0.9, 1.1], vertical_alignment="bottom")
     if n.scored:
-        reason = one.selectbox(
+        one.selectbox(
             "Exclude because", _REASONS, format_func=lambda r: r.value, key=f"{key}_reason",
             label_visibility="collapsed", disabled=not review.editable,
         )  # fmt: skip
         two.button(
             "Exclude", key=f"{key}_exclude", width="stretch", disabled=not review.editable, shortcut="X",
-            **act(CorrectionKind.EXCLUDE, {"reason": reason.value}),
+            on_click=_exclude, args=(rooms, user, region.region.id, n.id, f"{key}_reason"),
         )  # fmt: skip
     else:
         one.caption("Not in the result")
         two.button(
             "Include", key=f"{key}_include", width="stretch", disabled=not review.editable, shortcut="X",
-            **act(CorrectionKind.INCLUDE, {}),
+            on_click=_judge, args=(rooms, user, region.region.id, n.id, CorrectionKind.INCLUDE, {}),
         )  # fmt: skip
     three.button(
         "Not clustered" if n.clustered else "Clustered", key=f"{key}_cluster", width="stretch",
         disabled=not review.editable, shortcut="K", help="HER2 signals in a cluster: the count is an estimate.",
-        **act(CorrectionKind.CLUSTER, {"clustered": not n.clustered}),
+        on_click=_judge,
+        args=(rooms, user, region.region.id, n.id, CorrectionKind.CLUSTER, {"clustered": not n.clustered}),
     )  # fmt: skip
+
+
+def _exclude(rooms: Services, user: User, region_id: int, nucleus_id: int, key: str) -> None:
+    """The reason is read now: whoever clicks fast has chosen another one since the page was drawn."""
+    reason = Exclusion(st.session_state[key])
+    _judge(rooms, user, region_id, nucleus_id, CorrectionKind.EXCLUDE, {"reason": reason.value})
+
+
+def _judge(
+    rooms: Services, user: User, region_id: int, nucleus_id: int, kind: CorrectionKind, new: dict[str, Any]
+) -> None:
+    saved(workflow.correct, rooms.log, region_id, nucleus_id, kind, new, user)
 
 
 def _table(region: RegionReview, nuclei: list[ReviewedNucleus]) -> None:

@@ -61,6 +61,12 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
         return
     if review.amendment is not None:
         left.caption(f"Amendment open: {plain(review.amendment.reason)}")
+        left.button(
+            "Withdraw the amendment", key="withdraw", type="tertiary", icon=":material/undo:", on_click=saved,
+            args=(workflow.withdraw_amendment, rooms.log, review.case.id, user),
+            kwargs={"done": "Amendment withdrawn; the signed report stands."},
+            help="Possible while nothing was changed.",
+        )  # fmt: skip
     if not rooms.keyring.has_key(user):
         st.warning(
             "You have no signing key yet. An administrator issues it under Administration; you type your password.",

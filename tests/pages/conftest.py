@@ -6,11 +6,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
 
 from her2core.caselog import _database
-from tests.pages.lab import CA_PASSPHRASE, TestLaboratory
+from her2core.records import Box, Nucleus
+from tests.pages.lab import CA_PASSPHRASE, StandIn, TestLaboratory, count_drawn, read_drawing
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,22 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
+@pytest.fixture(autouse=True)
+def navigation_ran_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a server where app.py has run once: a run begins with app.py.
+
+    Otherwise AppTest takes each run for the first one of the server and, as there is a folder pages/, runs a page file
+    by itself, which is what test_guards.py is about.
+    """
+    made = PagesManager.__init__
+
+    def begin(self: PagesManager, *args: Any, **kwargs: Any) -> None:
+        PagesManager.uses_pages_directory = False
+        made(self, *args, **kwargs)
+
+    monkeypatch.setattr(PagesManager, "__init__", begin)
+
+
 @pytest.fixture
 def lab(template: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestLaboratory]:
     shutil.copytree(template, data_dir)
@@ -33,3 +53,15 @@ def lab(template: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     opened = TestLaboratory.reopen(data_dir)
     yield opened
     opened.log.close()
+
+
+@pytest.fixture
+def stand_in_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages analyse drawn regions with what reads drawings (see lab.py)."""
+
+    def count_box(pixels: np.ndarray, box: Box, nucleus_id: int, models: Any, **_: Any) -> Nucleus:
+        return count_drawn(pixels, box, nucleus_id)
+
+    monkeypatch.setattr("her2core.pipeline.load_models", lambda folder, device="auto": StandIn())
+    monkeypatch.setattr("her2core.pipeline.analyse", read_drawing)
+    monkeypatch.setattr("her2core.pipeline.count_box", count_box)

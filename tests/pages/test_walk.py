@@ -1,0 +1,295 @@
+"""A case walked through the pages with AppTest; what each step leaves is read from the case log."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from her2core import workflow
+from her2core.caselog import StatementKind
+from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, RegionFlags
+from her2core.ui.services import services
+from tests.pages.app import page_alone, said, signed_in
+from tests.pages.lab import (
+    FLAGS,
+    GROUP_3,
+    GROUP_4,
+    IHC_SAME,
+    NEGATIVE,
+    POSITIVE,
+    TestLaboratory,
+    draw_region,
+)
+
+
+def _open(at: AppTest, case_id: int, page: str) -> AppTest:
+    at.session_state["her2core_case_id"] = case_id
+    return at.switch_page(page).run()
+
+
+def _on(lab: TestLaboratory, case_id: int, page: str, name: str = "berg") -> AppTest:
+    at = _open(signed_in(name), case_id, f"pages/{page}")
+    assert not at.exception
+    return at
+
+
+# --- worklist and intake --------------------------------------------------------------------------------------------
+
+
+def test_the_worklist_says_what_each_case_waits_for(lab: TestLaboratory) -> None:
+    lab.open_case("S26-001")
+    lab.analysed(POSITIVE, "S26-002")
+    at = signed_in("berg")
+    assert said(at, "S26-001 · A1")
+    assert said(at, "region images, their flags, or analysis")
+    assert said(at, "review of the counts")
+
+
+def test_continue_opens_the_case_where_it_was_left(lab: TestLaboratory) -> None:
+    case = lab.analysed(POSITIVE)
+    at = signed_in("berg")
+    at = at.button(key=f"open_{case.id}").click().run()
+    assert not at.exception
+    assert at.session_state["her2core_case_id"] == case.id
+    assert "case opened" in [entry.action for entry in lab.log.audit(case.id, 3)]
+
+
+def test_a_new_case_is_opened_from_the_form(lab: TestLaboratory) -> None:
+    at = signed_in("berg", "pages/intake.py")
+    at.text_input(key="new_accession").input("S26-100")
+    at.text_input(key="new_name").input("Beispiel, Anna")
+    at.text_input(key="new_patient_id").input("MRN-100")
+    at.text_input(key="new_block").input("B2")
+    at.selectbox(key="new_ihc").select(IHC.TWO_PLUS)
+    at.button(key="new_save").click().run()
+    case = lab.log.case_by_accession("S26-100")
+    assert (case.details.patient_name, case.details.block, case.details.ihc) == ("Beispiel, Anna", "B2", IHC.TWO_PLUS)
+    assert at.session_state["her2core_case_id"] == case.id
+
+
+def test_a_case_without_a_second_identifier_is_refused(lab: TestLaboratory) -> None:
+    at = signed_in("berg", "pages/intake.py")
+    at.text_input(key="new_accession").input("S26-100")
+    at.text_input(key="new_name").input("Beispiel, Anna")
+    at.button(key="new_save").click().run()
+    assert "patient's id" in at.error[0].value
+    assert lab.log.count_cases() == 0
+
+
+def test_uploads_are_kept_or_refused_one_by_one(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _on(lab, case.id, "intake.py")
+    at.file_uploader(key="intake_upload_0").upload("good.png", draw_region(POSITIVE), "image/png")
+    at.file_uploader(key="intake_upload_0").upload("notes.png", b"these are words", "image/png")
+    at.run()
+    assert not at.exception
+    assert [region.filename for region in lab.log.regions(case.id)] == ["good.png"]
+    assert "notes" in at.error[0].value
+
+
+def test_flags_are_saved_and_a_region_without_judgement_is_not(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    at = _on(lab, case.id, "intake.py")
+    key = f"flags_{region.id}"
+    at.button(key=f"{key}_save").click().run()
+    assert "suitable for counting" in at.error[0].value
+    at.segmented_control(key=f"{key}_suitable").select("suitable")
+    at.toggle(key=f"{key}_clusters").set_value(True)
+    at.button(key=f"{key}_save").click().run()
+    flags = lab.log.region(region.id).flags
+    assert isinstance(flags, RegionFlags)
+    assert (flags.suitable, flags.clusters, flags.population) == (True, True, "A")
+
+
+def test_a_region_called_unsuitable_needs_its_reason(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    at = _on(lab, case.id, "intake.py")
+    key = f"flags_{region.id}"
+    at.segmented_control(key=f"{key}_suitable").select("not suitable")
+    at.button(key=f"{key}_save").click().run()
+    assert "why the region is not suitable" in at.error[0].value
+    assert lab.log.region(region.id).flags is None
+
+
+# --- review ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_analysis_runs_in_the_background_and_the_page_shows_its_result(
+    lab: TestLaboratory, stand_in_models: None
+) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    workflow.set_flags(lab.log, region.id, FLAGS, lab.person("berg"))
+    at = _on(lab, case.id, "review.py")
+    assert said(at, "1 flagged region waits for analysis")
+    at.button(key="analyse").click().run()
+    services().jobs.wait(case.id)
+    at.run()
+    assert not at.exception
+    assert said(at, "Group 1")
+    assert lab.log.case(case.id).state is CaseState.ANALYSED
+
+
+def test_a_corrected_count_shows_at_once_and_the_ai_stays_beside_it(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region = lab.log.regions(case.id)[0]
+    at = _on(lab, case.id, "review.py")
+    assert said(at, "20 · 40 · 40")
+    key = f"counts_{region.id}_1_0"
+    at.number_input(key=f"{key}_her2").set_value(9)
+    at.button(key=f"{key}_save").click().run()
+    assert not at.exception
+    assert said(at, "20 · 47 · 40")
+    assert said(at, "20 · 40 · 40")  # the AI's own, beside it
+    (correction,) = lab.log.corrections(region.id)
+    assert (correction.kind, correction.old, correction.new) == (
+        CorrectionKind.COUNTS,
+        {"her2": 2, "cep17": 2},
+        {"her2": 9, "cep17": 2},
+    )
+
+
+def test_a_nucleus_is_excluded_with_its_reason_and_undone(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region = lab.log.regions(case.id)[0]
+    at = _on(lab, case.id, "review.py")
+    # Both at once, as when somebody clicks before the page has taken the choice in.
+    at.selectbox(key=f"judge_{region.id}_1_0_reason").select(Exclusion.OUT_OF_FOCUS)
+    at.button(key=f"judge_{region.id}_1_0_exclude").click().run()
+    assert lab.log.corrections(region.id)[0].new == {"reason": "out of focus"}
+    assert said(at, "not scored: out of focus")
+    assert said(at, "1 more nuclei")
+    at.button(key="undo").click().run()
+    assert lab.log.corrections(region.id)[-1].kind is CorrectionKind.UNDO
+    assert said(at, "20 · 40 · 40")
+
+
+def test_a_click_on_the_image_chooses_the_nucleus(lab: TestLaboratory) -> None:
+    case = lab.analysed(NEGATIVE)
+    region = lab.log.regions(case.id)[0]
+    at = signed_in("berg")
+    at.session_state[f"overlay_{region.id}_Select_0"] = {"selection": {"points": [{"customdata": 7}], "box": []}}
+    at.session_state["review_nucleus"] = 7
+    at = _open(at, case.id, "pages/review.py")
+    assert said(at, "Nr 7")
+
+
+def test_the_review_is_confirmed_with_one_button(lab: TestLaboratory) -> None:
+    case = lab.analysed(POSITIVE)
+    at = _on(lab, case.id, "review.py")
+    at.button(key="confirm_review").click().run()
+    assert not at.exception
+    assert lab.log.case(case.id).state is CaseState.REVIEWED
+    assert lab.log.statement(case.id, StatementKind.REVIEWED) is not None
+
+
+def test_what_the_case_log_refuses_is_said_and_nothing_else_happens(lab: TestLaboratory) -> None:
+    case = lab.analysed([*NEGATIVE, (3, 0)])
+    region = lab.log.regions(case.id)[0]
+    at = signed_in("berg")
+    at.session_state["review_nucleus"] = 21
+    at = _open(at, case.id, "pages/review.py")
+    at.button(key=f"judge_{region.id}_21_0_include").click().run()
+    assert "no CEP17 signal" in at.error[0].value
+    assert lab.log.corrections(region.id) == []
+
+
+# --- work-up and signature ------------------------------------------------------------------------------------------
+
+
+def test_the_sign_button_waits_until_nothing_is_open(lab: TestLaboratory) -> None:
+    case = lab.reviewed(POSITIVE)
+    at = _on(lab, case.id, "sign_out.py")
+    assert at.button(key="sign").disabled
+    assert said(at, "Confirm that the result fits the histology")
+    (key,) = [c.key for c in at.segmented_control if c.key is not None and c.key.startswith("attest_")]
+    at.segmented_control(key=key).select("fits the histology").run()
+    assert not at.exception
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        at.button(key=f"warning_{warning.key}").click().run()
+    assert not at.button(key="sign").disabled
+    assert said(at, "Nothing is open")
+    assert lab.log.case(case.id).state is CaseState.READY
+
+
+def test_the_sign_dialog_says_what_the_signature_means_and_asks_for_the_password(lab: TestLaboratory) -> None:
+    """AppTest runs no dialog's own fragment: that it signs is shown in tests/browser and in tests/test_workflow.py."""
+    case = lab.ready(POSITIVE)
+    at = _on(lab, case.id, "sign_out.py")
+    at.button(key="sign").click().run()
+    assert said(at, workflow.MEANING)
+    assert said(at, "Muster, Erika · ID MRN-77")
+    assert said(at, "Password of Miriam Berg")
+    assert lab.log.reports(case.id) == []
+
+
+def test_a_signed_case_shows_its_report_and_that_the_signature_holds(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    at = _on(lab, report.case_id, "sign_out.py")
+    assert said(at, "Final report, version 1, signed by Miriam Berg")
+    assert said(at, "Signature valid.")
+    assert [b for b in at.button if b.key == "sign"] == []
+
+
+def test_late_ihc_moves_the_case_on(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4)
+    at = _on(lab, case.id, "sign_out.py")
+    assert said(at, "Enter the HER2 IHC score")
+    at.selectbox(key=f"ihc_score_{case.version}").select(IHC.ONE_PLUS)
+    at.toggle(key=f"ihc_same_{case.version}").set_value(True)
+    at.button(key="ihc_save").click().run()
+    assert not at.exception
+    assert said(at, "comment C")
+    assert lab.log.case(case.id).details.ihc is IHC.ONE_PLUS
+
+
+def test_a_pathologist_without_key_is_told_who_issues_one(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    lab.keyring.revoke(lab.person("berg"), "lost")
+    at = _on(lab, case.id, "sign_out.py")
+    assert said(at, "You have no signing key yet")
+    assert [b for b in at.button if b.key == "sign"] == []
+
+
+def test_an_open_amendment_says_why_and_can_be_withdrawn(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    version = lab.log.case(report.case_id).version
+    workflow.amend(lab.log, report.case_id, "block was mixed up", version, lab.person("berg"))
+    at = _on(lab, report.case_id, "sign_out.py")
+    assert said(at, "Amendment open: block was mixed up")
+    at.button(key="withdraw").click().run()
+    assert not at.exception
+    assert lab.log.case(report.case_id).state is CaseState.SIGNED
+
+
+# --- second read ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["review.py", "sign_out.py"])
+def test_whoever_could_recount_is_asked_before_counts_are_shown(lab: TestLaboratory, page: str) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    at = _on(lab, case.id, page, "okafor")
+    assert said(at, "waits for a blinded recount")
+    assert not said(at, "Group 3")
+    assert not workflow.saw_counts(lab.log, case.id, lab.person("okafor"))
+    at.button(key="give_up_blind").click().run()
+    assert workflow.saw_counts(lab.log, case.id, lab.person("okafor"))
+    assert said(at, "Group 3")
+
+
+# --- pages without a case -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["review.py", "sign_out.py"])
+def test_a_page_without_case_leads_to_the_worklist(lab: TestLaboratory, page: str) -> None:
+    at = page_alone(page, lab.person("berg"))
+    assert said(at, "Choose one from the worklist")
+
+
+def test_a_case_id_that_does_not_exist_is_said(lab: TestLaboratory) -> None:
+    at = signed_in("berg")
+    at.session_state["her2core_case_id"] = 4711
+    at.run()
+    assert "There is no such case" in at.error[0].value
