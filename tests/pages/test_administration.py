@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from her2core import workflow
 from her2core.caselog import CaseLog
 from her2core.errors import CaseLogError, PermissionDeniedError, SignInError, SigningError
 from her2core.records import Role, User
+from her2core.settings import load_settings
 from her2core.workflow import administration
 from tests.pages.lab import CA_PASSPHRASE, PASSWORDS, POSITIVE, TestLaboratory
 
@@ -287,7 +289,8 @@ def test_damage_is_found_in_reports_images_signatures_and_keys(lab: TestLaborato
 def test_a_report_that_no_key_of_the_laboratory_signed_is_found(lab: TestLaboratory) -> None:
     case = lab.ready(POSITIVE)
     berg = lab.person("berg")
-    lab.log.store_report(case.id, b"%PDF-1.7\nunsigned\n%%EOF\n", "final", version=case.version, by=berg, summary={})
+    unsigned = workflow.preview(lab.log, case.id, workflow.laboratory_of(load_settings()), berg)
+    lab.log.store_report(case.id, unsigned, "final", version=case.version, by=berg, summary={})
     findings = administration.check_all(lab.log, lab.keyring, lab.person("nair"))
     assert [(finding.record, finding.problem) for finding in findings] == [
         ("signature of report 1", "The file carries no signature.")
