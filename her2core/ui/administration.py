@@ -35,7 +35,7 @@ _ACCOUNTS, _KEYS, _LABORATORY, _CHECK, _TRAIL = (
     "Audit trail",
 )
 _WIDTHS = [2.1, 1.1, 1.25, 1.15, 1.6, 1.35, 1.0]
-_CHOSEN, _FINDINGS, _BACKUP = "administration_account", "administration_findings", "administration_backup"
+_CHOSEN, _FINDINGS = "administration_account", "administration_findings"
 _SOON_DAYS = 60
 _PAGE = 200
 _TABLE_STYLE = """<style>
