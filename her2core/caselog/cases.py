@@ -18,7 +18,7 @@ from her2core.errors import CaseLogError, DuplicateError, NotFoundError, WrongSt
 from her2core.permissions import Action
 from her2core.records import Case, CaseDetails, CaseState, Population, User
 
-__all__ = ["Cases"]
+__all__ = ["Cases", "signed_state"]
 
 _REQUIRED = {"accession": "accession number", "patient_name": "patient's name", "patient_id": "patient's id"}
 _LONGEST_FIELD = 500

@@ -24,7 +24,7 @@ from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 from her2core.training.detector_data import data_digest
 
-__all__ = ["CounterRecipe", "calibrate", "counter_loss", "fit_counter", "validate"]
+__all__ = ["CounterRecipe", "calibrate", "counter_loss", "fit_counter", "split_images", "validate"]
 
 CHANNEL_WEIGHTS = (1.0, 2.5)  # HER2, CEP17, in the loss of the density map
 _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
