@@ -12,8 +12,6 @@ from her2core.scoring.groups import describe_group
 from her2core.scoring.inputs import Adjudication, Outcome, PopulationAssessment
 from her2core.scoring.tally import MINIMUM_NUCLEI, copy_number, ratio, truncated
 
-__all__: list[str] = []  # used inside `scoring` only
-
 CONTROLS_UNKNOWN = "It is not recorded whether the controls hybridised as expected."
 NO_CEP17 = "No CEP17 signal was counted, so there is no HER2/CEP17 ratio."
 GROUP_1 = "Group 1 is HER2 positive; immunohistochemistry is not needed for the result."
