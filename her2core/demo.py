@@ -94,18 +94,19 @@ class DemoCase:
     ihc: IHC | None = None
     clusters: bool = False
     regions: int = 2
+    seed: int = 0
 
 
 CASES = (
-    DemoCase("DEMO-001", "Abel, Demo", 5, Goal.DRAFT, regions=1),
-    DemoCase("DEMO-002", "Brook, Demo", 1, Goal.FLAGGED, clusters=True),
-    DemoCase("DEMO-003", "Cole, Demo", 1, Goal.ANALYSED, clusters=True),
-    DemoCase("DEMO-004", "Dale, Demo", 4, Goal.REVIEWED),
-    DemoCase("DEMO-005", "Ebert, Demo", 3, Goal.REVIEWED, ihc=IHC.TWO_PLUS),
-    DemoCase("DEMO-006", "Falk, Demo", 5, Goal.READY, ihc=IHC.ONE_PLUS),
-    DemoCase("DEMO-007", "Grant, Demo", 1, Goal.SIGNED, ihc=IHC.THREE_PLUS, clusters=True),
-    DemoCase("DEMO-008", "Holm, Demo", 5, Goal.SIGNED, ihc=IHC.ZERO),
-    DemoCase("DEMO-009", "Imre, Demo", 4, Goal.SIGNED, ihc=IHC.ONE_PLUS),
+    DemoCase("DEMO-001", "Abel, Demo", 5, Goal.DRAFT, regions=1, seed=1),
+    DemoCase("DEMO-002", "Brook, Demo", 1, Goal.FLAGGED, clusters=True, seed=40),
+    DemoCase("DEMO-003", "Cole, Demo", 1, Goal.ANALYSED, clusters=True, seed=80),
+    DemoCase("DEMO-004", "Dale, Demo", 4, Goal.REVIEWED, seed=4),
+    DemoCase("DEMO-005", "Ebert, Demo", 3, Goal.REVIEWED, ihc=IHC.TWO_PLUS, seed=5),
+    DemoCase("DEMO-006", "Falk, Demo", 5, Goal.READY, ihc=IHC.ONE_PLUS, seed=6),
+    DemoCase("DEMO-007", "Grant, Demo", 1, Goal.SIGNED, ihc=IHC.THREE_PLUS, clusters=True, seed=120),
+    DemoCase("DEMO-008", "Holm, Demo", 5, Goal.SIGNED, ihc=IHC.ZERO, seed=8),
+    DemoCase("DEMO-009", "Imre, Demo", 4, Goal.SIGNED, ihc=IHC.ONE_PLUS, seed=9),
 )
 
 Progress = Callable[[str], None]
@@ -203,7 +204,7 @@ def _advance(room: _Room, plan: DemoCase, number: int, by: User, progress: Progr
 
     case = _opened(room, plan, number, by)
     progress("rendering")
-    rendered = list(_regions(plan, number))
+    rendered = list(_regions(plan))
     _uploaded(room, case, rendered, by)
     if plan.goal >= Goal.FLAGGED:
         for region in room.log.regions(case.id):
@@ -255,7 +256,7 @@ def _opened(room: _Room, plan: DemoCase, number: int, by: User) -> Case:
     return room.log.create_case(details, by)
 
 
-def _regions(plan: DemoCase, number: int) -> Iterator[RenderedRegion]:
+def _regions(plan: DemoCase) -> Iterator[RenderedRegion]:
     """The regions of a case: rendered ones whose truth lies well inside the group and that nothing measured speaks
     against. The same at each call."""
     from her2core.imaging import quality
@@ -264,7 +265,7 @@ def _regions(plan: DemoCase, number: int) -> Iterator[RenderedRegion]:
     found = 0
     for attempt in range(200):
         try:
-            region = render_region((number, attempt), plan.group, nucleus_px=(60, 110))
+            region = render_region((plan.seed, attempt), plan.group, nucleus_px=(60, 110))
         except TrainingError:
             continue
         clustered = any(nucleus["cluster"] for nucleus in region.truth["nuclei"])
