@@ -85,7 +85,7 @@ def check(ctx: click.Context) -> None:
 
 
 def _findings(settings: Settings) -> list[Finding]:
-    """What is wrong with the case log, a damaged one too, and with the signatures of its reports."""
+    """What is wrong with the case log, a damaged one too, with the signing keys, and the signatures of reports."""
     from her2core.caselog import CaseLog, Finding
 
     if not has_case_log(settings.data_dir):
@@ -96,9 +96,11 @@ def _findings(settings: Settings) -> list[Finding]:
         log.open()
     except Her2CoreError as error:
         findings.append(Finding("case log", str(error)))
+    keyring = open_keyring(settings)
     try:
         findings += log.check()
-        findings += _signature_findings(log, open_keyring(settings))
+        findings += [Finding("signing keys", problem) for problem in keyring.problems()]
+        findings += _signature_findings(log, keyring)
     except Her2CoreError as error:
         findings.append(Finding("signatures", f"they cannot be checked: {error}"))
     finally:
