@@ -85,16 +85,16 @@ class Goal(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class DemoCase:
-    """A case of the demonstration: whose, of which group, and how far it is taken."""
+    """A case of the demonstration: whose, of which group, how far it is taken, and the seed of its own regions."""
 
     accession: str
     patient: str
     group: int
     goal: Goal
+    seed: int
     ihc: IHC | None = None
     clusters: bool = False
     regions: int = 2
-    seed: int = 0
 
 
 CASES = (

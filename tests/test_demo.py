@@ -22,9 +22,9 @@ from her2core.reporting.verify import verify_report
 from her2core.settings import Settings, load_settings
 
 CASES = (
-    demo.DemoCase("DEMO-1", "Abel, Demo", 5, demo.Goal.DRAFT, regions=1),
-    demo.DemoCase("DEMO-2", "Brook, Demo", 4, demo.Goal.REVIEWED),
-    demo.DemoCase("DEMO-3", "Cole, Demo", 5, demo.Goal.SIGNED, ihc=IHC.ZERO),
+    demo.DemoCase("DEMO-1", "Abel, Demo", 5, demo.Goal.DRAFT, 1, regions=1),
+    demo.DemoCase("DEMO-2", "Brook, Demo", 4, demo.Goal.REVIEWED, 4),
+    demo.DemoCase("DEMO-3", "Cole, Demo", 5, demo.Goal.SIGNED, 8, ihc=IHC.ZERO),
 )
 STATES = {"DEMO-1": CaseState.DRAFT, "DEMO-2": CaseState.PENDING_IHC, "DEMO-3": CaseState.SIGNED}
 
@@ -185,6 +185,6 @@ def test_passwords_keep_the_rules_of_real_ones_and_say_what_they_are() -> None:
 
 def test_planned_cases_cover_the_way_of_a_case() -> None:
     assert {case.goal for case in demo.CASES} == set(demo.Goal)
-    assert len({case.accession for case in demo.CASES}) == len(demo.CASES)
+    assert len({case.accession for case in demo.CASES}) == len({case.seed for case in demo.CASES}) == len(demo.CASES)
     assert all("Demo" in case.patient and case.accession.startswith("DEMO") for case in demo.CASES)
     assert sum(case.goal is demo.Goal.SIGNED for case in demo.CASES) >= 2
