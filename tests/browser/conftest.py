@@ -1,0 +1,99 @@
+"""A real server with the models of this repository, on a free port and a data folder of its own, and a Chromium."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import chromium
+from tests.pages.lab import CA_PASSPHRASE, TestLaboratory
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PATIENCE_MS = 180_000  # for one step; the machine may be busy with training
+_START_S = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the laboratory is served, and its data folder."""
+
+    url: str
+    lab: TestLaboratory
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The laboratory of tests/pages/lab.py, served as `python -m her2core serve` does."""
+    lab = TestLaboratory.make(tmp_path / "data")
+    port = _free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HER2CORE_")}
+    environment |= {"HER2CORE_DATA": str(lab.data_dir), "HER2CORE_CA_PASSPHRASE": CA_PASSPHRASE}
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_until_up(process, port)
+            yield Server(f"http://127.0.0.1:{port}", lab)
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(30)
+            lab.log.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    path = chromium()
+    assert path is not None, "no Chromium; tests/conftest.py skips browser tests then"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of the smallest screen that is supported; the dark theme is chosen already, so nothing reloads."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE_MS)
+    opened.add_init_script(
+        "const key = `stActiveTheme-${location.pathname}-v2`;"
+        'localStorage.setItem(key, JSON.stringify("Dark")); localStorage.setItem(`her2core-${key}`, "set");'
+    )
+    yield opened
+    context.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError("the server ended at once; see server.log in the test's folder")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.3)
+    raise RuntimeError("the server did not come up in time")
