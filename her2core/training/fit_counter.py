@@ -144,10 +144,15 @@ def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[s
 
 
 def split_images(data_dir: Path, share: float) -> tuple[set[str], set[str]]:
-    """Names of training and validation images; all images of a patient are on one side."""
+    """Names of training and validation images; all images of a patient are on one side.
+
+    At least one patient is held out. Raises TrainingError where there are fewer than two.
+    """
     entries = json.loads((data_dir / "truth.json").read_text(encoding="utf-8"))
     patients = sorted({str(e["patient"]) for e in entries})
-    every = max(2, round(1 / share)) if share > 0 else len(patients) + 1
+    if len(patients) < 2:
+        raise TrainingError("Training needs regions of at least two patients: one is held out to judge the others.")
+    every = min(max(2, round(1 / share)), len(patients))
     held_out = set(patients[every - 1 :: every])
     return (
         {e["image"] for e in entries if str(e["patient"]) not in held_out},

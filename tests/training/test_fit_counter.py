@@ -55,6 +55,15 @@ def test_patients_are_on_one_side_of_the_split(folder: Path) -> None:
     assert not training & held_out
 
 
+def test_one_patient_is_held_out_of_few_and_one_alone_is_refused(folder: Path, tmp_path: Path) -> None:
+    training, held_out = split_images(folder, 0.08)
+    assert (len(training), len(held_out)) == (1, 1)
+    entries = json.loads((folder / "truth.json").read_text())
+    (tmp_path / "truth.json").write_text(json.dumps(entries[:1]))
+    with pytest.raises(TrainingError, match="two patients"):
+        split_images(tmp_path, 0.08)
+
+
 def test_a_perfect_answer_has_no_loss_but_the_clusters(folder: Path) -> None:
     batch = identity(load_crops(folder))
     output = CounterOutput(batch.counts, batch.density, 20 * (batch.clustered - 0.5))
