@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,12 @@ def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, 
     download.value.save_as(saved)
     pdf = saved.read_bytes()
     assert pdf == log.report_pdf(report.id)
-    verdict = verify_report(pdf, server.lab.keyring.trust(), lambda sha256: log.report_by_sha256(sha256) is not None)
+    with (
+        ThreadPoolExecutor() as another_thread
+    ):  # Playwright keeps an event loop in this one, and pyHanko wants its own
+        verdict = another_thread.submit(
+            verify_report, pdf, server.lab.keyring.trust(), lambda sha256: log.report_by_sha256(sha256) is not None
+        ).result()
     assert verdict.findings == ()
     assert verdict.signer == "Miriam Berg"
     assert report.summary["outcome"] == "positive"
