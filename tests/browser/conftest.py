@@ -54,9 +54,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
             lab.log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless.
+
+    For one test only: while Playwright is open, its event loop runs in this thread, and pyHanko's `asyncio.run` in
+    every later test would fail.
+    """
     path = chromium()
     assert path is not None, "no Chromium; tests/conftest.py skips browser tests then"
     with sync_playwright() as playwright:
