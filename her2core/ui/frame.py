@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 
 import streamlit as st
+from PIL import Image, ImageDraw
 
 from her2core import workflow
 from her2core.errors import Her2CoreError
@@ -59,6 +61,7 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 3.6rem 1.1rem 2.4rem; max-width: 2200px;}
 [data-testid="stVerticalBlock"] {gap: 0.55rem;}
 [data-testid="stHeader"] {border-bottom: 1px solid rgba(140,155,170,.25);}
+.st-key-viewer {min-height: max(420px, calc(100vh - 172px));}
 .h2c-foot {position: fixed; left: 0; right: 0; bottom: 0; z-index: 99; padding: 2px 14px; font-size: 11.5px;
   display: flex; justify-content: space-between; background: rgba(20,26,33,.94); color: #B9C4CE;
   border-top: 1px solid rgba(140,155,170,.25);}
@@ -87,12 +90,23 @@ def configure() -> None:
     """Page set-up; the first Streamlit call of app.py."""
     st.set_page_config(
         page_title="her2core",
-        page_icon=":material/biotech:",
+        page_icon=_icon(),
         layout="wide",
         initial_sidebar_state="collapsed",
         menu_items={"About": f"her2core: HER2 FISH scoring. {NOT_CLEARED}."},
     )
     st.html(_STYLE)
+
+
+@cache
+def _icon() -> Image.Image:
+    """A nucleus with its signals. Drawn here, since Streamlit fetches the icons that it names from the internet."""
+    icon = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(icon)
+    draw.ellipse((4, 6, 60, 58), fill=(61, 79, 201, 255))
+    for x, y, colour in ((22, 22, "#FF6B5E"), (40, 26, "#FF6B5E"), (30, 44, "#FF6B5E"), (44, 42, "#52E0A4")):
+        draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=colour)
+    return icon
 
 
 def notices(settings: Settings) -> None:

@@ -54,7 +54,9 @@ def png(pixels_rgb: Pixels) -> bytes:
 
 
 def thumbnail(pixels_rgb: Pixels, width_px: int = 320) -> Pixels:
-    """The region at most `width_px` wide, in its own proportions."""
+    """The region with its longer side at most `width_px`, in its own proportions."""
+    if max(pixels_rgb.shape[:2]) <= width_px:
+        return pixels_rgb
     image = Image.fromarray(pixels_rgb)
     image.thumbnail((width_px, width_px))
     return np.asarray(image)
@@ -129,5 +131,5 @@ def _mark(image: Image.Image, box: Box, signals: Sequence[Signal], origin: tuple
         if signal.channel is Channel.HER2:
             draw.ellipse([x - reach, y - reach, x + reach, y + reach], outline=colour, width=2)
         else:
-            corners = [(x, y - reach - 2), (x + reach + 2, y), (x, y + reach + 2), (x - reach - 2, y)]
-            draw.polygon(corners, outline=colour, width=2)
+            tips = [(x, y - reach - 2), (x + reach + 2, y), (x, y + reach + 2), (x - reach - 2, y)]
+            draw.line([*tips, tips[0]], fill=colour, width=2)

@@ -6,10 +6,14 @@ import numpy as np
 import streamlit as st
 
 from her2core.records import Region
-from her2core.ui.imagery import compose, data_url
+from her2core.ui.imagery import compose, data_url, thumbnail
 from her2core.ui.services import Services, region_image
 
 __all__ = ["picture_url"]
+
+
+_LONGEST_SIDE_PX = 4096
+"""What a browser is given of a larger image; boxes and signals keep the pixels of the original."""
 
 
 def picture_url(rooms: Services, region: Region, channels: tuple[str, ...], gain: float) -> str:
@@ -20,4 +24,5 @@ def picture_url(rooms: Services, region: Region, channels: tuple[str, ...], gain
 @st.cache_data(show_spinner=False, max_entries=24)
 def _picture(sha256: str, channels: tuple[str, ...], gain: float, _rooms: Services, _region: Region) -> str:
     del sha256
-    return data_url(compose(np.asarray(region_image(_rooms.log, _region).pixels_rgb), channels, gain))
+    pixels = thumbnail(np.asarray(region_image(_rooms.log, _region).pixels_rgb), _LONGEST_SIDE_PX)
+    return data_url(compose(pixels, channels, gain))

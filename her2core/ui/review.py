@@ -130,8 +130,7 @@ def _workbench(case_id: int) -> None:
         region, mode, look = _toolbar(rooms, user, review, shown)
         nuclei = in_order(region.nuclei, doubtful_first=look["doubtful"])
         selected = _selected(nuclei)
-        _image(rooms, user, review, region, selected, mode, look)
-    with right:
+    with right:  # before the image, which takes the browser longest
         _result(review, region)
         _confirm(rooms, user, review)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"All {len(nuclei)} nuclei of {region.name}"])
@@ -139,6 +138,8 @@ def _workbench(case_id: int) -> None:
             _nucleus(rooms, user, review, region, nuclei, selected)
         with table_tab:
             _table(region, nuclei)
+    with left, st.container(key="viewer", height="stretch"):
+        _image(rooms, user, review, region, selected, mode, look)
 
 
 def _toolbar(
@@ -225,6 +226,7 @@ def _image(
     st.plotly_chart(
         figure,
         theme=None,
+        height="stretch",
         key=key,
         on_select=_chart_callback(rooms, user, review, region, key, mode),
         selection_mode="box" if mode == _ADD else "points",

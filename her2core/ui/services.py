@@ -78,7 +78,12 @@ def count_box(rooms: Services, region: RegionReview) -> workflow.CountBox:
     return count
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+def _close(opened: tuple[CaseLog, Accounts, Keyring, AnalysisJobs]) -> None:
+    opened[3].close()
+    opened[0].close()
+
+
+@st.cache_resource(show_spinner=False, max_entries=4, on_release=_close)
 def _opened(key: tuple[str, str, str], _settings: Settings) -> tuple[CaseLog, Accounts, Keyring, AnalysisJobs]:
     del key  # what the cache goes by
     log = CaseLog(_settings.data_dir)
@@ -110,7 +115,7 @@ def _loader(settings: Settings) -> Callable[[], Models]:
     return load
 
 
-@st.cache_resource(show_spinner=False, max_entries=12)
+@st.cache_resource(show_spinner=False, max_entries=8)
 def _decoded(sha256: str, _log: CaseLog, _region: Region) -> RegionImage:
     del sha256
     return read_region(_log.image_bytes(_region), _region.filename)

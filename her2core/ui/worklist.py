@@ -66,6 +66,8 @@ def draw(rooms: Services, user: User) -> None:
     _heads()
     for state in _ORDER:
         _section(rooms, user, state, [case for case in found if case.state is state], names)
+    if len(found) == _MOST:
+        st.caption(f"The {_MOST} cases that wait longest. Search for others above.")
 
 
 def _heads() -> None:

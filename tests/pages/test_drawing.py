@@ -1,0 +1,228 @@
+"""What pages draw: the overlay, pictures of nuclei, the result card, words."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
+from her2core.scoring import ReviewedNucleus, group, population_inputs, tally
+from her2core.scoring.workup import WorkUpInputs, assess_case
+from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, thumbnail
+from her2core.ui.nuclei import in_order, neighbour, table_rows
+from her2core.ui.overlay import blinded_figure, clicked_nucleus, drawn_box, overlay_figure
+from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
+from her2core.ui.result import result_html
+from her2core.ui.words import age, plain
+from her2core.workflow import AiResult
+
+BOX = (10.0, 10.0, 40.0, 40.0)
+
+
+def _nucleus(number: int = 1, **changes: Any) -> Nucleus:
+    signals = (Signal(Channel.HER2, 20, 20), Signal(Channel.CEP17, 30, 30))
+    return replace(Nucleus(number, BOX, 0.9, 4, 2, 4.1, 2.0, False, True, None, signals), **changes)
+
+
+def _reviewed(number: int = 1, *, edited: bool = False, ai: bool = True, **changes: Any) -> ReviewedNucleus:
+    nucleus = _nucleus(number, **changes)
+    correction = Correction(1, 1, number, CorrectionKind.COUNTS, {}, {}, "", 1, datetime.now(UTC))
+    return ReviewedNucleus(nucleus, _nucleus(number) if ai else None, (correction,) if edited else ())
+
+
+def _trace(figure: Any, name: str) -> Any:
+    return next(trace for trace in figure.data if trace.name.startswith(name))
+
+
+def test_states_differ_in_colour_and_in_dash_or_sign() -> None:
+    assert len({style.colour for style in BOX_STYLES.values()}) == len(NucleusState)
+    assert len({style.dash for style in BOX_STYLES.values()}) == len(NucleusState)
+    assert len({style.sign for style in BOX_STYLES.values()}) == len(NucleusState)
+    assert len({style.symbol for style in SIGNAL_STYLES.values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "state"),
+    [
+        (_reviewed(), NucleusState.SCORED),
+        (_reviewed(clustered=True), NucleusState.CLUSTERED),
+        (_reviewed(clustered=True, uncertain=True), NucleusState.UNCERTAIN),
+        (_reviewed(edited=True, uncertain=True), NucleusState.EDITED),
+        (_reviewed(edited=True, scored=False, reason=Exclusion.NOT_TUMOUR), NucleusState.NOT_SCORED),
+    ],
+)
+def test_the_state_that_decides_the_result_comes_first(reviewed: ReviewedNucleus, state: NucleusState) -> None:
+    assert state_of_nucleus(reviewed) is state
+
+
+def test_the_overlay_draws_boxes_by_state_and_signals_by_channel() -> None:
+    nuclei = [_reviewed(1), _reviewed(2, scored=False, reason=Exclusion.EDGE)]
+    figure = overlay_figure("data:,", 100, 80, nuclei, selected=2)
+    assert _trace(figure, "scored (1)").line.dash == "solid"
+    assert _trace(figure, "not scored (1)").line.dash == "dot"
+    assert list(_trace(figure, "HER2").x) == [20, 20]
+    handles = _trace(figure, "nuclei")
+    assert list(handles.customdata) == [1, 2]
+    assert list(handles.selectedpoints) == [1]
+    assert "not scored: cut by the image edge" in handles.text[1]
+    assert tuple(figure.layout.yaxis.range) == (80, 0)
+
+
+def test_hover_tells_the_ai_counts_where_they_differ() -> None:
+    figure = overlay_figure("data:,", 100, 80, [_reviewed(1, her2=9, edited=True), _reviewed(2, ai=False)])
+    first, second = _trace(figure, "nuclei").text
+    assert "HER2 9 · CEP17 2" in first
+    assert "AI: HER2 4 · CEP17 2" in first
+    assert "added by the reader" in second
+
+
+def test_zoom_shows_the_surroundings_of_the_chosen_nucleus_inside_the_image() -> None:
+    figure = overlay_figure("data:,", 400, 400, [_reviewed()], selected=1, zoom=4.0)
+    assert tuple(figure.layout.xaxis.range) == (0, 100)
+    assert tuple(figure.layout.yaxis.range) == (100, 0)
+
+
+def test_the_blinded_figure_holds_no_count_and_no_signal() -> None:
+    figure = blinded_figure("data:,", 100, 80, {1: BOX, 2: (50.0, 50.0, 70.0, 70.0)}, {2})
+    text = figure.to_json()
+    assert "HER2" not in text
+    assert "CEP17" not in text
+    assert _trace(figure, "counted by you (1)").line.dash == "dashdot"
+    assert list(_trace(figure, "nuclei").text) == ["Nucleus 1", "Nucleus 2"]
+
+
+@pytest.mark.parametrize(
+    ("event", "clicked"),
+    [
+        (None, None),
+        ({}, None),
+        ({"selection": {"points": []}}, None),
+        ({"selection": {"points": [{"x": 3}]}}, None),
+        ({"selection": {"points": [{"customdata": 7}]}}, 7),
+        ({"selection": {"points": [{"customdata": [7]}]}}, 7),
+        ({"selection": {"points": [{"customdata": "7; DROP"}]}}, None),
+    ],
+)
+def test_a_click_names_a_nucleus_or_nothing(event: Any, clicked: int | None) -> None:
+    assert clicked_nucleus(event) == clicked
+
+
+@pytest.mark.parametrize(
+    ("box", "drawn"),
+    [
+        ({"x": [50, 10], "y": [10, 60]}, (10.0, 10.0, 50.0, 60.0)),
+        ({"x": [-20, 30], "y": [60, 900]}, (0.0, 60.0, 30.0, 80.0)),
+        ({"x": [10, 12], "y": [10, 60]}, None),
+        ({"x": [], "y": []}, None),
+    ],
+)
+def test_a_drawn_box_is_cut_to_the_image_and_has_a_size(box: Any, drawn: Any) -> None:
+    assert drawn_box({"selection": {"box": [box]}}, 100, 80) == drawn
+
+
+def test_no_drawn_box_is_none() -> None:
+    assert drawn_box({"selection": {"box": []}}, 100, 80) is None
+    assert drawn_box(None, 100, 80) is None
+
+
+def test_channels_are_switched_off_and_one_alone_is_grey() -> None:
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = 10, 20, 30
+    assert compose(pixels, ("HER2", "DAPI")).reshape(-1, 3)[0].tolist() == [10, 0, 30]
+    assert compose(pixels, ("CEP17",)).reshape(-1, 3)[0].tolist() == [20, 20, 20]
+    assert compose(pixels, CHANNELS, gain=20.0).reshape(-1, 3)[0].tolist() == [200, 255, 255]
+    assert pixels[0, 0].tolist() == [10, 20, 30]
+
+
+def test_the_picture_for_plotly_is_a_jpeg_of_the_same_size() -> None:
+    url = data_url(np.zeros((40, 60, 3), dtype=np.uint8))
+    head, _, body = url.partition(",")
+    assert head == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(body))).size == (60, 40)
+
+
+def test_the_montage_of_a_nucleus_at_the_edge_is_black_beyond_it() -> None:
+    pixels = np.full((50, 50, 3), 90, dtype=np.uint8)
+    sheet = nucleus_montage(pixels, (-10.0, -10.0, 20.0, 20.0), (Signal(Channel.HER2, 5, 5),), height_px=90)
+    assert sheet.shape[0] == 90
+    assert sheet[1, 1].tolist() == [0, 0, 0]
+    assert sheet[85, 85].tolist() == [90, 90, 90]
+
+
+def test_a_thumbnail_keeps_proportions_and_a_small_image_its_size() -> None:
+    assert thumbnail(np.zeros((600, 800, 3), dtype=np.uint8), 320).shape == (240, 320, 3)
+    assert thumbnail(np.zeros((60, 80, 3), dtype=np.uint8), 320).shape == (60, 80, 3)
+
+
+def test_doubtful_nuclei_come_first_and_edited_ones_last() -> None:
+    nuclei = [_reviewed(1), _reviewed(2, uncertain=True), _reviewed(3, uncertain=True, edited=True)]
+    assert [r.nucleus.id for r in in_order(nuclei, doubtful_first=True)] == [2, 1, 3]
+    assert [r.nucleus.id for r in in_order(nuclei, doubtful_first=False)] == [1, 2, 3]
+
+
+def test_next_and_previous_go_round_the_ends() -> None:
+    nuclei = [_reviewed(number) for number in (1, 2, 5)]
+    assert neighbour(nuclei, 5, 1) == 1
+    assert neighbour(nuclei, 1, -1) == 5
+    assert neighbour(nuclei, 99, 1) == 1
+    assert neighbour([], None, 1) is None
+
+
+def test_the_table_has_the_ai_beside_what_counts() -> None:
+    (row,) = table_rows([_reviewed(1, her2=9, edited=True)])
+    assert (row["HER2"], row["AI HER2"], row["Note"]) == (9, 4, "edited")
+    (added,) = table_rows([_reviewed(2, ai=False)])
+    assert added["AI HER2"] is None
+    assert "added" in added["Note"]
+
+
+def _card(number: int, her2: int, cep17: int) -> str:
+    nuclei = [_nucleus(index, her2=her2, cep17=cep17) for index in range(number)]
+    assessment = assess_case([population_inputs("A", nuclei)], WorkUpInputs(controls_ok=True))
+    counted = tally(nuclei)
+    return result_html(assessment.populations[0], AiResult(counted, group(counted)), several=False)
+
+
+def test_the_card_shows_exact_numbers_and_the_group() -> None:
+    card = _card(20, 6, 2)
+    assert "Group 1" in card
+    assert "3.00" in card
+    assert "20 · 120 · 40" in card
+
+
+def test_the_card_says_how_many_nuclei_are_missing() -> None:
+    card = _card(12, 6, 2)
+    assert "Group 1 so far" in card
+    assert "8 more nuclei" in card
+
+
+def test_the_card_of_nothing_has_dashes() -> None:
+    card = _card(0, 0, 0)
+    assert "No group yet" in card
+    assert "–" in card
+
+
+def test_markdown_in_names_shows_as_it_was_typed() -> None:
+    assert plain("[x](http://evil) *b*") == r"\[x\]\(http\://evil\) \*b\*"
+
+
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        (timedelta(seconds=5), "just now"),
+        (timedelta(minutes=1), "1 minute"),
+        (timedelta(hours=5), "5 hours"),
+        (timedelta(days=3), "3 days"),
+        (timedelta(seconds=-30), "just now"),
+    ],
+)
+def test_age_in_one_unit(ago: timedelta, said: str) -> None:
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    assert age(now - ago, now) == said
