@@ -193,9 +193,10 @@ def _another_region() -> None:
 
 
 def _selected(nuclei: list[ReviewedNucleus]) -> ReviewedNucleus | None:
-    """The nucleus that is looked at; the first one where none was chosen."""
+    """The nucleus that is looked at; the first scored one where none was chosen."""
     wanted = st.session_state.get(_NUCLEUS)
-    return next((r for r in nuclei if r.nucleus.id == wanted), nuclei[0] if nuclei else None)
+    first = next((r for r in nuclei if r.nucleus.scored), nuclei[0] if nuclei else None)
+    return next((r for r in nuclei if r.nucleus.id == wanted), first)
 
 
 def _image(
@@ -297,8 +298,10 @@ def _confirm(rooms: Services, user: User, review: CaseReview) -> None:
         if right.button("Work-up", type="primary", key="to_work_up", width="stretch", icon=":material/arrow_forward:"):
             st.switch_page("pages/sign_out.py")
         return
-    doubtful = sum(r.nucleus.uncertain and not r.edited for region in review.regions for r in region.nuclei)
-    said = f"{doubtful} uncertain nuclei to look at first." if doubtful else "Look through the nuclei, then confirm."
+    scored = [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
+    doubtful = sum(r.nucleus.uncertain and not r.edited for r in scored)
+    said = f"{doubtful} of {len(scored)} scored nuclei are uncertain: look at them first." if doubtful else ""
+    said = said or "Look through the nuclei, then confirm."
     left.caption(said)
     right.button(
         "Counts reviewed", type="primary", key="confirm_review", width="stretch", icon=":material/check:",
@@ -370,6 +373,7 @@ def _counts(rooms: Services, user: User, review: CaseReview, region: RegionRevie
 
 
 def _save_counts(rooms: Services, user: User, region_id: int, nucleus: Nucleus, key: str) -> None:
+    st.session_state[_NUCLEUS] = nucleus.id  # the one that was edited stays in view
     her2, cep17 = int(st.session_state[f"{key}_her2"]), int(st.session_state[f"{key}_cep17"])
     saved(
         workflow.correct, rooms.log, region_id, nucleus.id, CorrectionKind.COUNTS, {"her2": her2, "cep17": cep17}, user
@@ -416,6 +420,7 @@ def _exclude(rooms: Services, user: User, region_id: int, nucleus_id: int, key: 
 def _judge(
     rooms: Services, user: User, region_id: int, nucleus_id: int, kind: CorrectionKind, new: dict[str, Any]
 ) -> None:
+    st.session_state[_NUCLEUS] = nucleus_id  # the one that was judged stays in view
     saved(workflow.correct, rooms.log, region_id, nucleus_id, kind, new, user)
 
 
