@@ -8,7 +8,10 @@ import streamlit as st
 
 from her2core.records import IHC, CaseDetails
 
-__all__ = ["IHC_WORDS", "details_form", "ihc_of"]
+__all__ = [
+    "IHC_WORDS",
+    "details_form",
+]
 
 _UNKNOWN = "not recorded"
 _YES_NO = {None: _UNKNOWN, True: "yes", False: "no"}
@@ -20,11 +23,6 @@ _FIRST_DAY = date(1900, 1, 1)
 
 IHC_WORDS: dict[IHC | None, str] = {None: "not done yet"} | {score: score.value for score in IHC}
 """IHC scores as they are offered; 0+ is faint, incomplete staining in at most 10 % of the cells."""
-
-
-def ihc_of(word: str | None) -> IHC | None:
-    """The score behind one of `IHC_WORDS`."""
-    return next((score for score, text in IHC_WORDS.items() if text == word), None)
 
 
 def details_form(key: str, known: CaseDetails | None, button: str, *, disabled: bool = False) -> CaseDetails | None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from her2core.records import Box, Channel, Signal
 from her2core.ui.palette import SIGNAL_STYLES
 
-__all__ = ["CHANNELS", "compose", "data_url", "nucleus_montage", "nucleus_tile", "png", "thumbnail"]
+__all__ = ["CHANNELS", "compose", "data_url", "nucleus_montage", "png", "thumbnail"]
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -60,12 +60,6 @@ def thumbnail(pixels_rgb: Pixels, width_px: int = 320) -> Pixels:
     image = Image.fromarray(pixels_rgb)
     image.thumbnail((width_px, width_px))
     return np.asarray(image)
-
-
-def nucleus_tile(pixels_rgb: Pixels, box: Box, side_px: int = 96) -> Pixels:
-    """One nucleus with its surroundings as a square of `side_px`, for the gallery."""
-    cut, _ = _cut_square(pixels_rgb, box)
-    return np.asarray(Image.fromarray(cut).resize((side_px, side_px), Image.Resampling.BICUBIC))
 
 
 def nucleus_montage(pixels_rgb: Pixels, box: Box, signals: Sequence[Signal], height_px: int = 252) -> Pixels:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from her2core.records import CaseState, Role
-from her2core.scoring import describe_group, truncated
+from her2core.scoring import truncated
 
 __all__ = [
     "STATE_COLOURS",
@@ -16,7 +16,6 @@ __all__ = [
     "age",
     "case_title",
     "escaped",
-    "group_words",
     "interval",
     "local_day",
     "local_time",
@@ -108,11 +107,6 @@ def number(value: Fraction | None) -> str:
 def interval(ends: tuple[float, float] | None) -> str:
     """A 95 % interval, or a dash."""
     return "–" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
-
-
-def group_words(group: int | None) -> str:
-    """A group with what it means, for help texts."""
-    return "No group yet" if group is None else f"Group {group}: {describe_group(group)}"
 
 
 def role_words(role: Role) -> str:
