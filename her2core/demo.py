@@ -165,12 +165,23 @@ def _labelled(progress: Progress, label: str) -> Progress:
 
 
 def _refuse_real_laboratory(data_dir: Path) -> None:
-    holds_something = (data_dir / "caselog.sqlite").exists() or (data_dir / SETTINGS_FILE).exists()
+    holds_something = (data_dir / SETTINGS_FILE).exists() or _has_accounts(data_dir)
     if holds_something and not load_settings({"HER2CORE_DATA": str(data_dir)}).demo:
         raise SettingsError(
             f"{data_dir} holds a real laboratory; the demonstration is not mixed with it. Set HER2CORE_DATA to another "
             "folder for the demonstration, or start the laboratory with `python -m her2core serve`."
         )
+
+
+def _has_accounts(data_dir: Path) -> bool:
+    """Whether anybody works there: a case log that was only opened once, without an account, is no laboratory yet."""
+    from her2core.caselog import CaseLog
+
+    if not (data_dir / "caselog.sqlite").exists():
+        return False
+    with CaseLog(data_dir) as log:
+        log.open()
+        return bool(log.users())
 
 
 def _account(room: _Room, account: DemoAccount) -> User:

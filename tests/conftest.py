@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# A page's thread can outlive its test by a moment; what it opens then must not lie in the working folder.
+os.environ["HER2CORE_DATA"] = tempfile.mkdtemp(prefix="her2core-tests-")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 

@@ -167,6 +167,14 @@ def test_real_laboratory_is_left_alone(data_dir: Path) -> None:
         assert [user.username for user in log.users()] == ["root"]
 
 
+def test_a_case_log_without_any_account_is_no_laboratory_yet(data_dir: Path) -> None:
+    with CaseLog(data_dir) as log:
+        assert log.users() == []
+    assert demo.fill(load_settings(), lambda _: None, ())
+    with CaseLog(data_dir) as log:
+        assert len(log.users()) == len(demo.ACCOUNTS)
+
+
 def test_settings_of_a_laboratory_that_begins_are_left_alone(data_dir: Path) -> None:
     data_dir.mkdir()
     (data_dir / "settings.toml").write_text('laboratory_name = "Real"\n')
