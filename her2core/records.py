@@ -109,6 +109,10 @@ class Exclusion(StrEnum):
     OTHER = "other"
 
 
+def _maybe(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One FISH signal at (x, y)."""
@@ -124,7 +128,8 @@ class Nucleus:
 
     `her2` and `cep17` are whole signals; None where the nucleus could not be counted. `her2_regressed` and
     `cep17_regressed` are stage 2's real-valued regression (Xue et al. 2023). `reason` is set if and only if
-    `scored` is false. `uncertain` asks the pathologist to look: the ways of counting disagree.
+    `scored` is false. `uncertain` asks the pathologist to look; `uncertainty` is the chance, 0-1, that a count is wrong,
+    and `focus` the sharpness against the median nucleus of the region; both None where they were not measured.
     """
 
     id: int
@@ -139,6 +144,8 @@ class Nucleus:
     reason: Exclusion | None = None
     signals: tuple[Signal, ...] = ()
     uncertain: bool = False
+    uncertainty: float | None = None
+    focus: float | None = None
 
     def __post_init__(self) -> None:
         if self.scored == (self.reason is not None):
@@ -162,6 +169,8 @@ class Nucleus:
             "scored": self.scored,
             "reason": None if self.reason is None else self.reason.value,
             "uncertain": self.uncertain,
+            "uncertainty": None if self.uncertainty is None else round(self.uncertainty, 3),
+            "focus": None if self.focus is None else round(self.focus, 3),
             "signals": [
                 {"channel": s.channel.value, "x": round(float(s.x), 2), "y": round(float(s.y), 2)} for s in self.signals
             ],
@@ -184,6 +193,8 @@ class Nucleus:
             reason=None if data["reason"] is None else Exclusion(data["reason"]),
             signals=tuple(Signal(Channel(s["channel"]), float(s["x"]), float(s["y"])) for s in data["signals"]),
             uncertain=bool(data.get("uncertain", False)),
+            uncertainty=_maybe(data.get("uncertainty")),
+            focus=_maybe(data.get("focus")),
         )
 
 
