@@ -1,4 +1,4 @@
-"""How good detections are: precision-recall curve and average precision. Pure numpy."""
+"""How good detections are: overlap and matching of boxes, precision-recall curve, average precision. Pure numpy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ImageDetections", "ImageTruth", "PrecisionRecall", "average_precision", "precision_recall"]
+__all__ = [
+    "ImageDetections",
+    "ImageTruth",
+    "PrecisionRecall",
+    "average_precision",
+    "box_iou",
+    "match_boxes",
+    "precision_recall",
+    "verdicts",
+]
 
 Floats = NDArray[np.float64]
 
@@ -69,31 +78,63 @@ class PrecisionRecall:
         return (float(self.precision[n - 1]), float(self.recall[n - 1])) if n else (1.0, 0.0)
 
 
-def _overlaps(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """IoU and the share of each box of a that lies in each box of b, both (len(a), len(b))."""
+def box_iou(a: ArrayLike, b: ArrayLike) -> Floats:
+    """Intersection over union of each box of a with each of b, xyxy px: float (len(a), len(b)); 0 for empty boxes."""
+    a, b = _boxes(a), _boxes(b)
+    inner = _inner(a, b)
+    return inner / np.maximum(_areas(a)[:, None] + _areas(b)[None, :] - inner, 1e-12)
+
+
+def _areas(boxes: Floats) -> Floats:
+    areas: Floats = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return areas
+
+
+def _inner(a: Floats, b: Floats) -> Floats:
+    """Area that each box of a shares with each of b."""
     size = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inner = size.clip(min=0).prod(axis=2)
-    area_a = (a[:, 2:] - a[:, :2]).prod(axis=1)
-    area_b = (b[:, 2:] - b[:, :2]).prod(axis=1)
-    outer = area_a[:, None] + area_b[None, :] - inner
-    return inner / np.maximum(outer, 1e-12), inner / np.maximum(area_a[:, None], 1e-12)
+    inner: Floats = size.clip(min=0).prod(axis=2)
+    return inner
 
 
-def _verdicts(found: Floats, scores: Floats, truth: ImageTruth, iou: float) -> NDArray[np.int8]:
-    """1 hit, 0 miss, -1 not counted, for each detection of an image (in the order given)."""
-    boxes, ignored = _boxes(truth.boxes_xyxy), _boxes(truth.ignored_xyxy)
-    ious, _ = _overlaps(found, boxes)
-    ignored_iou, ignored_share = _overlaps(found, ignored)
-    free = np.ones(len(boxes), dtype=bool)
-    verdicts = np.zeros(len(found), dtype=np.int8)
+def match_boxes(found_xyxy: ArrayLike, scores: ArrayLike, truth_xyxy: ArrayLike, iou: float = 0.5) -> NDArray[np.intp]:
+    """Index of the true box that each found one takes, -1 for none: intp (D,), in the order given.
+
+    By falling score a box takes the free true one with which its IoU is largest, if that is at least `iou`.
+    """
+    return _match(box_iou(found_xyxy, truth_xyxy), np.asarray(scores, np.float64), iou)
+
+
+def _match(ious: Floats, scores: Floats, iou: float) -> NDArray[np.intp]:
+    taken = np.full(len(ious), -1, dtype=np.intp)
+    if not ious.size:
+        return taken
+    free = np.ones(ious.shape[1], dtype=bool)
     for i in np.argsort(-scores, kind="stable"):
         candidates = np.where(free, ious[i], -1.0)
-        if len(candidates) and candidates.max() >= iou:
-            free[candidates.argmax()] = False
-            verdicts[i] = 1
-        elif len(ignored) and (ignored_iou[i].max() >= iou or ignored_share[i].max() > 0.5):
-            verdicts[i] = -1
-    return verdicts
+        best = int(candidates.argmax())
+        if candidates[best] >= iou:
+            free[best] = False
+            taken[i] = best
+    return taken
+
+
+def verdicts(found: ImageDetections, truth: ImageTruth, iou: float = 0.5) -> NDArray[np.int8]:
+    """1 hit, 0 false alarm, -1 not counted, for each detection of an image (in the order given).
+
+    A hit takes a true box (`match_boxes`); what matches an ignored box by `iou`, or lies in one by more than half, is
+    not counted. Raises ValueError unless each box has one score.
+    """
+    boxes, scores = _boxes(found.boxes_xyxy), np.asarray(found.scores, dtype=np.float64).reshape(-1)
+    if len(scores) != len(boxes):
+        raise ValueError("each box needs one score")
+    result = (_match(box_iou(boxes, truth.boxes_xyxy), scores, iou) >= 0).astype(np.int8)
+    ignored = _boxes(truth.ignored_xyxy)
+    if len(ignored) and len(boxes):
+        within = _inner(boxes, ignored) / np.maximum(_areas(boxes)[:, None], 1e-12)
+        excused = (box_iou(boxes, ignored).max(axis=1) >= iou) | (within.max(axis=1) > 0.5)
+        result[(result == 0) & excused] = -1
+    return result
 
 
 def precision_recall(
@@ -113,16 +154,12 @@ def precision_recall(
         raise ValueError("average precision is not defined where there is nothing to find")
     all_scores, all_verdicts = [np.zeros(0)], [np.zeros(0, dtype=np.int8)]
     for found, truth in zip(detections, truths, strict=True):
-        scores = np.asarray(found.scores, dtype=np.float64).reshape(-1)
-        boxes = _boxes(found.boxes_xyxy)
-        if len(scores) != len(boxes):
-            raise ValueError("each box needs one score")
-        all_scores.append(scores)
-        all_verdicts.append(_verdicts(boxes, scores, truth, iou))
-    scores, verdicts = np.concatenate(all_scores), np.concatenate(all_verdicts)
-    scores, verdicts = scores[verdicts >= 0], verdicts[verdicts >= 0]
+        all_scores.append(np.asarray(found.scores, dtype=np.float64).reshape(-1))
+        all_verdicts.append(verdicts(found, truth, iou))
+    scores, judged = np.concatenate(all_scores), np.concatenate(all_verdicts)
+    scores, judged = scores[judged >= 0], judged[judged >= 0]
     order = np.argsort(-scores, kind="stable")
-    scores, hits = scores[order], np.cumsum(verdicts[order], dtype=np.float64)
+    scores, hits = scores[order], np.cumsum(judged[order], dtype=np.float64)
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / total
     envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from her2core.detection.metrics import ImageDetections, ImageTruth, average_precision, precision_recall
+from her2core.detection.metrics import (
+    ImageDetections,
+    ImageTruth,
+    average_precision,
+    box_iou,
+    match_boxes,
+    precision_recall,
+    verdicts,
+)
 
 A, B, C = [0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]
 NOWHERE = [80, 80, 90, 90]
@@ -71,3 +80,39 @@ def test_what_cannot_be_judged_is_refused() -> None:
         average_precision([], [ImageTruth([A])])
     with pytest.raises(ValueError, match="one score"):
         average_precision([ImageDetections([A, B], [0.5])], [ImageTruth([A])])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou"),
+    [
+        (A, A, 1.0),
+        (A, B, 0.0),
+        (A, [5, 0, 15, 10], 1 / 3),  # 50 of 150 px
+        (A, [2, 2, 8, 8], 0.36),  # one inside the other
+        (A, [10, 0, 20, 10], 0.0),  # touching
+        ([3, 3, 3, 3], [3, 3, 3, 3], 0.0),  # no area
+    ],
+)
+def test_overlap_of_two_boxes(a: list[float], b: list[float], iou: float) -> None:
+    assert box_iou([a], [b])[0, 0] == pytest.approx(iou)
+    assert box_iou([b], [a])[0, 0] == pytest.approx(iou)
+
+
+def test_overlaps_come_as_found_times_true_also_where_there_is_none() -> None:
+    assert box_iou([A, B, C], [A, B]).shape == (3, 2)
+    assert box_iou([], [A]).shape == (0, 1)
+    assert box_iou([A], []).shape == (1, 0)
+
+
+def test_each_true_box_is_taken_once_by_the_surest() -> None:
+    near = [1, 0, 11, 10]
+    assert match_boxes([A, near, C], [0.5, 0.9, 0.8], [near, [40, 2, 50, 12], NOWHERE]).tolist() == [-1, 0, 1]
+    assert match_boxes([A, B], [0.5, 0.9], []).tolist() == [-1, -1]
+    assert match_boxes([], [], [A]).tolist() == []
+
+
+def test_verdicts_of_one_image() -> None:
+    inside_c = [41, 1, 47, 9]
+    found = ImageDetections([A, A, NOWHERE, inside_c], [0.9, 0.8, 0.7, 0.6])
+    assert verdicts(found, ImageTruth([A, B], ignored_xyxy=[C])).tolist() == [1, 0, 0, -1]
+    assert verdicts(ImageDetections([], []), ImageTruth([A])).dtype == np.int8
