@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,16 +20,19 @@ from her2core.errors import TrainingError
 from her2core.models import write_atomically
 from her2core.records import Channel, Tally
 from her2core.scoring.groups import group
-from her2core.training.render.biology import group_sequence
-from her2core.training.render.optics import paint, sample_look, through_jpeg
-from her2core.training.render.scene import Kind, Scene, compose, sample_conditions
+from her2core.training.render.biology import group_sequence, margin, sample_margin
+from her2core.training.render.optics import Look, encode, paint, prepare, sample_look
+from her2core.training.render.scene import Kind, Scene, brightened, compose, sample_conditions, without
+from her2core.training.render.visibility import unseen
 
 __all__ = ["RenderedRegion", "render_dataset", "render_region"]
 
-_TRIES = 30
+_TRIES = 60
 # Less than this share of a nucleus inside the image, or more of it under others: neither wanted nor wrong to find.
 _VISIBLE = 0.35
 _HIDDEN = 0.5
+_FEWEST_SCORABLE = 8
+_PAINTINGS, _BRIGHTER = 3, 1.7
 REGIONS_PER_PATIENT = 2
 
 
@@ -51,7 +54,14 @@ def _clipped(box: tuple[float, float, float, float], width_px: int, height_px: i
     return [round(side, 1) for side in (cx0, cy0, cx1, cy1)], share
 
 
-def _truth(scene: Scene) -> dict[str, Any]:
+def _conditions(scene: Scene, look: Look) -> dict[str, float]:
+    """How the region was made, by name: what results can be broken down by."""
+    numbers = {name: value for part in (scene.conditions, look) for name, value in asdict(part).items()}
+    numbers["jpeg_quality"] = 100 if look.jpeg_quality is None else look.jpeg_quality
+    return {name: round(float(v), 4) for name, v in numbers.items() if isinstance(v, int | float)}
+
+
+def _truth(scene: Scene, look: Look) -> dict[str, Any]:
     """The truth of a scene: tumour nuclei, boxes to ignore, and the group of its scorable nuclei."""
     c = scene.conditions
     nuclei: list[dict[str, Any]] = []
@@ -77,42 +87,76 @@ def _truth(scene: Scene) -> dict[str, Any]:
             )
     scored = [n for n in nuclei if n["scorable"]]
     total = Tally(len(scored), sum(n["her2"] for n in scored), sum(n["cep17"] for n in scored))
-    return {"nuclei": nuclei, "ignore": ignore, "group": group(total), "nucleus_px": round(c.nucleus_px, 1)}
+    return {
+        "nuclei": nuclei,
+        "ignore": ignore,
+        "group": group(total),
+        "margin": round(margin(total), 4),
+        "nucleus_px": round(c.nucleus_px, 1),
+        "style": "first",
+        "conditions": _conditions(scene, look),
+    }
 
 
 def render_region(
-    seed: int | tuple[int, ...], target: int | None = None, *, nucleus_px: tuple[float, float] = (40, 190)
+    seed: int | tuple[int, ...],
+    target: int | None = None,
+    *,
+    nucleus_px: tuple[float, float] = (40, 190),
+    mix: str = "balanced",
 ) -> RenderedRegion:
     """One region whose scorable nuclei fall into group `target` (1-5; any where None).
 
-    The same seed and target give the same bytes. Raises TrainingError where no such region is found.
+    mix: how near to a border of groups it may lie ("borders": within 5 %). The same arguments give the same bytes.
+    Raises TrainingError where no such region is found.
     """
     rng = np.random.default_rng(seed)
     wanted = int(rng.integers(1, 6)) if target is None else target
+    low, high = sample_margin(mix, rng)
     for _ in range(_TRIES):
+        look = sample_look(rng)
         try:
-            scene = compose(sample_conditions(rng, nucleus_px=nucleus_px), wanted, rng)
+            scene = compose(
+                sample_conditions(rng, nucleus_px=nucleus_px, blur_px=look.spread_px), wanted, rng, (low, high)
+            )
         except TrainingError:
             continue  # these nuclei cannot show that group; draw others
-        truth = _truth(scene)
-        if truth["group"] == wanted and sum(n["scorable"] for n in truth["nuclei"]) >= 8:
+        if not _as_wanted(_truth(scene, look), wanted, low, high):
+            continue
+        scene, data, suffix, pixels = _visible(scene, look, rng)
+        truth = _truth(scene, look)
+        if _as_wanted(truth, wanted, low, high):
+            return RenderedRegion(pixels, data, suffix, truth)
+    raise TrainingError(f"No region of group {wanted} was found with seed {seed}.")
+
+
+def _as_wanted(truth: dict[str, Any], group_wanted: int, low: float, high: float) -> bool:
+    enough = sum(n["scorable"] for n in truth["nuclei"]) >= _FEWEST_SCORABLE
+    return bool(enough and truth["group"] == group_wanted and low <= truth["margin"] < high)
+
+
+def _visible(scene: Scene, look: Look, rng: np.random.Generator) -> tuple[Scene, bytes, str, NDArray[np.uint8]]:
+    """Paint the scene, brighten signals that drown and paint again; those that still drown leave the truth."""
+    background = prepare(scene, look, rng)
+    before = rng.bit_generator.state
+    for painting in range(_PAINTINGS):
+        rng.bit_generator.state = before  # the same picture but for its signals
+        data, suffix = encode(paint(scene, look, background, rng), look)
+        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        hidden = unseen(pixels, scene)
+        last = painting == _PAINTINGS - 1
+        if not any(hidden):
             break
-    else:
-        raise TrainingError(f"No region of group {wanted} was found with seed {seed}.")
-    look = sample_look(rng)
-    pixels = paint(scene, look, rng)
-    if look.jpeg_quality is None:
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-        return RenderedRegion(pixels, buffer.getvalue(), ".png", truth)
-    data = through_jpeg(pixels, look.jpeg_quality)
-    decoded = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    return RenderedRegion(decoded, data, ".jpg", truth)
+        nuclei = (
+            without(n, h) if last else brightened(n, h, _BRIGHTER) for n, h in zip(scene.nuclei, hidden, strict=True)
+        )
+        scene = replace(scene, nuclei=tuple(nuclei))
+    return scene, data, suffix, pixels
 
 
-def _render_to(out: Path, seed: int, numbered: tuple[int, int]) -> dict[str, Any]:
+def _render_to(out: Path, seed: int, mix: str, numbered: tuple[int, int]) -> dict[str, Any]:
     index, target = numbered
-    region = render_region((seed, index), target)
+    region = render_region((seed, index), target, mix=mix)
     name = f"region-{index:05d}{region.suffix}"
     write_atomically(out / name, region.data)
     return {"image": name, "patient": f"P{index // REGIONS_PER_PATIENT:05d}", **region.truth}
@@ -133,7 +177,7 @@ def render_dataset(
     """
     groups = sorted(group_sequence(count, mix, np.random.default_rng((seed, 0))))  # neighbours share a patient
     out.mkdir(parents=True, exist_ok=True)
-    work = partial(_render_to, out, seed)
+    work = partial(_render_to, out, seed, mix)
     entries: list[dict[str, Any]] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         results = pool.map(work, enumerate(groups), chunksize=4) if processes > 1 else map(work, enumerate(groups))

@@ -12,12 +12,17 @@ from scipy.ndimage import gaussian_filter, shift, zoom
 
 from her2core.training.render.scene import FAINT, Conditions, Kind, Scene, SceneNucleus
 
-__all__ = ["Look", "paint", "sample_look", "through_jpeg"]
+__all__ = ["Background", "Look", "encode", "paint", "prepare", "sample_look"]
 
 Float = NDArray[np.float32]
 _TILE = 384
 _BRIGHTEST_BACKGROUND = 130.0  # grey levels of red and green in nuclei
 _LEAST_CONTRAST = 15.0  # grey levels of a signal's peak that a reader still sees on black
+_LEAST_CONTRAST_TO_NOISE = 12.0  # peak of a signal over texture and noise at its own scale
+_BRIGHTEST_FLOOR = 110.0  # grey levels; texture that asks for more drowns every signal and is softened
+_LEAST_BLUR = 0.25
+_FULL_COLOUR_ABOVE = 90  # JPEG qualities that keep the full colour resolution
+_CHROMA_BLUR_PX = 0.7  # what a JPEG with halved colour resolution adds to the width of a signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,15 @@ class Look:
     shift_px: tuple[float, float]
     vignette: float
     gamma: float
-    jpeg_quality: int | None
+    haze_texture: tuple[float, float]  # how much of the DAPI texture the nuclear haze shows, HER2 and CEP17
+    jpeg_quality: int | None  # None: PNG
+    first_jpeg_quality: int | None  # saved once before
+
+    @property
+    def spread_px(self) -> float:
+        """What camera and compression add to the width of a signal, standard deviation."""
+        subsampled = self.first_jpeg_quality is not None or (self.jpeg_quality or 100) <= _FULL_COLOUR_ABOVE
+        return float(np.hypot(self.blur if self.blur > _LEAST_BLUR else 0.0, _CHROMA_BLUR_PX if subsampled else 0.0))
 
 
 def sample_look(rng: np.random.Generator) -> Look:
@@ -81,7 +94,9 @@ def sample_look(rng: np.random.Generator) -> Look:
         shift_px=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6))),
         vignette=float(rng.choice([0.0, rng.uniform(0.05, 0.4)])),
         gamma=rng.uniform(0.75, 1.3),
-        jpeg_quality=None if rng.random() < 0.25 else int(rng.integers(62, 98)),
+        haze_texture=(float(rng.uniform(0.15, 1.0)), float(rng.uniform(0.15, 1.0))),
+        jpeg_quality=None if rng.random() < 0.25 else int(rng.integers(60, 98)),
+        first_jpeg_quality=int(rng.integers(50, 90)) if rng.random() < 0.2 else None,
     )
 
 
@@ -121,7 +136,9 @@ class _Painter:
         """Paint a nucleus' stain, `level` grey levels bright, and its background in the probe channels."""
         o, look, rng = n.outline, self.look, self.rng
         ghost = n.kind is Kind.GHOST
-        edge_px = max(0.7, look.edge * self.c.nucleus_px) * (rng.uniform(4, 7) if ghost else rng.uniform(0.7, 1.4))
+        edge_px = max(0.7, look.edge * self.c.nucleus_px) * (
+            rng.uniform(4, 7) if ghost else n.softness * rng.uniform(0.7, 1.4)
+        )
         pad = 3 * edge_px
         place = self.patch(
             o.x - o.reach_px - pad, o.y - o.reach_px - pad, o.x + o.reach_px + pad, o.y + o.reach_px + pad
@@ -156,8 +173,8 @@ class _Painter:
         stain = (level * body * pattern).astype(np.float32)
         self.planes[2, rows, columns] += stain**look.blend
         soft = level * body * (1 + 0.08 * _crop(self.coarse, shape, rng))
-        for plane, share in enumerate(look.nuclear_haze):
-            haze = share * rng.uniform(0.6, 1.3) * (0.7 * soft + 0.3 * stain)
+        for plane, (share, texture) in enumerate(zip(look.nuclear_haze, look.haze_texture, strict=True)):
+            haze = share * rng.uniform(0.6, 1.3) * ((1 - texture) * soft + texture * stain)
             self.planes[plane, rows, columns] += np.maximum(haze, 0) ** look.blend
 
     def spot(self, x: float, y: float, fwhm_px: float, peak: float, plane: int) -> None:
@@ -217,6 +234,7 @@ def _light(scene: Scene, look: Look, rng: np.random.Generator) -> Float:
             level *= rng.uniform(0.15, 0.5)
         elif nucleus.kind is Kind.FRAGMENT:
             level *= rng.uniform(0.4, 1.3)
+        level *= nucleus.softness**-0.4
         painter.nucleus(nucleus, level)
     painter.planes = painter.planes ** np.float32(1 / look.blend)
     painter.debris()
@@ -247,30 +265,74 @@ def _expose(rgb: Float, look: Look, rng: np.random.Generator) -> Float:
     return rgb
 
 
-def _signal_light(scene: Scene, look: Look, background_rgb: Float, rng: np.random.Generator) -> Float:
-    """Light of all signals float32[3, H, W]. Counted ones stand out from what lies around them; faint ones do not."""
+def _texture(plane: Float, sigma_px: float, reach_px: float) -> tuple[Float, Float]:
+    """What of a plane looks like signals of width `sigma_px`, and its local root mean square within `reach_px`."""
+    band = gaussian_filter(plane, sigma_px) - gaussian_filter(plane, 3 * sigma_px)
+    return band, np.sqrt(np.maximum(_glow(band**2, reach_px), 0))
+
+
+def _floors(scene: Scene, look: Look, background_rgb: Float) -> Float:
+    """The least peak of a signal that a reader sees, float32[2, H, W] grey levels; softens texture that drowns signals.
+
+    Findings.md: what is labelled must be visible. A Gaussian signal of peak A answers the filter at its own scale with
+    about A / 2; camera and compression lower A by widening it.
+    """
+    c = scene.conditions
+    floors = np.empty_like(background_rgb[:2])
+    for i, fwhm in enumerate((c.her2_fwhm, c.cep17_fwhm)):
+        sigma = max(fwhm * c.nucleus_px, 1.9) / 2.355
+        seen = float(np.hypot(sigma, look.spread_px))
+        plane = background_rgb[i]
+        band, rms = _texture(plane, seen, 0.12 * c.nucleus_px)
+        drowned = _LEAST_CONTRAST_TO_NOISE * rms
+        keep = np.minimum(1, _BRIGHTEST_FLOOR / np.maximum(drowned, 1e-3))
+        plane -= (1 - keep) * band
+        noise = look.noise / (2 * np.sqrt(np.pi) * seen)  # after the filter; camera blur comes on top
+        noticed = _LEAST_CONTRAST * (1.4 if (look.first_jpeg_quality or look.jpeg_quality or 100) < 75 else 1.0)
+        least = np.maximum(np.minimum(drowned, _BRIGHTEST_FLOOR), _LEAST_CONTRAST_TO_NOISE * noise)
+        floors[i] = np.maximum(np.maximum(least, 0.3 * plane), noticed) * (seen / sigma) ** 2
+    return floors
+
+
+def _signal_light(scene: Scene, look: Look, floors: Float, rng: np.random.Generator) -> Float:
+    """Light of all signals float32[3, H, W]. Counted ones stand out from what lies around them; the others do not."""
     c = scene.conditions
     painter = _Painter(c, look, rng)
-    peaks = c.her2_contrast, c.cep17_contrast
+    contrast = c.her2_contrast, c.cep17_contrast
     for nucleus in scene.nuclei:
-        for x, y, fwhm_px, relative, channel_number in nucleus.spots:
-            channel = int(channel_number)
-            row, column = (int(np.clip(v, 0, n - 1)) for v, n in zip((y, x), background_rgb.shape[1:], strict=True))
-            floor = max(_LEAST_CONTRAST, 0.3 * float(background_rgb[channel, row, column]) + 4 * look.noise)
-            peak = relative * floor if relative < FAINT else relative * max(peaks[channel], floor)
+        for x, y, fwhm_px, relative, kind, _ in nucleus.spots:
+            grain, channel = divmod(int(kind), 2)
+            row, column = (int(np.clip(v, 0, n - 1)) for v, n in zip((y, x), floors.shape[1:], strict=True))
+            floor = float(floors[channel, row, column])
+            signal = max(contrast[channel], floor)
+            peak = relative * (signal if grain or relative >= FAINT else floor)
             painter.spot(float(x), float(y), float(fwhm_px), float(peak), channel)
     return painter.planes
 
 
-def paint(scene: Scene, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A region without its signals, float32[3, H, W] as the camera sees it, and the least peak of a visible signal,
+    float32[2, H, W]."""
+
+    rgb: Float
+    floors: Float
+
+
+def prepare(scene: Scene, look: Look, rng: np.random.Generator) -> Background:
+    """What of a region does not depend on its signals."""
+    rgb = _expose(_mix(_light(scene, look, rng), look), look, rng)
+    floors = _floors(scene, look, rgb)
+    return Background(rgb, floors)
+
+
+def paint(scene: Scene, look: Look, background: Background, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The region as RGB, uint8[H, W, 3], before any file compression."""
-    light = _light(scene, look, rng)
-    background = _expose(_mix(light, look), look, rng)
-    signals = _signal_light(scene, look, background, rng)
+    signals = _signal_light(scene, look, background.floors, rng)
     for i in range(2):  # chromatic shift of the probe channels against DAPI
         if abs(look.shift_px[i]) > 0.2:
             signals[i] = shift(signals[i], (look.shift_px[i] * 0.5, look.shift_px[1 - i]), order=1, mode="nearest")
-    rgb = np.ascontiguousarray(np.moveaxis(background + _mix(signals, look), 0, 2))
+    rgb = np.ascontiguousarray(np.moveaxis(background.rgb + _mix(signals, look), 0, 2))
     height, width = rgb.shape[:2]
     if look.vignette:
         ys, xs = (
@@ -286,13 +348,24 @@ def paint(scene: Scene, look: Look, rng: np.random.Generator) -> NDArray[np.uint
         * (0.6 + 0.4 * np.sqrt(np.clip(rgb, 0, 255) / 60))
     )
     rgb += noise
-    if look.blur > 0.25:
+    if look.blur > _LEAST_BLUR:
         rgb = gaussian_filter(rgb, (look.blur, look.blur, 0))
     return np.asarray(np.clip(rgb, 0, 255) + 0.5, np.uint8)
 
 
-def through_jpeg(pixels_rgb: NDArray[np.uint8], quality: int) -> bytes:
-    """The region as a JPEG file."""
+def encode(pixels_rgb: NDArray[np.uint8], look: Look) -> tuple[bytes, str]:
+    """The region as the microscope's software saved it: bytes and suffix of a file."""
+    image = Image.fromarray(pixels_rgb)
+    if look.first_jpeg_quality is not None:
+        image = Image.open(io.BytesIO(_jpeg(image, look.first_jpeg_quality)))
+    if look.jpeg_quality is not None:
+        return _jpeg(image, look.jpeg_quality), ".jpg"
     buffer = io.BytesIO()
-    Image.fromarray(pixels_rgb).save(buffer, "JPEG", quality=quality, subsampling=0 if quality > 90 else 2)
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue(), ".png"
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality > _FULL_COLOUR_ABOVE else 2)
     return buffer.getvalue()

@@ -12,12 +12,26 @@ from her2core.records import Channel, Signal
 from her2core.training.render.biology import sample_counts
 from her2core.training.render.shapes import Outline, spindle, tumour_outline
 
-__all__ = ["FAINT", "Conditions", "Kind", "Scene", "SceneNucleus", "compose", "sample_conditions"]
+__all__ = [
+    "FAINT",
+    "Conditions",
+    "Kind",
+    "Scene",
+    "SceneNucleus",
+    "brightened",
+    "compose",
+    "sample_conditions",
+    "without",
+]
 
 # A nucleus hidden by others, or covering them, by more than this share of its area is not scored.
 OVERLAP_LIMIT = 0.20
 # A spot whose relative peak is below this is painted too faint to be counted and is not in the truth.
 FAINT = 0.6
+# Outlines softer than this (times the usual) belong to nuclei out of focus: found, but not scored.
+OUT_OF_FOCUS = 3.0
+# Signals of a nucleus that are nearer than this, in signal widths, count once outside clusters (domain.md section 2).
+RESOLVED = 1.3
 
 
 class Kind(StrEnum):
@@ -52,12 +66,20 @@ class Conditions:
     clustering: float  # chance that a nucleus with many HER2 signals has them in clusters
     split: float  # share of signals seen as a split pair
     faint: float  # extra signals a nucleus, too faint for anyone to count and not in the truth
+    granules: float  # grains a nucleus in the probe channels, far dimmer than signals and not in the truth
     missing: float  # share of nuclei without any signal of a colour
+    soft: float  # share of tumour nuclei that lie a little out of the focal plane
+    blur_px: float  # what camera and compression add to the width of a signal, standard deviation
 
 
 @dataclass(frozen=True, slots=True)
 class SceneNucleus:
-    """One nucleus of a scene. `spots` are what is painted: x, y, FWHM px, relative peak, channel (0 HER2, 1 CEP17)."""
+    """One nucleus of a scene. `softness`: how many times softer its outline is than one in focus.
+
+    `spots` are what is painted: x, y, FWHM px, relative peak, channel (0 HER2, 1 CEP17; + 2 for grains, whose peak is
+    relative to that of signals, while faint spots are relative to what can just be seen), and the index of the signal
+    it belongs to (-1: none).
+    """
 
     kind: Kind
     outline: Outline
@@ -66,8 +88,9 @@ class SceneNucleus:
     cep17: int = 0
     clustered: bool = False
     scorable: bool = False
+    softness: float = 1.0
     signals: tuple[Signal, ...] = ()
-    spots: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 5), np.float32))
+    spots: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 6), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +101,9 @@ class Scene:
     nuclei: tuple[SceneNucleus, ...]
 
 
-def sample_conditions(rng: np.random.Generator, *, nucleus_px: tuple[float, float] = (40, 190)) -> Conditions:
+def sample_conditions(
+    rng: np.random.Generator, *, nucleus_px: tuple[float, float] = (40, 190), blur_px: float = 0.6
+) -> Conditions:
     """Draw how a region looks, over the range seen in real fields (nuclei 40-190 px wide)."""
     nucleus = float(np.exp(rng.uniform(*np.log(nucleus_px))))
     across = rng.uniform(7.5, 13.0)
@@ -109,7 +134,10 @@ def sample_conditions(rng: np.random.Generator, *, nucleus_px: tuple[float, floa
         clustering=rng.choice([0.0, 0.3, 0.9], p=[0.35, 0.3, 0.35]),
         split=rng.choice([0.0, 0.04, 0.12]),
         faint=rng.choice([0.0, 0.15, 0.6]),
+        granules=rng.choice([0.0, 1.0, 5.0], p=[0.5, 0.3, 0.2]),
         missing=rng.choice([0.0, 0.03, 0.15], p=[0.4, 0.45, 0.15]),
+        soft=rng.choice([0.0, 0.08, 0.3], p=[0.4, 0.35, 0.25]),
+        blur_px=blur_px,
     )
 
 
@@ -218,62 +246,129 @@ def _is_cluster(points: NDArray[np.floating], fwhm_px: float) -> bool:
     return bool((distance.min(axis=1) < 1.3 * fwhm_px).mean() >= 0.4)
 
 
+def _resolved(points: NDArray[np.floating], gap_px: float) -> NDArray[np.floating]:
+    """The points without those that lie nearer than `gap_px` to an earlier one."""
+    kept: list[NDArray[np.floating]] = []
+    for point in points:
+        if all(np.hypot(*(point - other)) >= gap_px for other in kept):
+            kept.append(point)
+    return np.array(kept).reshape(-1, 2)
+
+
 def _spots(
-    points: NDArray[np.floating], fwhm_px: float, channel: int, c: Conditions, rng: np.random.Generator
+    points: NDArray[np.floating],
+    first: int,
+    fwhm_px: float,
+    seen_px: float,
+    channel: int,
+    c: Conditions,
+    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Painted spots of counted signals: size and brightness vary, some are blurred, some are split pairs."""
+    """Painted spots of counted signals: size and brightness vary, some are blurred, some are split pairs.
+
+    `fwhm_px`: width before the camera, `seen_px`: after it; `first`: index of the first signal.
+    """
     rows = []
-    for x, y in points:
+    for i, (x, y) in enumerate(points, first):
         fwhm = fwhm_px * rng.uniform(0.85, 1.2)
         peak = float(np.clip(rng.lognormal(0.15, 0.3), 0.8, 2.2))
         if rng.random() < 0.12:  # a little out of the focal plane
             blur = rng.uniform(1.2, 1.8)
             fwhm, peak = fwhm * blur, max(0.75, peak / blur)
         if rng.random() < c.split:
-            angle, half = rng.uniform(0, 2 * np.pi), fwhm * rng.uniform(0.45, 0.8)
+            angle, half = rng.uniform(0, 2 * np.pi), seen_px * rng.uniform(0.35, 0.52)
             dx, dy = half * np.cos(angle), half * np.sin(angle)
-            rows += [(x + dx, y + dy, fwhm * 0.85, peak, channel), (x - dx, y - dy, fwhm * 0.85, peak, channel)]
+            rows += [(x + dx, y + dy, fwhm * 0.85, peak, channel, i), (x - dx, y - dy, fwhm * 0.85, peak, channel, i)]
         else:
-            rows.append((x, y, fwhm, peak, channel))
-    return np.array(rows, np.float32).reshape(-1, 5)
+            rows.append((x, y, fwhm, peak, channel, i))
+    return np.array(rows, np.float32).reshape(-1, 6)
+
+
+def _distractors(
+    outline: Outline, fwhm_px: NDArray[np.floating], c: Conditions, rng: np.random.Generator
+) -> list[NDArray[np.float32]]:
+    """Spots that are painted but count for nothing: too faint to be seen, or grains that signals outshine."""
+    rows = []
+    for number, grain in ((rng.poisson(c.faint), False), (rng.poisson(c.granules), True)):
+        spots = np.full((number, 6), -1, np.float32)
+        spots[:, :2] = _inside(outline, number, rng, rim=grain)
+        channel = rng.integers(0, 2, number)
+        spots[:, 2] = fwhm_px[channel] * (rng.uniform(0.6, 1.6, number) if grain else rng.uniform(0.9, 2.2, number))
+        spots[:, 3] = rng.uniform(0.1, 0.3, number) if grain else rng.uniform(0.15, 0.45, number)
+        spots[:, 4] = channel + 2 * grain
+        rows.append(spots)
+    return rows
 
 
 def _furnish(
-    kind: Kind, outline: Outline, her2: int, cep17: int, c: Conditions, rng: np.random.Generator
+    kind: Kind, outline: Outline, her2: int, cep17: int, softness: float, c: Conditions, rng: np.random.Generator
 ) -> SceneNucleus:
-    """A nucleus with its signals placed; HER2 signals that cannot lie apart form clusters."""
-    fwhm = np.maximum(np.array([c.her2_fwhm, c.cep17_fwhm]) * c.nucleus_px, 1.9)
-    gap = 2.05 * fwhm  # closer pairs would count as one (domain.md section 2, rule 3)
+    """A nucleus with its signals placed; HER2 signals that cannot lie apart form clusters or count once."""
+    blur = 1 + 0.25 * (softness - 1)
+    fwhm = np.maximum(np.array([c.her2_fwhm, c.cep17_fwhm]) * c.nucleus_px, 1.9) * min(blur, 1.6)
+    seen = np.hypot(fwhm, 2.355 * c.blur_px)  # as wide as the camera shows them
+    gap = 2.05 * seen  # closer pairs would count as one (domain.md section 2, rule 3)
     her2_points = None if her2 >= 6 and rng.random() < c.clustering else _apart(outline, her2, gap[0], rng)
     if her2_points is None:
-        her2_points = _clustered(outline, her2, fwhm[0], rng)
+        her2_points = _clustered(outline, her2, seen[0], rng)
+    clustered = _is_cluster(her2_points, float(seen[0]))
+    if not clustered:
+        her2_points = _resolved(her2_points, RESOLVED * float(seen[0]))
     cep17_points = _apart(outline, cep17, gap[1], rng)
     if cep17_points is None:  # many in a small nucleus: as far apart as they fit
-        cep17_points = _apart(outline, cep17, 1.3 * fwhm[1], rng)
+        cep17_points = _apart(outline, cep17, RESOLVED * seen[1], rng)
     if cep17_points is None:
-        cep17_points = np.zeros((0, 2))
-    rows = [_spots(her2_points, fwhm[0], 0, c, rng), _spots(cep17_points, fwhm[1], 1, c, rng)]
-    faint = rng.poisson(c.faint)
-    if faint:
-        spots = np.zeros((faint, 5), np.float32)
-        spots[:, :2] = _inside(outline, faint, rng, rim=False)
-        spots[:, 4] = rng.integers(0, 2, faint)
-        spots[:, 2] = fwhm[spots[:, 4].astype(int)] * rng.uniform(0.9, 2.2, faint)
-        spots[:, 3] = rng.uniform(0.15, 0.45, faint)
-        rows.append(spots)
+        cep17_points = _resolved(_inside(outline, cep17, rng, rim=False), RESOLVED * float(seen[1]))
+    rows = [
+        _spots(her2_points, 0, fwhm[0], float(seen[0]), 0, c, rng),
+        _spots(cep17_points, len(her2_points), fwhm[1], float(seen[1]), 1, c, rng),
+        *_distractors(outline, fwhm, c, rng),
+    ]
     return SceneNucleus(
         kind=kind,
         outline=outline,
-        her2=her2,
+        her2=len(her2_points),
         cep17=len(cep17_points),
-        clustered=_is_cluster(her2_points, float(fwhm[0])),
+        clustered=clustered,
+        softness=softness,
         signals=tuple(Signal(Channel.HER2, float(x), float(y)) for x, y in her2_points)
         + tuple(Signal(Channel.CEP17, float(x), float(y)) for x, y in cep17_points),
         spots=np.vstack(rows),
     )
 
 
-def _scene(c: Conditions, target: int, rng: np.random.Generator) -> Scene:
+def brightened(nucleus: SceneNucleus, signals: set[int], factor: float) -> SceneNucleus:
+    """The nucleus with some of its signals, by index, `factor` times as bright."""
+    spots = nucleus.spots.copy()
+    spots[np.isin(spots[:, 5], list(signals)), 3] *= factor
+    return replace(nucleus, spots=spots)
+
+
+def without(nucleus: SceneNucleus, signals: set[int]) -> SceneNucleus:
+    """The nucleus whose truth lacks some of its signals, by index; what is painted stays."""
+    kept = tuple(s for i, s in enumerate(nucleus.signals) if i not in signals)
+    her2 = sum(s.channel is Channel.HER2 for s in kept)
+    cep17 = len(kept) - her2
+    return replace(nucleus, signals=kept, her2=her2, cep17=cep17, scorable=nucleus.scorable and her2 > 0 and cep17 > 0)
+
+
+def _softness(tumour: NDArray[np.bool_], c: Conditions, rng: np.random.Generator) -> NDArray[np.float64]:
+    """How much softer than in focus each outline is, float[N]: a little, or so much that it is out of focus."""
+    n = len(tumour)
+    little, much = rng.uniform(1.2, 2.2, n), rng.uniform(OUT_OF_FOCUS + 0.6, OUT_OF_FOCUS + 2.5, n)
+    soft = np.where(rng.random(n) < 0.55, little, much)
+    return np.where(tumour & (rng.random(n) < c.soft), soft, 1.0)
+
+
+def compose(
+    conditions: Conditions, target: int, rng: np.random.Generator, margin: tuple[float, float] = (0.0, np.inf)
+) -> Scene:
+    """A scene under `conditions` whose scorable nuclei fall into group `target`.
+
+    margin: how far from the nearest border of groups (`biology.margin`) it has to be; signals that count once may
+    move it by a little. Raises TrainingError where the nuclei cannot show that.
+    """
+    c = conditions
     placed = _place(c, rng)
     overlaps = _overlaps(placed, c.width_px, c.height_px)
     inside = np.array(
@@ -283,9 +378,10 @@ def _scene(c: Conditions, target: int, rng: np.random.Generator) -> Scene:
         ]
     )
     tumour = np.array([kind is Kind.TUMOUR for kind, _ in placed])
-    geometric = inside & (overlaps <= OVERLAP_LIMIT)
+    softness = _softness(tumour, c, rng)
+    whole = inside & (overlaps <= OVERLAP_LIMIT) & (softness < OUT_OF_FOCUS)
     her2, cep17 = np.full(len(placed), 2), np.full(len(placed), 2)
-    her2[tumour], cep17[tumour] = sample_counts(target, geometric[tumour], rng, missing=c.missing)
+    her2[tumour], cep17[tumour] = sample_counts(target, whole[tumour], rng, missing=c.missing, margins=margin)
     nuclei = []
     for i, (kind, outline) in enumerate(placed):
         if kind in (Kind.GHOST, Kind.FRAGMENT):
@@ -294,12 +390,7 @@ def _scene(c: Conditions, target: int, rng: np.random.Generator) -> Scene:
         h, n17 = int(her2[i]), int(cep17[i])
         if kind is not Kind.TUMOUR:
             h, n17 = int(rng.integers(1, 3)), int(rng.integers(1, 3))
-        nucleus = _furnish(kind, outline, h, n17, c, rng)
-        scorable = bool(tumour[i] and geometric[i] and nucleus.her2 and nucleus.cep17)
+        nucleus = _furnish(kind, outline, h, n17, float(softness[i]), c, rng)
+        scorable = bool(tumour[i] and whole[i] and nucleus.her2 and nucleus.cep17)
         nuclei.append(replace(nucleus, overlap=float(overlaps[i]), scorable=scorable))
     return Scene(c, tuple(nuclei))
-
-
-def compose(conditions: Conditions, target: int, rng: np.random.Generator) -> Scene:
-    """A scene under `conditions` whose scorable nuclei fall into group `target`."""
-    return _scene(conditions, target, rng)
