@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from her2core.caselog._change import Store
+from her2core.caselog._change import Change, Store
 from her2core.caselog._codec import canonical, clean_text, stamp
 from her2core.caselog._rows import Row, correction_of, one, rows
 from her2core.caselog.analyses import LATEST
@@ -33,12 +33,15 @@ class Corrections(Store):
         new: Mapping[str, Any],
         reason: str,
         by: User,
+        *,
+        seen: int | None = None,
     ) -> Correction:
         """Adds a correction of the latest analysis of a region. Keys of `new` as CorrectionKind says.
 
-        Corrections of several people at once are all kept, in the order of their ids. Raises ScoringError (`new` is
-        nothing that kind can be), NotFoundError (no such nucleus or correction), ConflictError (the number of an added
-        nucleus is taken), WrongStateError (not analysed, signed).
+        `seen` is the latest correction that `by` knew of when deciding on this one (0: none); None asks for no such
+        check. Corrections of several people at once are all kept, in the order of their ids. Raises ScoringError
+        (`new` is nothing that kind can be), NotFoundError (no such nucleus or correction), ConflictError (the number
+        of an added nucleus is taken; the nucleus was corrected after `seen`), WrongStateError (not analysed, signed).
         """
         _CHECKS[kind](nucleus_id, new)
         why = clean_text(reason, "reason", longest=500)
@@ -50,6 +53,8 @@ class Corrections(Store):
             if analysis is None:
                 raise WrongStateError("This region is not analysed yet; there is nothing to correct.")
             _refers(change.db, analysis, nucleus_id, kind, new)
+            if seen is not None:
+                _is_latest(change, analysis["id"], nucleus_id, seen)
             correction_id = change.insert(
                 "corrections",
                 {
@@ -100,6 +105,20 @@ def _refers(db: Database, analysis: Row, nucleus_id: int, kind: CorrectionKind, 
         sql = "SELECT 1 FROM corrections WHERE id = ? AND analysis_id = ? AND nucleus_id = ?"
         if db.execute(sql, [new["correction_id"], analysis["id"], nucleus_id]).fetchone() is None:
             raise NotFoundError("There is no such correction of this nucleus.")
+
+
+def _is_latest(change: Change, analysis_id: int, nucleus_id: int, seen: int) -> None:
+    """That nobody corrected the nucleus after the correction `seen`. Raises ConflictError: who did, and when."""
+    sql = """SELECT by_user_id, at, full_name FROM corrections JOIN users ON users.id = by_user_id
+        WHERE analysis_id = ? AND nucleus_id = ? AND corrections.id > ? ORDER BY corrections.id DESC LIMIT 1"""
+    for newer in rows(change.db, sql, [analysis_id, nucleus_id, seen]):
+        own = newer["by_user_id"] == change.user.id
+        who = "You changed" if own else f"{newer['full_name']} changed"
+        where = " in another window" if own else ""
+        raise ConflictError(
+            f"{who} nucleus {nucleus_id}{where} at {newer['at'][11:16]} UTC, which you had not seen yet. Your step was "
+            "not taken: look at the nucleus as it is now, and repeat the step if it still holds."
+        )
 
 
 def _is_count(value: object) -> bool:
@@ -154,8 +173,21 @@ def _signals(nucleus_id: int, new: Mapping[str, Any]) -> None:
 
 
 def _box(nucleus_id: int, new: Mapping[str, Any]) -> None:
-    _keys(new, "box")
+    _keys(new, "box", *(("recount",) if "recount" in new else ()))
     _is_box(new["box"])
+    if "recount" in new:
+        _recounted(nucleus_id, new)
+
+
+def _recounted(nucleus_id: int, new: Mapping[str, Any]) -> None:
+    """What the models count in the moved box: a whole nucleus but for number and box, as in Nucleus.to_dict()."""
+    given = new["recount"]
+    try:
+        Nucleus.from_dict(
+            {"score": 1.0, "her2_regressed": 0.0, "cep17_regressed": 0.0, **given, "id": nucleus_id, "box": new["box"]}
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScoringError("The recount of the moved box is incomplete.") from error
 
 
 def _is_box(box: Any) -> None:

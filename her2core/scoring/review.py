@@ -2,7 +2,8 @@
 
 The AI's nuclei are never changed. Corrections are replayed in the order they were made; an UNDO takes one back (or, of
 an UNDO, brings it back). Whether a nucleus is scored follows from the result: without a signal of each colour it is
-not, whatever was said before.
+not, whatever was said before. Counts follow the dots that are added and deleted, but for clustered HER2 signals: their
+number is an estimate, which moves by as many as dots came or went. A moved box may carry what the models count in it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ __all__ = [
 
 MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
 
+# What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict().
+_RECOUNTED = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals")
 _COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE)
 
 
@@ -143,7 +146,7 @@ def check_correction(
     trial = Correction(latest + 1, 0, nucleus_id, kind, {}, new, "", 0, datetime.now(UTC))
     apply_corrections(nuclei, (*corrections, trial))
     current = before.get(nucleus_id)
-    return {} if current is None else _value_before(current, kind)
+    return {} if current is None else _value_before(current, kind, new.get("recount"))
 
 
 def next_nucleus_id(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]) -> int:
@@ -151,13 +154,13 @@ def next_nucleus_id(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]
     return 1 + max((*(n.id for n in nuclei), *(c.nucleus_id for c in corrections)), default=-1)
 
 
-def _value_before(nucleus: Nucleus, kind: CorrectionKind) -> dict[str, Any]:
+def _value_before(nucleus: Nucleus, kind: CorrectionKind, recount: Any) -> dict[str, Any]:
     whole = nucleus.to_dict()
     keys = {
         CorrectionKind.COUNTS: ("her2", "cep17"),
         CorrectionKind.SIGNALS: ("signals", "her2", "cep17"),
         CorrectionKind.CLUSTER: ("clustered",),
-        CorrectionKind.BOX: ("box",),
+        CorrectionKind.BOX: ("box",) if recount is None else ("box", *_RECOUNTED, "scored", "reason"),
         CorrectionKind.EXCLUDE: ("scored", "reason"),
         CorrectionKind.INCLUDE: ("scored", "reason"),
     }.get(kind, ("her2", "cep17", "clustered", "scored", "reason", "box"))
@@ -232,6 +235,8 @@ def _apply(draft: _Draft, c: Correction) -> None:
             draft.nucleus = replace(draft.nucleus, clustered=_flag(c.new.get("clustered"), c.nucleus_id))
         case CorrectionKind.BOX:
             draft.nucleus = replace(draft.nucleus, box=_box(c.new.get("box"), c.nucleus_id))
+            if "recount" in c.new:
+                _recount(draft, c.new["recount"])
         case CorrectionKind.EXCLUDE:
             draft.excluded_as = _exclusion(c.new.get("reason"), c.nucleus_id)
         case CorrectionKind.INCLUDE:
@@ -255,14 +260,42 @@ def _added(c: Correction) -> Nucleus:
 
 
 def _with_signals(nucleus: Nucleus, given: Any) -> Nucleus:
+    signals = _signals(given, nucleus.id)
+    her2 = _dots(signals)
+    counted = her2
+    if nucleus.clustered and nucleus.her2 is not None:
+        counted = min(MOST_SIGNALS, max(0, nucleus.her2 + her2 - _dots(nucleus.signals)))
+    return replace(nucleus, signals=signals, her2=counted, cep17=len(signals) - her2, uncertain=False)
+
+
+def _signals(given: Any, nucleus_id: int) -> tuple[Signal, ...]:
     try:
         signals = tuple(Signal(Channel(s["channel"]), float(s["x"]), float(s["y"])) for s in given)
     except (KeyError, TypeError, ValueError) as error:
-        raise ScoringError(f"Nucleus {nucleus.id}: the signals are incomplete.") from error
+        raise ScoringError(f"Nucleus {nucleus_id}: the signals are incomplete.") from error
     if len(signals) > MOST_SIGNALS or not all(math.isfinite(s.x) and math.isfinite(s.y) for s in signals):
-        raise ScoringError(f"Nucleus {nucleus.id}: the signals have no usable positions, or are too many.")
-    her2 = sum(s.channel is Channel.HER2 for s in signals)
-    return replace(nucleus, signals=signals, her2=her2, cep17=len(signals) - her2, uncertain=False)
+        raise ScoringError(f"Nucleus {nucleus_id}: the signals have no usable positions, or are too many.")
+    return signals
+
+
+def _dots(signals: Sequence[Signal]) -> int:
+    """How many of them are HER2."""
+    return sum(s.channel is Channel.HER2 for s in signals)
+
+
+def _recount(draft: _Draft, given: Any) -> None:
+    """What the models count in a box that was moved takes the place of what they counted in the old one."""
+    nucleus = draft.nucleus
+    try:
+        values = {key: given[key] for key in (*_RECOUNTED, "scored", "reason")}
+        found = Nucleus.from_dict(nucleus.to_dict() | values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ScoringError(f"Nucleus {nucleus.id}: the recount of the moved box is incomplete.") from error
+    for count in (found.her2, found.cep17):
+        if count is not None:
+            _count(count, found.id)
+    draft.nucleus = replace(found, box=nucleus.box, signals=_signals(values["signals"], nucleus.id))
+    draft.found_reason = found.reason
 
 
 def _whole(value: Any, what: str) -> int:

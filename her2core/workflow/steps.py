@@ -141,14 +141,17 @@ def correct(
     new: Mapping[str, Any],
     by: User,
     reason: str = "",
+    *,
+    seen: int | None = None,
 ) -> Correction:
-    """Record one correction. Raises ScoringError, with a sentence for the pathologist, where it cannot be made."""
+    """Record one correction. Raises ScoringError, with a sentence for the pathologist, where it cannot be made, and
+    ConflictError where the nucleus was corrected after the correction `seen` (None: whatever came before)."""
     region = log.region(region_id)
     analysis = log.analysis(region_id)
     if analysis is None:
         raise WrongStateError("This region is not analysed yet; there is nothing to correct.")
     old = check_correction(analysis.nuclei, log.corrections(region_id), nucleus_id, kind, dict(new))
-    correction = log.add_correction(region_id, nucleus_id, kind, old, new, reason, by)
+    correction = log.add_correction(region_id, nucleus_id, kind, old, new, reason, by, seen=seen)
     refresh_state(log, region.case_id, by)
     return correction
 
