@@ -14,7 +14,7 @@ from her2core.imaging import read_region
 from her2core.records import Tally
 from her2core.scoring import group
 from her2core.training.render import render_dataset, render_region
-from her2core.training.render.biology import PAPER_MIX, group_sequence, sample_counts
+from her2core.training.render.biology import PAPER_MIX, group_sequence, margin, sample_counts
 from her2core.training.render.shapes import tumour_outline
 
 SMALL = (40.0, 60.0)
@@ -77,6 +77,63 @@ def test_counted_signals_can_be_seen(seed: int) -> None:
     assert np.mean(seen) > 0.93
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_no_counted_signal_drowns_in_the_finished_image(seed: int) -> None:
+    """Measured apart from the renderer's own check: a signal's core against the middle of its nucleus."""
+    region = render_region((35, seed), 4, nucleus_px=(60.0, 80.0))
+    pixels = region.pixels_rgb.astype(float)
+    drowned, asked = 0, 0
+    for nucleus in region.truth["nuclei"]:
+        x0, y0, x1, y1 = (int(side) for side in nucleus["box"])
+        for signal in nucleus["signals"]:
+            plane = 0 if signal["channel"] == "her2" else 1
+            x, y = int(signal["x"]), int(signal["y"])
+            core = pixels[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3, plane].max()
+            asked += 1
+            drowned += bool(core <= np.median(pixels[y0:y1, x0:x1, plane]) + 3)
+    assert asked > 50
+    assert drowned / asked < 0.02
+
+
+def test_signals_closer_than_a_signal_count_once_outside_clusters() -> None:
+    region = render_region(36, 3, nucleus_px=SMALL)
+    c = region.truth["conditions"]
+    least_px = 1.2 * max(c["her2_fwhm"] * c["nucleus_px"], 1.9)
+    single = [n for n in region.truth["nuclei"] if not n["cluster"]]
+    assert single
+    for nucleus in single:
+        points = np.array([(s["x"], s["y"]) for s in nucleus["signals"] if s["channel"] == "her2"]).reshape(-1, 2)
+        gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1)) + 1e9 * np.eye(len(points))
+        assert gaps.size == 0 or gaps.min() > least_px
+
+
+@pytest.mark.parametrize(
+    ("tally", "expected"),
+    [
+        (Tally(20, 84, 40), 0.05),  # ratio 2.1 against 2.0; 4.2 copies against 4.0: both 5 %
+        (Tally(20, 60, 20), 0.25),  # ratio 3.0, 3 copies: 25 % from 4.0
+        (Tally(20, 118, 100), 1 - 5.9 / 6),  # ratio 1.18: 5.9 copies are near 6.0
+        (Tally(20, 118, 20), 0.475),  # ratio 5.9: 6.0 copies are no border here
+        (Tally(20, 0, 40), 0.0),
+        (Tally(0, 0, 0), 0.0),
+    ],
+)
+def test_margin_is_the_distance_from_the_nearest_border(tally: Tally, expected: float) -> None:
+    assert margin(tally) == pytest.approx(expected)
+
+
+def test_regions_of_the_borders_mix_lie_near_a_border_and_others_do_not_touch_one() -> None:
+    assert render_region(51, 4, nucleus_px=SMALL, mix="borders").truth["margin"] < 0.05
+    assert render_region(51, 4, nucleus_px=SMALL).truth["margin"] >= 0.015
+
+
+def test_the_truth_names_style_and_conditions() -> None:
+    truth = render_region(52, 5, nucleus_px=SMALL).truth
+    assert truth["style"] == "first"
+    assert {"overlap", "her2_contrast", "blur", "noise", "jpeg_quality"} <= set(truth["conditions"])
+    assert all(isinstance(value, int | float) for value in truth["conditions"].values())
+
+
 def test_region_files_are_read_by_the_app() -> None:
     region = render_region(41, 5, nucleus_px=SMALL)
     read = read_region(region.data, "region" + region.suffix)
@@ -95,7 +152,7 @@ def test_any_number_of_regions_is_shared_out(mix: str, count: int) -> None:
 
 
 def test_an_unknown_mix_is_refused() -> None:
-    with pytest.raises(TrainingError, match="paper or balanced"):
+    with pytest.raises(TrainingError, match="paper, balanced or borders"):
         group_sequence(5, "random", np.random.default_rng(0))
 
 
