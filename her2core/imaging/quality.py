@@ -15,10 +15,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
 from her2core.imaging.region import PixelsRGB
+from her2core.scoring.inputs import RejectionReason
 
-__all__ = ["LIMITS", "Limit", "advice", "measure"]
+__all__ = ["LIMITS", "Limit", "advice", "broken", "measure"]
 
 MIN_FOCUS_RATIO: Final = 1.3
 MIN_DAPI_CONTRAST: Final = 0.12
@@ -29,6 +31,10 @@ MAX_PROBE_SATURATED_PERCENT: Final = 0.5
 MAX_DAPI_SATURATED_PERCENT: Final = 10.0
 MIN_NUCLEAR_AREA_PERCENT: Final = 1.5
 MAX_BLOCKINESS: Final = 2.8
+MIN_NUCLEI: Final = 20.0  # that a result needs; some will be cut or covered
+MAX_CLUMPING: Final = 1.8
+MAX_AUTOFLUORESCENT_PERCENT: Final = 2.0
+MAX_OUTSIDE_SIGNALS_PERCENT: Final = 10.0  # the guideline's own limit
 
 _NUCLEUS_PX: Final = 40
 _SEARCH_SCALE: Final = 4
@@ -41,6 +47,9 @@ _COVERED: Final = 0.4
 _SPOT_PX: Final = 1
 _SURROUNDINGS_PX: Final = 4
 _TINY: Final = np.float32(1e-6)
+_HALO_WIDTHS: Final = 0.15  # light of a nucleus beyond its border, in nucleus widths
+_GLOWING_LEVELS: Final = 25  # above the background in both probes
+_SEED_PX: Final = 12  # nuclei are this wide where their centres are looked for
 
 Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -48,13 +57,18 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one measure should be, and what to tell the pathologist where it is not."""
+    """What one measure should be, and what to tell the pathologist where it is not.
+
+    `rejects`: the guideline's reason to reject a test that the defect may amount to; None where taking the image again
+    is enough.
+    """
 
     measure: str
     label: str
     advice: str
     at_least: float | None = None
     at_most: float | None = None
+    rejects: RejectionReason | None = None
 
     def broken_by(self, value: float | None) -> bool:
         """Whether a measured value is outside; a value that could not be measured is not."""
@@ -71,18 +85,29 @@ LIMITS: Final = (
         "Area of nuclei (% of the image)",
         "Hardly any stained nuclei were found. Check that DAPI is the blue channel, or choose another region.",
         at_least=MIN_NUCLEAR_AREA_PERCENT,
+        rejects=RejectionReason.TOO_FEW_AREAS,
+    ),
+    Limit(
+        "estimated_nuclei",
+        "Nuclei (estimate from DAPI)",
+        "The region shows fewer than 20 nuclei, and some of them will be cut or covered. Add regions until at least 20 "
+        "can be scored.",
+        at_least=MIN_NUCLEI,
+        rejects=RejectionReason.TOO_FEW_AREAS,
     ),
     Limit(
         "focus_ratio",
         "Focus (sharpness of nuclear borders)",
         "The image is out of focus: neighbouring signals merge and weak ones vanish. Focus and take it again.",
         at_least=MIN_FOCUS_RATIO,
+        rejects=RejectionReason.RESOLUTION,
     ),
     Limit(
         "dapi_contrast",
         "DAPI contrast (nuclei against background)",
         "Nuclei hardly stand out from the background in DAPI. Expose DAPI longer, or check digestion and staining.",
         at_least=MIN_DAPI_CONTRAST,
+        rejects=RejectionReason.RESOLUTION,
     ),
     Limit(
         "her2_signal_to_noise",
@@ -90,6 +115,7 @@ LIMITS: Final = (
         "HER2 signals are weak: most nuclei show none that stands out. If more than a quarter cannot be scored, the "
         "region is not suitable.",
         at_least=MIN_SIGNAL_TO_NOISE,
+        rejects=RejectionReason.WEAK_SIGNALS,
     ),
     Limit(
         "cep17_signal_to_noise",
@@ -97,6 +123,7 @@ LIMITS: Final = (
         "CEP17 signals are weak: most nuclei show none that stands out. Missed CEP17 signals raise the ratio. If more "
         "than a quarter cannot be scored, the region is not suitable.",
         at_least=MIN_SIGNAL_TO_NOISE,
+        rejects=RejectionReason.WEAK_SIGNALS,
     ),
     Limit(
         "her2_signal_to_background",
@@ -104,6 +131,7 @@ LIMITS: Final = (
         "HER2 signals are hardly brighter than the glow of the nuclei around them (haze, bleed-through or "
         "autofluorescence).",
         at_least=MIN_SIGNAL_TO_BACKGROUND,
+        rejects=RejectionReason.AUTOFLUORESCENCE,
     ),
     Limit(
         "cep17_signal_to_background",
@@ -111,18 +139,50 @@ LIMITS: Final = (
         "CEP17 signals are hardly brighter than the glow of the nuclei around them (haze, bleed-through or "
         "autofluorescence).",
         at_least=MIN_SIGNAL_TO_BACKGROUND,
+        rejects=RejectionReason.AUTOFLUORESCENCE,
     ),
     Limit(
         "her2_background_percent",
         "Background between nuclei in HER2 (% of full scale)",
         "The background glows in the HER2 channel. Strong autofluorescence makes a region unsuitable.",
         at_most=MAX_BACKGROUND_PERCENT,
+        rejects=RejectionReason.AUTOFLUORESCENCE,
     ),
     Limit(
         "cep17_background_percent",
         "Background between nuclei in CEP17 (% of full scale)",
         "The background glows in the CEP17 channel. Strong autofluorescence makes a region unsuitable.",
         at_most=MAX_BACKGROUND_PERCENT,
+        rejects=RejectionReason.AUTOFLUORESCENCE,
+    ),
+    Limit(
+        "autofluorescent_percent",
+        "Glowing in both probes between nuclei (% of that area)",
+        "Structures between nuclei glow in both probes (fibres, red cells, debris). Strong autofluorescence makes a "
+        "region unsuitable.",
+        at_most=MAX_AUTOFLUORESCENT_PERCENT,
+        rejects=RejectionReason.AUTOFLUORESCENCE,
+    ),
+    Limit(
+        "her2_outside_percent",
+        "HER2 signals outside nuclei (% of all)",
+        "Many HER2 signals lie outside the nuclei. If more than a tenth do, the region is not suitable.",
+        at_most=MAX_OUTSIDE_SIGNALS_PERCENT,
+        rejects=RejectionReason.CYTOPLASMIC,
+    ),
+    Limit(
+        "cep17_outside_percent",
+        "CEP17 signals outside nuclei (% of all)",
+        "Many CEP17 signals lie outside the nuclei. If more than a tenth do, the region is not suitable.",
+        at_most=MAX_OUTSIDE_SIGNALS_PERCENT,
+        rejects=RejectionReason.CYTOPLASMIC,
+    ),
+    Limit(
+        "clumping",
+        "Clumping of nuclei (1 = apart)",
+        "Nuclei lie in clumps: where they overlap, signals cannot be given to one of them. Prefer a region where they "
+        "lie apart, or leave out what overlaps.",
+        at_most=MAX_CLUMPING,
     ),
     Limit(
         "her2_saturated_percent",
@@ -171,6 +231,10 @@ def measure(pixels_rgb: PixelsRGB) -> dict[str, float | None]:
     measures["her2_background_percent"] = background[0] / 2.55
     measures["cep17_background_percent"] = background[1] / 2.55
     if found:
+        measures["estimated_nuclei"], own_width_px = _centres(nuclei, width_px)
+        away = _away(nuclei, width_px)
+        measures["clumping"] = width_px / own_width_px if own_width_px else None
+        measures["autofluorescent_percent"] = _autofluorescent_percent(overview, away, background)
         scaled = _at_common_scale(image, width_px)
         measures["dapi_contrast"] = _contrast(_median_level(overview[:, :, 2][nuclei]), background[2])
         measures["focus_ratio"] = _focus_ratio(scaled[2])
@@ -178,12 +242,21 @@ def measure(pixels_rgb: PixelsRGB) -> dict[str, float | None]:
         for name, (to_noise, to_background) in zip(("her2", "cep17"), _signals(scaled[:2], mask), strict=True):
             measures[f"{name}_signal_to_noise"] = to_noise
             measures[f"{name}_signal_to_background"] = to_background
+        for name, outside in zip(
+            ("her2", "cep17"), _outside_percent(scaled[:2], mask, _stretched(away, mask.shape)), strict=True
+        ):
+            measures[f"{name}_outside_percent"] = outside
     return measures
+
+
+def broken(measures: Mapping[str, float | None]) -> tuple[Limit, ...]:
+    """The limits that a region does not keep, worst first as in LIMITS; empty if all is well."""
+    return tuple(limit for limit in LIMITS if limit.broken_by(measures.get(limit.measure)))
 
 
 def advice(measures: Mapping[str, float | None]) -> tuple[str, ...]:
     """What the pathologist should know before judging the region, worst first as in LIMITS; empty if all is well."""
-    return tuple(limit.advice for limit in LIMITS if limit.broken_by(measures.get(limit.measure)))
+    return tuple(limit.advice for limit in broken(measures))
 
 
 def _nuclei(dapi: Float) -> tuple[Mask, float]:
@@ -199,6 +272,39 @@ def _nuclei(dapi: Float) -> tuple[Mask, float]:
     steps = np.count_nonzero(mask[1:] ^ mask[:-1]) + np.count_nonzero(mask[:, 1:] ^ mask[:, :-1])
     perimeter = steps * np.pi / 4  # a curve crosses the lines of a grid 4 / pi times its length
     return mask, float(_SEARCH_SCALE * 4 * np.count_nonzero(mask) / max(perimeter, 1.0))
+
+
+def _centres(nuclei: Mask, width_px: float) -> tuple[float, float]:
+    """How many centres of nuclei a mask at the search scale has, and their typical width in pixels of the image.
+
+    A centre is where the border is farthest; in a clump each nucleus still has its own, unless it hides under others.
+    """
+    every = max(1, int(width_px / _SEARCH_SCALE / _SEED_PX))
+    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(nuclei[::every, ::every]))
+    smooth = ndimage.gaussian_filter(depth, 0.7)
+    peaks = smooth[(smooth == ndimage.maximum_filter(smooth, size=5)) & (smooth > 1.0)]
+    if not peaks.size:
+        return 0.0, 0.0
+    peaks = peaks[peaks > 0.5 * np.quantile(peaks, 0.8)]  # the others are fragments
+    return float(peaks.size), float(_SEARCH_SCALE * every * 2 * np.median(peaks))
+
+
+def _away(nuclei: Mask, width_px: float) -> Mask:
+    """Where neither a nucleus nor its halo is, at the search scale."""
+    halo = max(1, round(_HALO_WIDTHS * width_px / _SEARCH_SCALE))
+    away: Mask = ~ndimage.maximum_filter(nuclei, size=2 * halo + 1)
+    return away
+
+
+def _autofluorescent_percent(overview: PixelsRGB, away: Mask, background: list[float]) -> float:
+    """The share of the area away from nuclei that is brighter than the background in both probes, in percent.
+
+    A probe's own stray light shows in one channel; what glows by itself shows in both.
+    """
+    if not away.any():
+        return 0.0
+    glowing = [overview[:, :, channel][away] > background[channel] + _GLOWING_LEVELS for channel in (0, 1)]
+    return 100 * float((glowing[0] & glowing[1]).mean())
 
 
 def _otsu(values: Float) -> int:
@@ -281,6 +387,33 @@ def _signals(planes: Float, nuclei: Mask) -> list[tuple[float | None, float | No
         glow = _median_level(plane[nuclei].astype(np.uint8))
         results.append((typical / max(noise, _LEAST_NOISE_LEVELS), (glow + typical) / max(glow, 1.0)))
     return results
+
+
+def _outside_percent(planes: Float, nuclei: Mask, away: Mask) -> list[float]:
+    """For each plane of (n, h, w) at the common scale: spots that lie away from nuclei, in percent of all spots.
+
+    A spot is a local maximum at least half as strong as the strong ones inside nuclei. The rims of nuclei count as
+    inside: a signal there is seen through the border of a section.
+    """
+    shares = []
+    for plane in planes:
+        contrast = _box(plane, _SPOT_PX) - _box(plane, _SURROUNDINGS_PX)
+        inside = contrast[nuclei][::4]
+        strong = float(np.quantile(inside, 0.99)) if inside.size else 0.0
+        rows, columns = _maxima(contrast, max(0.5 * strong, 4 * _LEAST_NOISE_LEVELS))
+        shares.append(100 * float(np.count_nonzero(away[rows, columns])) / max(len(rows), 1))
+    return shares
+
+
+def _maxima(plane: Float, least: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the inner pixels above `least` that no neighbour within two pixels exceeds."""
+    inner = np.zeros(plane.shape, np.bool_)
+    inner[2:-2, 2:-2] = plane[2:-2, 2:-2] > least
+    rows, columns = np.nonzero(inner)
+    steps = np.arange(-2, 3)
+    around = plane[rows[:, None, None] + steps[:, None], columns[:, None, None] + steps]  # (n, 5, 5)
+    highest = plane[rows, columns] >= around.max(axis=(1, 2), initial=0.0)
+    return rows[highest], columns[highest]
 
 
 def _saturation(image: Image.Image) -> dict[str, float]:

@@ -2,11 +2,19 @@
 
 from her2core.scoring.comments import comment, comment_letter, low_expression_note
 from her2core.scoring.confidence import Confidence, bootstrap, more_nuclei_needed, near_cut_off
+from her2core.scoring.disagreement import (
+    Disagreement,
+    DisagreementKind,
+    population_disagreements,
+    region_disagreements,
+)
+from her2core.scoring.dots import CrossCheck, DotsOverDots, cross_check, dots_over_dots
 from her2core.scoring.groups import describe_group, group
 from her2core.scoring.heterogeneity import (
     Heterogeneity,
     TwoPopulations,
     bimodality_coefficient,
+    is_amplified,
     measure_heterogeneity,
     second_population_alert,
     two_populations,
@@ -21,7 +29,9 @@ from her2core.scoring.review import (
     next_undo,
 )
 from her2core.scoring.scorable import ScorableRules, judge, overlap_fractions
+from her2core.scoring.spatial import Pattern, SpatialPattern, spatial_pattern
 from her2core.scoring.states import Event, is_allowed, next_state, state_of
+from her2core.scoring.suitability import Countability, CountabilityAdvice, countability
 from her2core.scoring.tally import (
     MINIMUM_NUCLEI,
     cep17_per_nucleus,
@@ -55,15 +65,23 @@ __all__ = [
     "Adjudication",
     "CaseAssessment",
     "Confidence",
+    "Countability",
+    "CountabilityAdvice",
+    "CrossCheck",
+    "Disagreement",
+    "DisagreementKind",
+    "DotsOverDots",
     "Event",
     "Heterogeneity",
     "Outcome",
+    "Pattern",
     "PopulationAssessment",
     "PopulationInputs",
     "Recount",
     "RejectionReason",
     "ReviewedNucleus",
     "ScorableRules",
+    "SpatialPattern",
     "TwoPopulations",
     "WorkUpInputs",
     "apply_corrections",
@@ -77,10 +95,14 @@ __all__ = [
     "comment_letter",
     "copy_number",
     "corrections_in_force",
+    "countability",
+    "cross_check",
     "describe_group",
+    "dots_over_dots",
     "exclusions",
     "group",
     "is_allowed",
+    "is_amplified",
     "judge",
     "low_expression_note",
     "measure_heterogeneity",
@@ -91,11 +113,14 @@ __all__ = [
     "next_state",
     "next_undo",
     "overlap_fractions",
+    "population_disagreements",
     "population_inputs",
     "ratio",
     "recount_problem",
+    "region_disagreements",
     "scored_counts",
     "second_population_alert",
+    "spatial_pattern",
     "standing_recount",
     "state_of",
     "tally",

@@ -19,6 +19,7 @@ __all__ = [
     "Heterogeneity",
     "TwoPopulations",
     "bimodality_coefficient",
+    "is_amplified",
     "measure_heterogeneity",
     "second_population_alert",
     "two_populations",
@@ -98,6 +99,12 @@ class Heterogeneity:
         return self.n > 0 and low * self.n <= 100 * self.amplified_cap2009 <= high * self.n
 
 
+def is_amplified(her2: int | None, cep17: int | None, clustered: bool) -> bool:
+    """Whether a cell counts as amplified: a ratio of 2.0 or more, six or more HER2 signals, or clustered HER2."""
+    h, c = her2 or 0, cep17 or 0
+    return clustered or h >= 6 or (c > 0 and h >= 2 * c)
+
+
 def measure_heterogeneity(nuclei: Iterable[Nucleus]) -> Heterogeneity:
     """The measures over the scored nuclei of one population."""
     cells = [(n.her2, n.cep17, n.clustered) for n in nuclei if n.scored and n.her2 is not None and n.cep17 is not None]
@@ -106,7 +113,7 @@ def measure_heterogeneity(nuclei: Iterable[Nucleus]) -> Heterogeneity:
     ratios = her2[cep17 > 0] / cep17[cep17 > 0]
     return Heterogeneity(
         n=len(cells),
-        amplified=sum(clustered or h >= 6 or (c > 0 and h >= 2 * c) for h, c, clustered in cells),
+        amplified=sum(is_amplified(*cell) for cell in cells),
         amplified_cap2009=sum(clustered or (c > 0 and 10 * h > 22 * c) for h, c, clustered in cells),
         her2=two_populations(her2, COUNT_SPREAD),
         cep17=two_populations(cep17, COUNT_SPREAD),
