@@ -37,6 +37,11 @@ def train() -> None:
     """Train a model on a folder with truth.json, as `render` writes it."""
 
 
+_start_from_option = click.option(
+    "--start-from", type=click.Path(path_type=Path, dir_okay=False), help="Weights (.safetensors) to go on from."
+)
+
+
 @train.command()
 @_data_argument
 @_out_option
@@ -48,6 +53,7 @@ def train() -> None:
 @click.option(
     "--init", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="COCO weights (.npz); width 1.0 only."
 )
+@_start_from_option
 @click.option("--time-limit", type=click.FloatRange(min=1), help="Stop after so many seconds of training.")
 @device_option
 def detector(
@@ -59,6 +65,7 @@ def detector(
     seed: int | None,
     resume: bool,
     init: Path | None,
+    start_from: Path | None,
     time_limit: float | None,
     device: str | None,
 ) -> None:
@@ -81,7 +88,9 @@ def detector(
         resume=resume,
         progress=report,
         device=device or load_settings().device,
-        **_given(width=width, steps=steps, batch=batch, seed=seed, init=init, time_limit_s=time_limit),
+        **_given(
+            width=width, steps=steps, batch=batch, seed=seed, init=init, start_from=start_from, time_limit_s=time_limit
+        ),
     )
     click.echo(weights)
 
@@ -93,9 +102,7 @@ def detector(
 @click.option("--batch", type=click.IntRange(2), help="Nuclei a step.")
 @_seed_option
 @_resume_option
-@click.option(
-    "--start-from", type=click.Path(path_type=Path, dir_okay=False), help="Weights (.safetensors) to begin with."
-)
+@_start_from_option
 @device_option
 def counter(
     truth_dir: Path,

@@ -161,8 +161,9 @@ def _colours(pixels: Tensor, generator: torch.Generator) -> Tensor:
     x = 255 * (x.clamp(0, 400) / 255) ** uniform(0.8, 1.25, n, 1, 1, 1)
     x = x + uniform(-4, 14, n, 3, 1, 1) * (uniform(0, 1, n, 1, 1, 1) < 0.4)
     soft = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-    x = x + (soft - x) * uniform(-0.4, 0.6, n, 1, 1, 1)
-    noise = torch.randn(x.shape, generator=generator) * uniform(0, 5, n, 1, 1, 1)
+    # Little: the renderer saw to it that each labelled signal stands out; it has to stay so.
+    x = x + (soft - x) * uniform(-0.4, 0.3, n, 1, 1, 1)
+    noise = torch.randn(x.shape, generator=generator) * uniform(0, 2.5, n, 1, 1, 1)
     return (x + noise).clamp(0, 255)
 
 

@@ -24,7 +24,7 @@ from her2core.detection.metrics import ImageDetections, ImageTruth, PrecisionRec
 from her2core.detection.pretrained import load_coco_stem
 from her2core.detection.yolo import YoloConfig, YoloV3
 from her2core.errors import TrainingError
-from her2core.models import pick_device, save_weights, write_atomically
+from her2core.models import load_weights, pick_device, save_weights, short_name, write_atomically
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.detector_data import (
     Example,
@@ -228,6 +228,7 @@ def fit_detector(
     seed: int = 0,
     resume: bool = False,
     init: Path | None = None,
+    start_from: Path | None = None,
     progress: Callable[[DetectorProgress], None] | None = None,
     rate: float = 1e-3,
     side_px: int = 416,
@@ -245,7 +246,8 @@ def fit_detector(
     that mean on held-out patients with the detector as it is used. out_dir receives detector.safetensors, its card,
     and state.pt, from which `resume` goes on (it starts anew where there is no state.pt). `time_limit_s` bounds the
     training time over all resumed parts; the decay then follows time, which makes a run depend on the machine.
-    `init`: COCO weights (.npz) for the first 26 convolutions, width 1.0 only.
+    `init`: COCO weights (.npz) for the first 26 convolutions, width 1.0 only. `start_from`: a detector's weights to go
+    on from; its width and anchors hold.
 
     Raises TrainingError on unreadable data, on a non-finite loss, and where state.pt is of other settings.
     """
@@ -260,9 +262,10 @@ def fit_detector(
     sizes = view_box_sizes(examples, side_px, target_nucleus_px, 200, seed)
     if len(sizes) < 9:
         raise TrainingError("The truth file names too few nuclei to train on.")
-    yolo = YoloConfig(width, kmeans_anchors(sizes, seed=seed))
+    before = None if start_from is None else Detector.load(start_from)
+    yolo = YoloConfig(width, kmeans_anchors(sizes, seed=seed)) if before is None else before[0].config.yolo
     recipe: dict[str, Any] = {
-        "width": width,
+        "width": yolo.width,
         "steps": steps,
         "batch": batch,
         "seed": seed,
@@ -270,6 +273,7 @@ def fit_detector(
         "side_px": side_px,
         "target_nucleus_px": target_nucleus_px,
         "init": None if init is None else init.name,
+        "start_from": None if before is None else short_name(before[1]),
         "data_sha256": digest,
         "anchors_px": [list(anchor) for anchor in yolo.anchors_px],
         "time_limit_s": time_limit_s,
@@ -279,6 +283,8 @@ def fit_detector(
     model = YoloV3(yolo)
     if init is not None:
         load_coco_stem(model.backbone, init)
+    if start_from is not None:
+        model.load_state_dict(load_weights(start_from)[0])
     model = model.to(chosen).to(memory_format=torch.channels_last)
     run = _Run(model, copy.deepcopy(model).eval(), torch.optim.Adam(model.parameters(), lr=rate))
     state_path, weights_path = out_dir / "state.pt", out_dir / "detector.safetensors"

@@ -17,7 +17,7 @@ from her2core.detection.detector import Detection, Detector, DetectorConfig
 from her2core.detection.metrics import ImageDetections, ImageTruth, precision_recall
 from her2core.detection.yolo import YoloV3
 from her2core.errors import CancelledError, ModelError, TrainingError, WeightsMismatchError, WeightsMissingError
-from her2core.models import save_weights
+from her2core.models import load_weights, save_weights
 from her2core.training.detector_data import load_examples, random_view, read_truth, split_by_patient
 from her2core.training.fit_detector import DetectorProgress, evaluate_detector, fit_detector
 from her2core.training.render import render_region
@@ -123,6 +123,20 @@ def test_detector_refuses_weights_that_are_not_its_card(
     save_weights(path, tiny_model.state_dict(), {"config": {**tiny_config.to_dict(), "colour": "red"}})
     with pytest.raises(ModelError, match="no detector"):
         Detector.load(path)
+
+
+def test_training_can_go_on_from_weights_whose_width_and_anchors_hold(
+    trained: Path, truth_folder: Path, tmp_path: Path
+) -> None:
+    first, first_card = Detector.load(trained)
+    settings = {**TINY, "width": 0.5, "rate": 1e-9}
+    again, card = Detector.load(
+        fit_detector(truth_folder, tmp_path, steps=1, validate_every=1, start_from=trained, **settings)
+    )
+    assert again.config.yolo == first.config.yolo
+    assert card["recipe"]["start_from"].endswith(first_card["sha256"][:12])
+    before, after = load_weights(trained)[0], load_weights(tmp_path / "detector.safetensors")[0]
+    assert all(torch.allclose(before[k], after[k], atol=1e-2) for k in before if k.endswith("conv.weight"))
 
 
 def test_a_killed_run_that_resumes_ends_where_an_unbroken_one_ends(truth_folder: Path, tmp_path: Path) -> None:
