@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,8 @@ Cancelled = Callable[[], bool]
 CLUSTER_THRESHOLD = 0.5
 # Where the pathologist saw clusters, less evidence is enough.
 CLUSTER_THRESHOLD_EXPECTED = 0.3
-# Ways of counting that differ by more than this many signals and this share of the count make a nucleus uncertain.
-UNCERTAIN_SIGNALS = 1.0
-UNCERTAIN_SHARE = 0.25
+# With fewer HER2 signals than this there is no cluster to speak of.
+FEWEST_IN_CLUSTER = 5
 # Share of the work: detection, counting, judging.
 _DETECTION_SHARE = 0.45
 
@@ -91,8 +90,18 @@ def analyse(
     counting(0.0)
     counts = models.counter.count(pixels_rgb, boxes, counting, cancelled)
     overlaps = overlap_fractions(boxes)
+    typical = float(np.median([count.sharpness for count in counts])) if counts else 0.0
     nuclei = tuple(
-        settle(i + 1, d.box_xyxy, d.score, count, overlap, (width_px, height_px), clusters_expected=clusters_expected)
+        settle(
+            i + 1,
+            d.box_xyxy,
+            d.score,
+            count,
+            overlap,
+            (width_px, height_px),
+            focus=count.sharpness / typical if typical > 0 else None,
+            clusters_expected=clusters_expected,
+        )
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
     tell(0.97, "Measuring image quality")
@@ -117,21 +126,19 @@ def settle(
     overlap: float,
     size_px: tuple[int, int],
     *,
+    focus: float | None = None,
     clusters_expected: bool = False,
 ) -> Nucleus:
     """One nucleus from what both stages say: which count holds, whether it is scored, whether to look at it.
 
-    Peaks count, because a pathologist can see each of them; where HER2 signals cluster, the integral of the density
-    does (domain.md section 2: clusters are estimated).
+    Peaks count, because a pathologist can see each of them; where HER2 signals cluster, the calibrated estimate does
+    (domain.md section 2: clusters are estimated). focus: sharpness against the median nucleus of the region.
     """
     threshold = CLUSTER_THRESHOLD_EXPECTED if clusters_expected else CLUSTER_THRESHOLD
     her2_peaks, cep17 = count.peaks(Channel.HER2), count.peaks(Channel.CEP17)
-    clustered = count.cluster >= threshold and max(count.integral[0], her2_peaks) >= 5
-    her2 = max(round(count.integral[0]), her2_peaks) if clustered else her2_peaks
-    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap)
-    uncertain = _disagree(her2, (count.regressed[0], count.integral[0])) or _disagree(
-        cep17, (count.regressed[1], count.integral[1])
-    )
+    clustered = count.cluster >= threshold and max(count.in_cluster, her2_peaks) >= FEWEST_IN_CLUSTER
+    her2 = max(round(count.in_cluster), her2_peaks) if clustered else her2_peaks
+    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus)
     return Nucleus(
         id=nucleus_id,
         box=box,
@@ -144,13 +151,10 @@ def settle(
         scored=reason is None,
         reason=reason,
         signals=count.signals,
-        uncertain=uncertain,
+        uncertain=count.uncertain,
+        uncertainty=count.wrong,
+        focus=focus,
     )
-
-
-def _disagree(count: int, others: Iterable[float]) -> bool:
-    """Whether the other ways of counting are farther off than the stated margin."""
-    return any(abs(count - other) > max(UNCERTAIN_SIGNALS, UNCERTAIN_SHARE * count) for other in others)
 
 
 def count_box(

@@ -74,57 +74,67 @@ def test_missing_weights_are_said(tmp_path: Path) -> None:
         load_models(tmp_path)
 
 
+def counted(
+    her2: int,
+    cep17: int,
+    *,
+    cluster: float = 0.05,
+    in_cluster: float = 0.0,
+    wrong: float | None = 0.1,
+    uncertain: bool = False,
+) -> Count:
+    ways = (float(her2), float(cep17))
+    return Count(ways, ways, signals(her2, cep17), cluster, in_cluster, 0.2, wrong, uncertain)
+
+
 def test_peaks_count_where_signals_stand_apart() -> None:
-    nucleus = settle(1, BOX, 0.9, Count((2.1, 2.0), (2.2, 2.1), signals(2, 2), 0.05), 0.0, SIZE)
-    assert (nucleus.her2, nucleus.cep17, nucleus.clustered, nucleus.uncertain) == (2, 2, False, False)
+    nucleus = settle(1, BOX, 0.9, counted(2, 2, in_cluster=7.0), 0.0, SIZE)
+    assert (nucleus.her2, nucleus.cep17, nucleus.clustered) == (2, 2, False)
 
 
-def test_the_integral_counts_a_cluster() -> None:
-    count = Count((17.5, 2.0), (18.4, 2.1), signals(9, 2), 0.95)
-    nucleus = settle(1, BOX, 0.9, count, 0.0, SIZE)
+def test_the_estimate_counts_a_cluster_and_never_less_than_its_peaks() -> None:
+    nucleus = settle(1, BOX, 0.9, counted(9, 2, cluster=0.95, in_cluster=18.4), 0.0, SIZE)
     assert (nucleus.her2, nucleus.clustered) == (18, True)
+    assert settle(1, BOX, 0.9, counted(9, 2, cluster=0.95, in_cluster=6.2), 0.0, SIZE).her2 == 9
 
 
 def test_a_flagged_region_needs_less_evidence_for_a_cluster() -> None:
-    count = Count((11.0, 2.0), (12.0, 2.0), signals(8, 2), 0.4)
+    count = counted(8, 2, cluster=0.4, in_cluster=12.0)
     assert not settle(1, BOX, 0.9, count, 0.0, SIZE).clustered
     assert settle(1, BOX, 0.9, count, 0.0, SIZE, clusters_expected=True).clustered
 
 
 def test_few_signals_are_no_cluster_whatever_the_network_thinks() -> None:
-    assert not settle(1, BOX, 0.9, Count((2.0, 2.0), (2.0, 2.0), signals(2, 2), 0.99), 0.0, SIZE).clustered
+    assert not settle(1, BOX, 0.9, counted(2, 2, cluster=0.99, in_cluster=3.0), 0.0, SIZE).clustered
+
+
+@pytest.mark.parametrize(("wrong", "uncertain"), [(0.12, False), (0.7, True), (None, True)])
+def test_a_nucleus_carries_how_doubtful_its_counts_are(wrong: float | None, uncertain: bool) -> None:
+    nucleus = settle(1, BOX, 0.9, counted(2, 2, wrong=wrong, uncertain=uncertain), 0.0, SIZE)
+    assert (nucleus.uncertainty, nucleus.uncertain) == (wrong, uncertain)
 
 
 @pytest.mark.parametrize(
-    ("regressed", "integral", "uncertain"),
+    ("found", "box", "overlap", "focus", "reason"),
     [
-        ((2.0, 2.0), (2.0, 2.0), False),
-        ((2.9, 2.0), (2.0, 2.0), False),
-        ((3.2, 2.0), (2.0, 2.0), True),
-        ((2.0, 2.0), (2.0, 3.5), True),
-    ],
-)
-def test_ways_of_counting_that_disagree_ask_for_a_look(
-    regressed: tuple[float, float], integral: tuple[float, float], uncertain: bool
-) -> None:
-    assert settle(1, BOX, 0.9, Count(regressed, integral, signals(2, 2), 0.0), 0.0, SIZE).uncertain is uncertain
-
-
-@pytest.mark.parametrize(
-    ("found", "box", "overlap", "reason"),
-    [
-        ((0, 2), BOX, 0.0, Exclusion.NO_HER2),
-        ((2, 0), BOX, 0.0, Exclusion.NO_CEP17),
-        ((0, 0), BOX, 0.0, Exclusion.NO_SIGNAL),
-        ((2, 2), (0.0, 50.0, 60.0, 120.0), 0.0, Exclusion.EDGE),
-        ((2, 2), BOX, 0.5, Exclusion.OVERLAP),
-        ((2, 2), BOX, 0.0, None),
+        ((0, 2), BOX, 0.0, 1.0, Exclusion.NO_HER2),
+        ((2, 0), BOX, 0.0, 1.0, Exclusion.NO_CEP17),
+        ((0, 0), BOX, 0.0, 1.0, Exclusion.NO_SIGNAL),
+        ((2, 2), (0.0, 50.0, 60.0, 120.0), 0.0, 1.0, Exclusion.EDGE),
+        ((2, 2), BOX, 0.5, 1.0, Exclusion.OVERLAP),
+        ((2, 2), BOX, 0.0, 0.1, Exclusion.OUT_OF_FOCUS),
+        ((2, 2), BOX, 0.0, None, None),
+        ((2, 2), BOX, 0.0, 1.0, None),
     ],
 )
 def test_nuclei_that_do_not_count_are_kept_with_the_reason(
-    found: tuple[int, int], box: tuple[float, float, float, float], overlap: float, reason: Exclusion | None
+    found: tuple[int, int],
+    box: tuple[float, float, float, float],
+    overlap: float,
+    focus: float | None,
+    reason: Exclusion | None,
 ) -> None:
-    counts = (float(found[0]), float(found[1]))
-    nucleus = settle(1, box, 0.9, Count(counts, counts, signals(*found), 0.0), overlap, SIZE)
+    nucleus = settle(1, box, 0.9, counted(*found), overlap, SIZE, focus=focus)
     assert nucleus.reason is reason
     assert nucleus.scored is (reason is None)
+    assert nucleus.focus == focus

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from her2core.counting.crops import Crop, cut, to_input
-from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
+from her2core.counting.crops import Crop, cut, sharpness, to_input
+from her2core.counting.doubt import features
+from her2core.counting.network import CounterNet, CounterOutput
+from her2core.counting.peaks import find_peaks
+from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
 from her2core.models import load_weights, short_name
 from her2core.records import Box, Channel, Signal
 
-__all__ = ["Count", "Counter", "find_peaks"]
+__all__ = ["Count", "Counter"]
 
-# A map's peak, relative to that of a single sharp signal, from which on it is one.
-PEAK_THRESHOLD = 0.35
 _BATCH = 64
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
@@ -32,56 +32,40 @@ class Count:
     """One nucleus counted in three ways; pairs are (HER2, CEP17).
 
     regressed: real-valued regression (the paper). integral: sum of the density map. signals: its peaks, in pixels of
-    the region. cluster: probability that HER2 signals are clustered.
+    the region. cluster: probability that HER2 signals are clustered. in_cluster: HER2 signals if they are. sharpness:
+    see `crops.sharpness`. wrong: the chance that a count is wrong, None where it was not calibrated; uncertain: whether
+    that is enough to ask the pathologist to look.
     """
 
     regressed: tuple[float, float]
     integral: tuple[float, float]
     signals: tuple[Signal, ...]
     cluster: float
+    in_cluster: float = 0.0
+    sharpness: float = 1.0
+    wrong: float | None = None
+    uncertain: bool = True
 
     def peaks(self, channel: Channel) -> int:
         """Number of localised signals of a channel."""
         return sum(signal.channel is channel for signal in self.signals)
 
 
-def find_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> list[NDArray[np.float32]]:
-    """Local maxima of density maps float[N, S, S]: for each map float32[K, 2] (x, y), refined below a pixel."""
-    relative = density * (2 * torch.pi * DENSITY_SIGMA_PX**2)
-    # A signal between pixels makes equal neighbours; a slope too small to matter lets one of them win.
-    along = torch.arange(density.shape[-1], dtype=density.dtype)
-    ranked = relative + 2e-6 * along + 3e-6 * along[:, None]
-    highest = F.max_pool2d(ranked[:, None], 3, stride=1, padding=1)[:, 0]
-    is_peak = (relative >= threshold) & (ranked >= highest)
-    index, ys, xs = (part.numpy() for part in torch.nonzero(is_peak, as_tuple=True))
-    padded = F.pad(relative, (1, 1, 1, 1)).numpy()
-    offsets = np.array([-1, 0, 1], np.float32)
-    peaks: list[list[tuple[float, float]]] = [[] for _ in range(len(density))]
-    for n, y, x in zip(index, ys, xs, strict=True):
-        window = padded[n, y : y + 3, x : x + 3]
-        weight = window.sum()
-        dx, dy = (window.sum(axis=0) @ offsets) / weight, (window.sum(axis=1) @ offsets) / weight
-        peaks[n].append((x + 0.5 + dx, y + 0.5 + dy))
-    return [np.array(p, np.float32).reshape(-1, 2) for p in peaks]
-
-
 class Counter:
     """Counts signals with trained weights; one object serves all threads of a process.
 
-    How maps are read ("peak_threshold", "integral_gain") comes from the card, where training calibrated it.
+    How maps are read (`Reading`) comes from the card, where training calibrated it.
     """
 
     def __init__(self, state: dict[str, Tensor], card: dict[str, Any], device: torch.device | None = None) -> None:
         self.card = card
         self.name = short_name(card)
         self.device = device or torch.device("cpu")
-        config = card.get("config", {})
-        self._thresholds = [float(t) for t in config.get("peak_threshold", (PEAK_THRESHOLD, PEAK_THRESHOLD))]
-        self._gains = torch.tensor([float(g) for g in config.get("integral_gain", (1.0, 1.0))])
         net = CounterNet()
         try:
+            self.reading = Reading.from_config(card.get("config", {}))
             net.load_state_dict(state)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 "The counter's weights do not fit its network. Restore both from the same release."
             ) from error
@@ -122,10 +106,17 @@ class Counter:
         return counts
 
     def _read(self, output: CounterOutput, crops: Sequence[Crop]) -> list[Count]:
-        integral = (output.density.sum(dim=(2, 3)) * self._gains).tolist()
-        regressed = output.regressed.clamp(min=0).tolist()
+        reading = self.reading
+        raw = output.density.sum(dim=(2, 3))
+        integral = (raw * torch.tensor(reading.integral_gain)).tolist()
+        regressed = output.regressed.clamp(min=0)
         cluster = torch.sigmoid(output.cluster_logit).tolist()
-        peaks = [find_peaks(output.density[:, i], threshold) for i, threshold in enumerate(self._thresholds)]
+        peaks = [find_peaks(output.density[:, i], threshold) for i, threshold in enumerate(reading.peak_threshold)]
+        her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
+        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks).tolist()
+        doubt = reading.doubt
+        wrong = None if doubt is None else doubt.probability(features(output, reading.peak_threshold)).tolist()
+        sharp = sharpness(crops)
         counts = []
         for n, crop in enumerate(crops):
             signals = tuple(
@@ -133,7 +124,17 @@ class Counter:
                 for channel, found in zip(_CHANNELS, peaks, strict=True)
                 for x, y in found[n]
             )
+            her2, cep17 = regressed[n].tolist()
             counts.append(
-                Count((regressed[n][0], regressed[n][1]), (integral[n][0], integral[n][1]), signals, cluster[n])
+                Count(
+                    (her2, cep17),
+                    (integral[n][0], integral[n][1]),
+                    signals,
+                    cluster[n],
+                    in_cluster[n],
+                    float(sharp[n]),
+                    None if wrong is None else wrong[n],
+                    doubt is None or wrong is None or wrong[n] >= doubt.threshold,
+                )
             )
         return counts

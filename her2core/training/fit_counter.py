@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from her2core.counting.counter import PEAK_THRESHOLD, find_peaks
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
+from her2core.counting.doubt import Doubt, features
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
+from her2core.counting.peaks import PEAK_THRESHOLD, find_peaks
+from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import save_weights, write_atomically
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
@@ -95,25 +97,62 @@ def _outputs(net: nn.Module, crops: CropSet, batch_size: int = 128) -> CounterOu
     )
 
 
-def calibrate(net: nn.Module, crops: CropSet) -> dict[str, list[float]]:
-    """How a map is read so that counts are right on average: for HER2 and CEP17 the height from which on a peak is a
-    signal (least mean absolute error plus bias where signals are not clustered), and the factor on the integral (of
-    HER2 in clusters, of CEP17 everywhere)."""
+# In a cluster a count is wrong if it misses the truth by more than this share; else by one signal.
+WRONG_SHARE_IN_CLUSTER = 0.15
+
+
+def calibrate(net: nn.Module, crops: CropSet) -> Reading:
+    """How the output is read so that counts are right on average, from nuclei that training has not seen.
+
+    Peaks: the height of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2 in
+    clusters, CEP17 everywhere). Clusters: least squares of the relative error over the ways of counting. Doubt:
+    logistic regression of whether the count is wrong.
+    """
     output = _outputs(net, crops)
     clustered = crops.clustered > 0.5
-    thresholds, gains = [], []
+    thresholds, gains, peaks = [], [], []
     for channel in range(2):
         density, true = output.density[:, channel], crops.counts[:, channel]
 
-        def loss(threshold: float, density: Tensor = density, true: Tensor = true) -> float:
-            found = torch.tensor([float(len(p)) for p in find_peaks(density[~clustered], threshold)])
-            error = found - true[~clustered]
+        def found(threshold: float, density: Tensor = density) -> Tensor:
+            return torch.tensor([float(len(p)) for p in find_peaks(density, threshold)])
+
+        def loss(threshold: float, true: Tensor = true, found: Callable[[float], Tensor] = found) -> float:
+            error = (found(threshold) - true)[~clustered]
             return float(error.abs().mean() + error.mean().abs())
 
-        thresholds.append(min((0.05 * i for i in range(3, 19)), key=loss) if (~clustered).any() else PEAK_THRESHOLD)
+        best = min((0.05 * i for i in range(3, 19)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
+        thresholds.append(best)
+        peaks.append(found(best))
         chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
         gains.append(float(true[chosen].sum() / density[chosen].sum().clamp(min=1e-6)))
-    return {"peak_threshold": [round(t, 3) for t in thresholds], "integral_gain": [round(g, 4) for g in gains]}
+    integral = output.density[:, 0].sum(dim=(1, 2))
+    regressed = output.regressed[:, 0].clamp(min=0)
+    reading = Reading(
+        (thresholds[0], thresholds[1]),
+        (gains[0], gains[1]),
+        _cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[clustered], crops.counts[clustered, 0]),
+    )
+    error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
+    off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
+    her2_wrong = torch.where(clustered, off > WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0], error[:, 0] >= 1)
+    wrong = her2_wrong | (error[:, 1] >= 1)
+    if wrong.all() or not wrong.any():
+        return reading
+    return replace(reading, doubt=Doubt.fit(features(output, reading.peak_threshold), wrong))
+
+
+def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
+    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least, relatively; the integral
+    alone where there are too few clusters to tell."""
+    if len(true) < 30:
+        return 1.0, 0.0, 0.0
+    relative = (ways / true[:, None]).double()
+    # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
+    ridge = 0.02 * len(true) * torch.eye(3, dtype=torch.float64)
+    right = relative.T @ torch.ones(len(true), dtype=torch.float64) + ridge @ torch.full((3,), 1 / 3).double()
+    a, b, c = torch.linalg.solve(relative.T @ relative + ridge, right).tolist()
+    return a, b, c
 
 
 def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
@@ -248,7 +287,9 @@ def fit_counter(
                     "metrics": best_metrics,
                 },
             )
-            save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, {}))
+            save_weights(
+                out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading())
+            )
     net.load_state_dict(best_state)
     reading = calibrate(net, held_out)
     save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading))
@@ -272,14 +313,19 @@ def _card(
     held_out: int,
     metrics: dict[str, float],
     data_dir: Path,
-    reading: dict[str, list[float]],
+    reading: Reading,
 ) -> dict[str, Any]:
     return {
         "name": "counter",
         "version": "1",
         "stage": "counting",
         "architecture": "ResNet-18 with a count regression head (Xue et al. 2023) and a density decoder",
-        "config": {"crop_px": CROP_PX, "nucleus_px": NUCLEUS_PX, "density_sigma_px": DENSITY_SIGMA_PX, **reading},
+        "config": {
+            "crop_px": CROP_PX,
+            "nucleus_px": NUCLEUS_PX,
+            "density_sigma_px": DENSITY_SIGMA_PX,
+            **reading.to_config(),
+        },
         "recipe": asdict(recipe),
         "data": {
             "truth_sha256": data_digest(data_dir),

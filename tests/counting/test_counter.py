@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from her2core.counting import Counter
-from her2core.counting.counter import find_peaks
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet
+from her2core.counting.peaks import find_peaks
 from her2core.errors import CancelledError, ModelError
 from her2core.records import Channel
 from tests.training.drawn import drawn_region

@@ -1,0 +1,104 @@
+"""How likely a count is wrong, and how output is read as counts."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from her2core.counting.crops import Crop, cut, sharpness
+from her2core.counting.doubt import FEATURES, Doubt, features
+from her2core.counting.network import CounterOutput
+from her2core.counting.reading import Reading
+from tests.counting.test_counter import density
+
+
+def output(*heights: float, regressed: float | None = None) -> CounterOutput:
+    """One nucleus with a HER2 peak of each height and two sure CEP17 signals."""
+    her2 = torch.zeros(40, 40)
+    for i, height in enumerate(heights):
+        her2 += height * density([(8.5 + 8 * (i % 4), 8.5 + 8 * (i // 4))])
+    maps = torch.stack([her2, density([(10.5, 30.5), (30.5, 30.5)])])[None]
+    said = float(len(heights)) if regressed is None else regressed
+    return CounterOutput(torch.tensor([[said, 2.0]]), maps, torch.tensor([-4.0]))
+
+
+def tell_tale(name: str, said: CounterOutput) -> float:
+    return float(features(said, (0.4, 0.4))[0, FEATURES.index(name)])
+
+
+def test_peaks_near_the_threshold_raise_doubt_and_sure_ones_do_not() -> None:
+    name = "HER2 peaks near the threshold"
+    sure, doubtful = tell_tale(name, output(1.0, 1.0)), tell_tale(name, output(1.0, 0.42))
+    assert sure < 0.1 < 0.5 < doubtful
+
+
+def test_ways_of_counting_that_differ_raise_doubt() -> None:
+    name = "HER2 regression against peaks"
+    assert tell_tale(name, output(1.0, 1.0)) == pytest.approx(0.0)
+    assert tell_tale(name, output(1.0, 1.0, regressed=5.0)) == pytest.approx(np.log(4.0), abs=1e-5)
+    assert tell_tale("HER2 integral against peaks", output(1.0, 0.3)) == pytest.approx(np.log(1.3), abs=0.02)
+
+
+def planted(n: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tell-tales of which one decides, by a known law, how often a count is wrong."""
+    generator = torch.Generator().manual_seed(3)
+    tell_tales = torch.rand(n, len(FEATURES), generator=generator)
+    wrong = torch.rand(n, generator=generator) < torch.sigmoid(6 * tell_tales[:, 0] - 4)
+    return tell_tales, wrong
+
+
+def test_a_fitted_doubt_says_how_often_counts_are_wrong() -> None:
+    tell_tales, wrong = planted()
+    doubt = Doubt.fit(tell_tales, wrong)
+    p = doubt.probability(tell_tales)
+    for low, high in ((0.0, 0.1), (0.1, 0.4), (0.4, 0.8), (0.8, 1.0)):
+        chosen = (p >= low) & (p < high)
+        assert chosen.sum() > 50
+        assert float(wrong[chosen].float().mean()) == pytest.approx(float(p[chosen].mean()), abs=0.06)
+    flagged = p >= doubt.threshold
+    assert wrong[flagged].float().mean() > 2 * wrong[~flagged].float().mean()
+
+
+@pytest.mark.parametrize("all_wrong", [True, False])
+def test_doubt_cannot_be_fitted_where_nothing_differs(all_wrong: bool) -> None:
+    with pytest.raises(ValueError, match="cannot be fitted"):
+        Doubt.fit(torch.rand(20, len(FEATURES)), torch.full((20,), all_wrong))
+
+
+def test_a_reading_survives_its_card() -> None:
+    reading = Reading((0.35, 0.5), (1.1, 0.9), (0.6, 0.3, 0.1), Doubt.fit(*planted()))
+    again = Reading.from_config(reading.to_config())
+    assert again.doubt is not None and reading.doubt is not None
+    assert again.doubt.weights == pytest.approx(reading.doubt.weights, abs=1e-4)
+    assert replace(again, doubt=None) == replace(reading, doubt=None)
+
+
+def test_a_card_of_before_counts_clusters_by_the_integral_and_knows_no_doubt() -> None:
+    reading = Reading.from_config({"peak_threshold": [0.3, 0.4], "integral_gain": [1.2, 1.0]})
+    assert reading.cluster_weights == (1.2, 0.0, 0.0)
+    assert reading.doubt is None
+
+
+def test_doubt_of_other_tell_tales_is_refused() -> None:
+    with pytest.raises(ValueError, match="other features"):
+        Reading.from_config({"doubt": {"features": ["mood"], "weights": [1.0], "bias": 0.0, "threshold": 0.5}})
+
+
+def test_a_cluster_never_has_fewer_signals_than_peaks() -> None:
+    reading = Reading(cluster_weights=(0.5, 0.5, 0.0))
+    found = reading.in_cluster(torch.tensor([20.0, 4.0]), torch.tensor([10.0, 4.0]), torch.tensor([9.0, 7.0]))
+    assert found.tolist() == [15.0, 7.0]
+
+
+def crop_of_disc(edge_px: float) -> Crop:
+    ys, xs = np.mgrid[:120, :120]
+    depth = 30 - np.hypot(xs - 60, ys - 60)
+    pixels = np.zeros((120, 120, 3), np.uint8)
+    pixels[..., 2] = 180 / (1 + np.exp(-depth / edge_px))
+    return cut(pixels, [(30.0, 30.0, 90.0, 90.0)])[0]
+
+
+def test_a_nucleus_out_of_focus_is_less_sharp() -> None:
+    sharp, soft, blurred = sharpness([crop_of_disc(0.7), crop_of_disc(2.0), crop_of_disc(6.0)])
+    assert sharp > 1.5 * soft > 2.5 * blurred
