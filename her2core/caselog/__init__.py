@@ -1,6 +1,7 @@
 """The case log: what her2core remembers, and proves unchanged."""
 
 from her2core.caselog._backup import BackupSummary
+from her2core.caselog.desk import OpenCase, Place
 from her2core.caselog.entries import (
     AdjudicationRecord,
     Amendment,
@@ -24,6 +25,8 @@ __all__ = [
     "CaseLog",
     "CaseSummary",
     "Finding",
+    "OpenCase",
+    "Place",
     "RecountRecord",
     "RecountedNucleus",
     "ReportKind",

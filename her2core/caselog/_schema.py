@@ -237,6 +237,19 @@ CREATE TABLE throttle (
 ) STRICT
 """
 
+# Where each user stopped in each case, for the worklist. No record of anything: it may be lost and is not hashed.
+_PLACES = """
+CREATE TABLE places (
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    case_id INTEGER NOT NULL REFERENCES cases (id),
+    page TEXT NOT NULL,
+    region_id INTEGER REFERENCES regions (id),
+    state TEXT NOT NULL,  -- of the case then
+    at TEXT NOT NULL,
+    PRIMARY KEY (user_id, case_id)
+) STRICT, WITHOUT ROWID
+"""
+
 _INDEXES = (
     "CREATE INDEX cases_state ON cases (state, updated_at)",
     "CREATE INDEX cases_created ON cases (created_at)",
@@ -335,3 +348,10 @@ def m0001_case_log(db: Database) -> None:
         db.execute(_signed(table, "INSERT"))
     for statement in (_signed("regions", "UPDATE"), _CASE_DETAILS_SIGNED, _CASE_STAYS_SIGNED, _AUDIT_CONTINUES):
         db.execute(statement)
+
+
+@MIGRATIONS()
+def m0002_places(db: Database) -> None:
+    """Where each user stopped in each case."""
+    db.execute(_PLACES)
+    db.execute("CREATE INDEX places_case ON places (case_id)")

@@ -18,6 +18,7 @@ from her2core.caselog._schema import MIGRATIONS
 from her2core.caselog.analyses import Analyses
 from her2core.caselog.cases import Cases
 from her2core.caselog.corrections import Corrections
+from her2core.caselog.desk import Desk
 from her2core.caselog.entries import Finding
 from her2core.caselog.regions import Regions
 from her2core.caselog.reports import Reports
@@ -30,7 +31,7 @@ from her2core.errors import IntegrityError
 __all__ = ["CaseLog"]
 
 
-class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle):
+class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk):
     """Everything that her2core remembers, in one data folder: `caselog.sqlite`, `images/`, `reports/`.
 
     One object may be shared by threads, and several processes may open the same folder: each method is one

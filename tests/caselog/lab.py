@@ -136,6 +136,7 @@ class Lab:
         self.log.save_recount(case.id, "A", Tally(20, 80, 30), self.ben)
         self.log.set_state(case.id, CaseState.PENDING_ADJUDICATION, self.anna)
         self.log.save_adjudication(case.id, "A", "positive", 1, "both slides reviewed", self.ben)
+        self.log.keep_place(case.id, self.ben, "review", region.id)
 
     def draft(self, accession: str = "26-1001") -> Case:
         return self.log.create_case(details(accession, block="A1", ihc=IHC.TWO_PLUS), self.anna)

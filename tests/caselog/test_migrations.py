@@ -53,7 +53,7 @@ def test_a_migrated_log_has_the_schema_of_a_new_one(name: str, tmp_path: Path) -
 
 def test_tables_are_strict_and_refer_to_each_other(lab: Lab) -> None:
     with lab.log.reading() as db:
-        for table in (*TABLES, "audit", "throttle"):
+        for table in (*TABLES, "audit", "throttle", "places"):
             assert db.table(table).strict, table
         assert {key.other_table for table in TABLES for key in db.table(table).foreign_keys} == {
             "users",
