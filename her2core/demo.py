@@ -227,6 +227,8 @@ def _advance(room: _Room, plan: DemoCase, number: int, by: User, progress: Progr
     if plan.goal >= Goal.REVIEWED and not workflow.assess(room.log, case.id).reviewed:
         progress("reviewing")
         _corrected(room, case, rendered, by)
+        for point in workflow.assess(room.log, case.id).unsettled:
+            workflow.acknowledge(room.log, case.id, point, by)
         workflow.confirm_review(room.log, case.id, room.log.case(case.id).version, by)
     if plan.goal >= Goal.READY:
         _prepared(room, case, by)

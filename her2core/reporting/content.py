@@ -101,7 +101,6 @@ class PopulationResult:
     ratio_95: Interval | None = None
     path: tuple[str, ...] = ()
     comment: str | None = None
-    alerts: tuple[str, ...] = ()
     observers: tuple[ObserverCount, ...] = ()
     regions: int | None = None
     clustered: int | None = None
@@ -194,7 +193,8 @@ class ReportContent:
     `number` names the report in the laboratory (it stays the same over versions); `reported_at` is aware and in
     the laboratory's zone. `headline` is `CaseAssessment.headline`: what stands before its colon is printed largest.
     `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
-    `scoring.comments.low_expression_note`. `heterogeneity`, `clusters` and `suitability` are whole statements.
+    `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
+    `cross_check` are whole statements.
     `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
     and none only in a preliminary report; one empty signature field is placed for each.
 
@@ -218,6 +218,7 @@ class ReportContent:
     heterogeneity: str = ""
     clusters: str = ""
     suitability: str = ""
+    cross_check: str = ""
     alerts: tuple[str, ...] = ()
     indeterminate_reasons: tuple[str, ...] = ()
     guideline: str = "ASCO/CAP 2018 dual-probe ISH, affirmed 2023 (rule set ASCO_CAP_2018)"
@@ -273,7 +274,6 @@ def result_of(
         ratio_95=confidence.ratio_95 if confidence else None,
         path=assessment.path,
         comment=assessment.comment,
-        alerts=assessment.alerts,
         observers=observers,
         regions=regions,
         clustered=assessment.clustered,

@@ -247,7 +247,7 @@ def _work_up(population: PopulationResult, content: ReportContent) -> list[tuple
 
 
 def statements_section(content: ReportContent) -> list[Flowable]:
-    """Heterogeneity, clusters, suitability, and the nuclei that were left out, by reason."""
+    """Heterogeneity, clusters, suitability, the ratio over all signals, and the nuclei left out, by reason."""
     left_out = ", ".join(f"{reason.value} {count}" for reason, count in content.exclusions)
     total = sum(count for _, count in content.exclusions)
     rows = [
@@ -256,15 +256,16 @@ def statements_section(content: ReportContent) -> list[Flowable]:
         ("Suitability", content.suitability or _NOT_RECORDED),
         ("Nuclei left out", f"{total} ({left_out})" if total else "none"),
     ]
+    if content.cross_check:
+        rows.append(("Cross-check", content.cross_check))
     return [_heading("Statements"), _pairs(rows)]
 
 
 def alerts_section(content: ReportContent) -> list[Flowable]:
     """What the pathologist was warned of."""
-    alerts = list(dict.fromkeys((*content.alerts, *(a for p in content.populations for a in p.alerts))))
-    if not alerts:
+    if not content.alerts:
         return []
-    points: list[Flowable] = [Paragraph(f"• {markup(alert)}", POINT) for alert in alerts]
+    points: list[Flowable] = [Paragraph(f"• {markup(alert)}", POINT) for alert in content.alerts]
     return [KeepTogether([_heading("Points to note"), _box(points, fill=False)])]
 
 

@@ -8,11 +8,12 @@ from her2core.scoring.disagreement import (
     population_disagreements,
     region_disagreements,
 )
-from her2core.scoring.dots import CrossCheck, DotsOverDots, cross_check, dots_over_dots
+from her2core.scoring.dots import CrossCheck, DotsOverDots, all_signals, cross_check, dots_over_dots
 from her2core.scoring.groups import describe_group, group
 from her2core.scoring.heterogeneity import (
     Heterogeneity,
     TwoPopulations,
+    amplified_share,
     bimodality_coefficient,
     is_amplified,
     measure_heterogeneity,
@@ -29,7 +30,7 @@ from her2core.scoring.review import (
     next_undo,
 )
 from her2core.scoring.scorable import ScorableRules, judge, overlap_fractions
-from her2core.scoring.spatial import Pattern, SpatialPattern, spatial_pattern
+from her2core.scoring.spatial import Pattern, SpatialPattern, amplified_cells, pattern_sentence, spatial_pattern
 from her2core.scoring.states import Event, is_allowed, next_state, state_of
 from her2core.scoring.suitability import Countability, CountabilityAdvice, countability
 from her2core.scoring.tally import (
@@ -84,6 +85,9 @@ __all__ = [
     "SpatialPattern",
     "TwoPopulations",
     "WorkUpInputs",
+    "all_signals",
+    "amplified_cells",
+    "amplified_share",
     "apply_corrections",
     "assess_case",
     "assess_population",
@@ -113,6 +117,7 @@ __all__ = [
     "next_state",
     "next_undo",
     "overlap_fractions",
+    "pattern_sentence",
     "population_disagreements",
     "population_inputs",
     "ratio",

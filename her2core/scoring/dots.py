@@ -16,7 +16,15 @@ from scipy.spatial import cKDTree
 from her2core.records import Channel, Exclusion, Nucleus, Tally
 from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated
 
-__all__ = ["RATIO_MARGIN_PERCENT", "SIGNAL_WIDTHS", "CrossCheck", "DotsOverDots", "cross_check", "dots_over_dots"]
+__all__ = [
+    "RATIO_MARGIN_PERCENT",
+    "SIGNAL_WIDTHS",
+    "CrossCheck",
+    "DotsOverDots",
+    "all_signals",
+    "cross_check",
+    "dots_over_dots",
+]
 
 # One signal diameter in nucleus widths. Signals are 0.03 to 0.13 wide. In 50 rendered regions one signal found in two
 # boxes lay within 0.02 of itself, and hardly any two signals of neighbouring nuclei within 0.10: 0.06 parts the two.
@@ -99,6 +107,18 @@ def cross_check(dots: DotsOverDots, scored: Tally) -> CrossCheck:
     else:
         warning = None
     return CrossCheck(dots, scored, warning)
+
+
+def all_signals(check: CrossCheck) -> str:
+    """The ratio over all signals beside that of the scored nuclei, in a sentence; empty where there is none."""
+    dots, difference = check.dots, check.difference_percent
+    if dots.ratio is None or difference is None:
+        return ""
+    return (
+        f"Over all signals, whatever nucleus they lie in (dots over dots), the HER2/CEP17 ratio is "
+        f"{truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), {difference:+.0f} % against the "
+        "scored nuclei."
+    )
 
 
 _LOOK = "Look at the nuclei that were left out, and at clusters, before the counts are accepted."

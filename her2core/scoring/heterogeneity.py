@@ -18,6 +18,7 @@ from her2core.records import Nucleus
 __all__ = [
     "Heterogeneity",
     "TwoPopulations",
+    "amplified_share",
     "bimodality_coefficient",
     "is_amplified",
     "measure_heterogeneity",
@@ -143,6 +144,18 @@ def second_population_alert(found: Heterogeneity) -> str | None:
         f"The cells look like two populations: about {100 * fit.high_share:.0f} % with {high:.0f} and the others "
         f"with {low:.0f} HER2 signals on average. If they lie apart in the tissue, define two populations and count at "
         "least 20 nuclei in each."
+    )
+
+
+def amplified_share(found: Heterogeneity) -> str | None:
+    """Both common counts of amplified cells in a sentence; None without cells."""
+    if not found.n:
+        return None
+    cap = ", heterogeneous by CAP 2009 (5 to 50 %)" if found.heterogeneous_cap2009 else ""
+    return (
+        f"{found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) are amplified (ratio 2.0 or "
+        f"more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
+        f"({found.amplified_cap2009_percent:.0f} %) by a ratio above 2.2{cap}."
     )
 
 

@@ -18,9 +18,17 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from her2core.records import Nucleus
-from her2core.scoring.heterogeneity import is_amplified
+from her2core.scoring.heterogeneity import Heterogeneity, amplified_share, is_amplified
 
-__all__ = ["FEWEST_NUCLEI", "FEWEST_OF_EACH", "Pattern", "SpatialPattern", "spatial_pattern"]
+__all__ = [
+    "FEWEST_NUCLEI",
+    "FEWEST_OF_EACH",
+    "Pattern",
+    "SpatialPattern",
+    "amplified_cells",
+    "pattern_sentence",
+    "spatial_pattern",
+]
 
 NEIGHBOURS = 5
 REACH_WIDTHS = 3.0  # farther apart than this, in nucleus widths, two nuclei are no neighbours
@@ -75,6 +83,22 @@ def spatial_pattern(regions: Iterable[Iterable[Nucleus]], seed: int = 0) -> Spat
         tuple((*n.box, is_amplified(n.her2, n.cep17, n.clustered)) for n in region if n.scored) for region in regions
     )
     return _measured(cells, seed)
+
+
+def amplified_cells(found: Heterogeneity | None, pattern: SpatialPattern) -> str:
+    """How many cells are amplified and how they lie, in sentences; empty without cells."""
+    share = None if found is None else amplified_share(found)
+    if share is None:
+        return ""
+    return f"{share} {pattern_sentence(pattern)}"
+
+
+def pattern_sentence(found: SpatialPattern) -> str:
+    """The pattern, or why none can be given."""
+    if found.pattern is None:
+        return f"Pattern not examined: {found.reason}."
+    said = "No pattern of amplified cells is shown" if found.pattern is Pattern.NOT_SHOWN else found.pattern.value
+    return f"{said[0].upper()}{said[1:]}."
 
 
 _Cell = tuple[float, float, float, float, bool]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.imaging import quality
 from her2core.records import CaseState, Overlap, Population, Region, RegionFlags, SignalIntensity, User
+from her2core.scoring import RejectionReason, countability
 from her2core.ui.details import details_form
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.services import Services, image_limits, region_image
@@ -32,6 +33,16 @@ _REASONS = (
     "too few invasive tumour nuclei",
     "no invasive tumour",
 )
+
+# The guideline's reasons to reject a test, as they stand behind a piece of advice.
+_REJECTS = {
+    RejectionReason.CONTROLS: "Reason to reject: controls.",
+    RejectionReason.TOO_FEW_AREAS: "Reason to reject: too few areas or nuclei.",
+    RejectionReason.WEAK_SIGNALS: "Reason to reject: more than 25 % of signals too weak.",
+    RejectionReason.CYTOPLASMIC: "Reason to reject: more than 10 % of signals over cytoplasm.",
+    RejectionReason.RESOLUTION: "Reason to reject: nuclei not resolved.",
+    RejectionReason.AUTOFLUORESCENCE: "Reason to reject: autofluorescence.",
+}
 
 
 def draw_new_case(rooms: Services, user: User) -> None:
@@ -137,13 +148,31 @@ def _region(rooms: Services, user: User, review: CaseReview, shown: RegionReview
     with flags:
         _flags(rooms, user, review, shown)
     with advice:
-        st.markdown("**Suitability advice**")
-        lines = [*_advice(region.image_sha256, rooms, region), *image.notes]
-        if lines:
-            st.markdown("\n".join(f"- {plain(line)}" for line in lines))
-        else:
-            st.markdown("Nothing measured speaks against this region.")
-        st.caption("Advice only: you decide.")
+        _suitability(rooms, shown, image.notes)
+
+
+def _suitability(rooms: Services, shown: RegionReview, notes: Sequence[str]) -> None:
+    """What was measured on the image and, once it is analysed, on its nuclei. It changes no flag."""
+    st.markdown("**Suitability advice**")
+    measures = _measures(shown.region.image_sha256, rooms, shown.region)
+    points = [(limit.advice, limit.rejects) for limit in quality.broken(measures)]
+    if shown.analysis is not None:
+        points += [(point.text, point.rejects) for point in countability(r.nucleus for r in shown.nuclei).advice]
+    lines = [f"- {plain(text)}" + (f" *{_REJECTS[reason]}*" if reason else "") for text, reason in points]
+    lines += [f"- {plain(note)}" for note in notes]
+    st.markdown("\n".join(lines) if lines else "Nothing measured speaks against this region.")
+    st.caption(" · ".join([*_figures(shown, measures), "Advice only: you decide."]))
+
+
+def _figures(shown: RegionReview, measures: Mapping[str, float | None]) -> list[str]:
+    """How many nuclei there are: as found or, before the analysis, as estimated."""
+    if shown.analysis is not None:
+        seen = countability(r.nucleus for r in shown.nuclei)
+        overlapping = seen.overlapping_percent
+        said = [f"{seen.scored} of {seen.found} nuclei can be scored"]
+        return said if overlapping is None else [*said, f"{overlapping:.0f} % overlap"]
+    estimate = measures.get("estimated_nuclei")
+    return [] if estimate is None else [f"About {estimate:.0f} nuclei in DAPI"]
 
 
 def _flags(rooms: Services, user: User, review: CaseReview, shown: RegionReview) -> None:
@@ -240,9 +269,9 @@ def _thumbnail(sha256: str, _rooms: Services, _region: Region) -> bytes:
 
 
 @st.cache_data(show_spinner="Measuring suitability", max_entries=500)
-def _advice(sha256: str, _rooms: Services, _region: Region) -> tuple[str, ...]:
+def _measures(sha256: str, _rooms: Services, _region: Region) -> dict[str, float | None]:
     del sha256
-    return quality.advice(quality.measure(region_image(_rooms.log, _region).pixels_rgb))
+    return quality.measure(region_image(_rooms.log, _region).pixels_rgb)
 
 
 # --- details and populations ------------------------------------------------------------------------------------------

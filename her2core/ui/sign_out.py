@@ -11,6 +11,7 @@ from her2core.caselog import ReportRecord, StatementKind
 from her2core.errors import Her2CoreError
 from her2core.records import User
 from her2core.scoring import Outcome, PopulationAssessment, RejectionReason, group
+from her2core.ui import population as population_panel
 from her2core.ui.blinding import stays_blind
 from her2core.ui.details import IHC_WORDS
 from her2core.ui.documents import show_pdf
@@ -147,6 +148,7 @@ def _where_it_stands(review: CaseReview) -> None:
             f"How the result was reached{f' ({population.label})' if several else ''}", expanded=not review.obstacles
         ):
             st.markdown("\n".join(f"{i}. {plain(step)}" for i, step in enumerate(population.path, start=1)))
+    population_panel.show(review)
     changed = sum(n.changed for r in review.regions for n in r.nuclei)
     total = sum(len(r.nuclei) for r in review.regions)
     st.caption(f"{changed} of {total} nuclei differ from what the AI said. Rule set {assessment.rule_set}.")

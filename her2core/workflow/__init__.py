@@ -5,7 +5,7 @@ that no step can be taken that the work-up does not allow.
 """
 
 from her2core.workflow.accounts import change_password, create_account_with_key, issue_key, reset_password
-from her2core.workflow.assessing import AiResult, CaseReview, CaseWarning, RegionReview, assess
+from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
 from her2core.workflow.blinding import (
     BlindedRegion,
     blinded_regions,
@@ -16,6 +16,7 @@ from her2core.workflow.blinding import (
 )
 from her2core.workflow.content import build_content, laboratory_of, report_number, summary_of
 from her2core.workflow.exporting import export_csv
+from her2core.workflow.findings import CaseWarning, PopulationFindings
 from her2core.workflow.signing import MEANING, preview, sign_out, verify
 from her2core.workflow.statistics import LaboratoryFigures, laboratory_figures
 from her2core.workflow.steps import (
@@ -28,6 +29,7 @@ from her2core.workflow.steps import (
     attest,
     confirm_review,
     correct,
+    follow_findings,
     redo_last,
     refresh_state,
     set_comment,
@@ -47,6 +49,7 @@ __all__ = [
     "CaseWarning",
     "CountBox",
     "LaboratoryFigures",
+    "PopulationFindings",
     "RegionReview",
     "acknowledge",
     "add_nucleus",
@@ -62,6 +65,7 @@ __all__ = [
     "correct",
     "create_account_with_key",
     "export_csv",
+    "follow_findings",
     "issue_key",
     "laboratory_figures",
     "laboratory_of",

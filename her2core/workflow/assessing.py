@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +29,9 @@ from her2core.scoring.workup import (
     population_inputs,
     standing_recount,
 )
+from her2core.workflow.findings import CaseWarning, PopulationFindings, case_warnings, population_findings
 
-__all__ = ["AiResult", "CaseReview", "CaseWarning", "RegionReview", "assess"]
+__all__ = ["AiResult", "CaseReview", "RegionReview", "assess"]
 
 # Acts after which the counts have to be looked at again, and the one that says that they were.
 _REVIEWED = "review confirmed"
@@ -80,20 +80,11 @@ class AiResult:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseWarning:
-    """Something to be read and acknowledged before signing. `key` changes with the text: what was acknowledged is
-    exactly what is said now."""
-
-    key: str
-    text: str
-    acknowledged: bool
-
-
-@dataclass(frozen=True, slots=True)
 class CaseReview:
     """A case with all that follows from it. `state` is derived, `case.state` stored.
 
-    `assessment` is None until a suitable region is analysed. `missing` says what analysis still waits for.
+    `assessment` is None until a suitable region is analysed. `missing` says what analysis still waits for. `findings`
+    has the populations that are counted, by label.
     """
 
     case: Case
@@ -105,6 +96,7 @@ class CaseReview:
     reviewed: bool
     missing: tuple[str, ...]
     warnings: tuple[CaseWarning, ...]
+    findings: Mapping[str, PopulationFindings]
     statements: tuple[Statement, ...]
     recounts: tuple[RecountRecord, ...]
     adjudications: tuple[AdjudicationRecord, ...]
@@ -125,13 +117,23 @@ class CaseReview:
         if self.assessment is None:
             return self.missing or ("Analyse the regions.",)
         found = [f"Analyse region {r.name}." for r in self.regions if r.suitable and r.analysis is None]
+        if self.unsettled:
+            found.append(
+                f"Settle {_points(len(self.unsettled))} on which flags and findings disagree: acknowledge each, or "
+                "change the flag."
+            )
         if not self.reviewed:
             found.append("Confirm the review: look through the nuclei, then press “Counts reviewed”.")
         found += self.assessment.blockers
-        unread = sum(not warning.acknowledged for warning in self.warnings)
+        unread = sum(not warning.acknowledged and not warning.before_review for warning in self.warnings)
         if unread:
             found.append(f"Acknowledge {unread} open warning{'s' if unread > 1 else ''}.")
         return tuple(found)
+
+    @property
+    def unsettled(self) -> tuple[CaseWarning, ...]:
+        """The disagreements of flags and findings that nobody acknowledged: the counts cannot be confirmed before."""
+        return tuple(w for w in self.warnings if w.before_review and not w.acknowledged)
 
     def region(self, region_id: int) -> RegionReview | None:
         """The region with this id, None where the case has it no more."""
@@ -158,6 +160,10 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     reviewed = bool(counting) and _reviewed(log, case_id)
     analysed = bool(counting) and all(r.counts for r in regions if r.suitable)
     signed = case.state if amendment is None and case.state in (CaseState.SIGNED, CaseState.AMENDED) else None
+    labels = [p.label for p in case.populations]
+    findings = {
+        label: population_findings(own) for label in labels if (own := [r for r in counting if r.population == label])
+    }
     return CaseReview(
         case=case,
         state=state_of(assessment, analysed=analysed, reviewed=reviewed, reported=signed),
@@ -167,7 +173,8 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
         ai={p.label: _ai_result(counting, p.label) for p in case.populations},
         reviewed=reviewed,
         missing=_missing(case, regions),
-        warnings=_warnings(assessment, regions, statements),
+        warnings=case_warnings(assessment, regions, findings, statements),
+        findings=findings,
         statements=statements,
         recounts=recounts,
         adjudications=adjudications,
@@ -243,6 +250,10 @@ def _value(statements: Iterable[Statement], kind: StatementKind, key: str) -> An
     return next((s.value.get(key) for s in statements if s.kind is kind), None)
 
 
+def _points(number: int) -> str:
+    return "1 point" if number == 1 else f"{number} points"
+
+
 def _reviewed(log: CaseLog, case_id: int) -> bool:
     """True if the review was confirmed after the last change of the counts."""
     last = log.audit(case_id, 1, actions=(*_CHANGING, _REVIEWED))
@@ -264,31 +275,3 @@ def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
         shown = {r.population for r in regions if r.suitable}
         found += [f"No suitable region shows population {p.label}." for p in case.populations if p.label not in shown]
     return tuple(found)
-
-
-def _warnings(
-    assessment: CaseAssessment | None, regions: Sequence[RegionReview], statements: Sequence[Statement]
-) -> tuple[CaseWarning, ...]:
-    if assessment is None:
-        return ()
-    texts = [*assessment.alerts, *_cluster_disagreements(regions)]
-    read = {s.subject for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
-    keys = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
-    return tuple(CaseWarning(key, text, key in read) for key, text in zip(keys, texts, strict=True))
-
-
-def _cluster_disagreements(regions: Sequence[RegionReview]) -> list[str]:
-    """Where the pathologist's flag and what was counted do not agree on clusters."""
-    found = []
-    for r in regions:
-        if not r.counts or r.region.flags is None:
-            continue
-        clustered = sum(n.nucleus.scored and n.nucleus.clustered for n in r.nuclei)
-        if r.region.flags.clusters and not clustered:
-            found.append(f"Region {r.name} was flagged for clusters, but no scored nucleus is marked as clustered.")
-        elif clustered and not r.region.flags.clusters:
-            found.append(
-                f"Region {r.name} was not flagged for clusters, but {clustered} scored "
-                f"{'nuclei are' if clustered > 1 else 'nucleus is'} marked as clustered."
-            )
-    return found

@@ -30,9 +30,12 @@ from her2core.reporting.content import (
 from her2core.reporting.figures import overlay_thumbnail
 from her2core.scoring import (
     CaseAssessment,
+    DisagreementKind,
     Outcome,
     PopulationAssessment,
     ReviewedNucleus,
+    all_signals,
+    amplified_cells,
     bootstrap,
     exclusions,
     group,
@@ -42,6 +45,7 @@ from her2core.scoring import (
 )
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview
+from her2core.workflow.findings import CaseWarning
 
 __all__ = ["build_content", "laboratory_of", "report_number", "summary_of"]
 
@@ -107,8 +111,9 @@ def build_content(
         heterogeneous=assessment.heterogeneous,
         heterogeneity=_heterogeneity(review, assessment),
         clusters=_clusters(reviewed),
-        suitability=_suitability(review.regions),
-        alerts=tuple(w.text for w in review.warnings),
+        suitability=_suitability(review),
+        cross_check=_cross_checks(review),
+        alerts=tuple(w.text for w in review.warnings if not _of_a_flag(w)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
@@ -271,6 +276,16 @@ def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
 
 
 def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
+    several = len(assessment.populations) > 1
+    cells = [
+        f"{f'Population {p.label}: ' if several else ''}{text}"
+        for p in assessment.populations
+        if p.label in review.findings and (text := amplified_cells(p.heterogeneity, review.findings[p.label].pattern))
+    ]
+    return "\n".join((_populations_seen(review, assessment), *cells))
+
+
+def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:
     if len(assessment.populations) > 1:
         parts = ", ".join(
             f"{p.label} ({p.share_percent:g} % of the tumour cells)" if p.share_percent is not None else p.label
@@ -281,7 +296,7 @@ def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
     flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions if r.counts)
     if flagged:
         return "The tumour was judged heterogeneous, without a second population that could be counted by itself."
-    return "No second population was seen."
+    return "The pathologist saw no second population."
 
 
 def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:
@@ -292,13 +307,33 @@ def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:
     return f"HER2 signals are clustered in {clustered} of {len(scored)} scored nuclei; their counts are estimates."
 
 
-def _suitability(regions: Sequence[RegionReview]) -> str:
+def _cross_checks(review: CaseReview) -> str:
+    """The ratio over all signals of each population, where there is one."""
+    several = len(review.case.populations) > 1
+    return "\n".join(
+        f"{f'Population {label}: ' if several else ''}{text}"
+        for label, finding in review.findings.items()
+        if (text := all_signals(finding.cross_check))
+    )
+
+
+def _of_a_flag(warning: CaseWarning) -> bool:
+    """True for a disagreement about one region's flag: it is named under suitability, not among the points to note."""
+    return warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
+
+
+def _suitability(review: CaseReview) -> str:
+    regions = review.regions
     suitable = [r for r in regions if r.suitable]
     rejected = [r.region.flags.unsuitable_reason for r in regions if r.region.flags is not None and not r.suitable]
     text = (
         f"{len(suitable)} of {len(regions)} region{'s' if len(regions) > 1 else ''} judged suitable by the pathologist"
     )
-    return f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
+    text = f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
+    kept = [f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged]
+    if kept:
+        text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
+    return text
 
 
 def _notes(review: CaseReview, assessment: CaseAssessment) -> tuple[str, ...]:

@@ -29,7 +29,8 @@ from her2core.scoring import (
     next_redo,
     next_undo,
 )
-from her2core.workflow.assessing import CaseReview, CaseWarning, assess
+from her2core.workflow.assessing import CaseReview, assess
+from her2core.workflow.findings import CaseWarning
 
 __all__ = [
     "CountBox",
@@ -41,6 +42,7 @@ __all__ = [
     "attest",
     "confirm_review",
     "correct",
+    "follow_findings",
     "redo_last",
     "refresh_state",
     "set_comment",
@@ -130,6 +132,14 @@ def set_flags(log: CaseLog, region_id: int, flags: RegionFlags, by: User) -> Reg
     return region
 
 
+def follow_findings(log: CaseLog, warning: CaseWarning, by: User) -> None:
+    """Settle a disagreement by changing the flags to what was found. Raises WrongStateError where no flag would."""
+    if not warning.changes:
+        raise WrongStateError("No flag settles this point: acknowledge it once you have looked.")
+    for region_id, flags in warning.changes:
+        set_flags(log, region_id, flags, by)
+
+
 # --- review -------------------------------------------------------------------------------------------------------
 
 
@@ -192,12 +202,20 @@ def _take_back(log: CaseLog, last: Correction, by: User) -> Correction:
 
 
 def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseReview:
-    """Record that the pathologist looked through the nuclei. Raises WrongStateError while a region waits for analysis,
-    ConflictError where somebody changed the case meanwhile."""
+    """Record that the pathologist looked through the nuclei.
+
+    Raises WrongStateError while a region waits for analysis or flags and findings disagree, ConflictError where
+    somebody changed the case meanwhile.
+    """
     review = assess(log, case_id)
     waiting = [r.name for r in review.regions if r.suitable and r.analysis is None]
     if review.assessment is None or waiting:
         raise WrongStateError("Analyse all suitable regions before the counts are confirmed.")
+    if review.unsettled:
+        raise WrongStateError(
+            "Before the counts are confirmed, acknowledge each point on which your flags and the findings disagree, or "
+            f"change the flag: {'; '.join(f'{w.kind} ({w.place})' for w in review.unsettled)}."
+        )
     log.mark_reviewed(case_id, version, by)
     return refresh_state(log, case_id, by)
 

@@ -190,6 +190,7 @@ def content_of(
         ),
         clusters="6 of the scored nuclei have clustered HER2 signals; their counts are estimates.",
         suitability="2 regions, signal intensity good, little overlap; suitable. No histopathologic discordance.",
+        cross_check="Over all signals (dots over dots) the HER2/CEP17 ratio is 4.02 (443/110 in 58 nuclei).",
         alerts=case.alerts,
         indeterminate_reasons=case.reasons,
         exclusions=((Exclusion.NO_CEP17, 3), (Exclusion.OVERLAP, 5), (Exclusion.EDGE, 4)),

@@ -98,10 +98,11 @@ def test_work_up_comment_statements_and_exclusions_are_printed(report: tuple[Rep
         for step in population.path:
             assert step in text
         assert (population.comment or "") in text
-        for alert in population.alerts:
-            assert alert in text
-    for statement in (content.heterogeneity, content.clusters, content.suitability, content.guideline):
+    for alert in content.alerts:
+        assert alert in text
+    for statement in (content.heterogeneity, content.clusters, content.suitability, content.cross_check):
         assert statement in text
+    assert content.guideline in text
     assert "12 (no CEP17 signal 3, overlaps another nucleus 5, cut by the image edge 4)" in text
 
 

@@ -1,0 +1,171 @@
+"""What was found in the nuclei beyond the counts: pattern, cross-check, and where flags and findings disagree.
+
+A disagreement is a warning like any other, with one difference: it is settled before the counts are confirmed. To read
+it is to acknowledge it (a statement in the case log) or to change the flag; either way the same list shows it, in
+review, at sign-out and in the report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from her2core.caselog.entries import Statement, StatementKind
+from her2core.imaging import quality
+from her2core.records import Nucleus, RegionFlags
+from her2core.scoring import (
+    CaseAssessment,
+    CrossCheck,
+    Disagreement,
+    DisagreementKind,
+    DotsOverDots,
+    SpatialPattern,
+    cross_check,
+    dots_over_dots,
+    population_disagreements,
+    region_disagreements,
+    second_population_alert,
+    spatial_pattern,
+    tally,
+)
+
+if TYPE_CHECKING:
+    from her2core.workflow.assessing import RegionReview
+
+__all__ = ["CaseWarning", "PopulationFindings", "case_warnings", "population_findings"]
+
+_PROBES = {"HER2": ("her2_signal_to_noise", "her2_signal_to_background"),
+           "CEP17": ("cep17_signal_to_noise", "cep17_signal_to_background")}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationFindings:
+    """How the amplified cells of a population lie, and its ratio over all signals beside that of the scored nuclei."""
+
+    pattern: SpatialPattern
+    cross_check: CrossCheck
+
+
+@dataclass(frozen=True, slots=True)
+class CaseWarning:
+    """Something to be read and acknowledged before signing.
+
+    `key` changes with what is said: what was acknowledged is exactly what is said now. A disagreement of flags and
+    findings has a `kind`, and the `place` that it is about; it is acknowledged before the counts are confirmed, or
+    settled with `changes`: (region id, flags that would agree). Its key changes with the flag and with the models'
+    findings, not with the pathologist's own corrections.
+    """
+
+    key: str
+    text: str
+    acknowledged: bool
+    kind: DisagreementKind | None = None
+    place: str = ""
+    changes: tuple[tuple[int, RegionFlags], ...] = ()
+
+    @property
+    def before_review(self) -> bool:
+        """True if the counts cannot be confirmed before it is settled."""
+        return self.kind is not None
+
+
+def population_findings(regions: Iterable[RegionReview]) -> PopulationFindings:
+    """The findings over the counting regions of one population."""
+    nuclei = [_nuclei(r) for r in regions]
+    dots = sum(map(dots_over_dots, nuclei), DotsOverDots(0, 0, 0, 0))
+    scored = tally(n for region in nuclei for n in region)
+    return PopulationFindings(spatial_pattern(nuclei), cross_check(dots, scored))
+
+
+def case_warnings(
+    assessment: CaseAssessment | None,
+    regions: Sequence[RegionReview],
+    findings: Mapping[str, PopulationFindings],
+    statements: Sequence[Statement],
+) -> tuple[CaseWarning, ...]:
+    """All warnings of a case: disagreements first, then alerts of the work-up and of the cross-check."""
+    if assessment is None:
+        return ()
+    counting = [r for r in regions if r.counts]
+    several = len(assessment.populations) > 1
+    found = [*_of_regions(counting), *_of_populations(counting, findings, several=several)]
+    texts = list(assessment.alerts)
+    if any(w.kind is DisagreementKind.SECOND_POPULATION for w in found):
+        told = [second_population_alert(p.heterogeneity) for p in assessment.populations if p.heterogeneity is not None]
+        texts = [text for text in texts if text not in told]
+    for label, finding in findings.items():
+        if finding.cross_check.warning is not None:
+            texts.append(
+                f"Population {label}: {finding.cross_check.warning}" if several else finding.cross_check.warning
+            )
+    found += [CaseWarning(_key(text), text, False) for text in texts]
+    read = {s.subject for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
+    return tuple(replace(warning, acknowledged=warning.key in read) for warning in found)
+
+
+def _of_regions(counting: Iterable[RegionReview]) -> Iterator[CaseWarning]:
+    for r in counting:
+        if r.region.flags is None:
+            continue
+        for d in region_disagreements(r.region.flags, _nuclei(r), _weak_channels(r)):
+            yield _warning(d, f"region {r.name}", [r])
+
+
+def _of_populations(
+    counting: Sequence[RegionReview], findings: Mapping[str, PopulationFindings], *, several: bool
+) -> Iterator[CaseWarning]:
+    for label, finding in findings.items():
+        own = [r for r in counting if r.population == label and r.region.flags is not None]
+        flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in own)
+        for d in population_disagreements(flagged, [_nuclei(r) for r in own], finding.pattern, only_one=not several):
+            yield _warning(d, f"population {label}" if several else "tumour", own)
+
+
+def _warning(d: Disagreement, place: str, regions: Sequence[RegionReview]) -> CaseWarning:
+    """A disagreement as a warning. Those of a population are settled by flagging all of its regions alike."""
+    changes = []
+    for r in regions:
+        flags = r.region.flags
+        if flags is None:
+            continue
+        wanted = d.flags
+        if d.kind in _OF_POPULATIONS:
+            wanted = replace(flags, heterogeneous=d.kind is not DisagreementKind.HETEROGENEITY)
+        if wanted is not None and wanted != flags:
+            changes.append((r.region.id, wanted))
+    said = " ".join(filter(None, (f"{place[0].upper()}{place[1:]}:", d.text, d.advice)))
+    return CaseWarning(_disagreement_key(d, regions), said, False, d.kind, place, tuple(changes))
+
+
+_OF_POPULATIONS = (DisagreementKind.SECOND_POPULATION, DisagreementKind.PATTERN, DisagreementKind.HETEROGENEITY)
+
+
+def _disagreement_key(d: Disagreement, regions: Iterable[RegionReview]) -> str:
+    parts = [d.kind.value]
+    for r in regions:
+        flags, analysis = r.region.flags, r.analysis
+        if flags is None or analysis is None:
+            continue
+        flag = {
+            DisagreementKind.CLUSTERS: flags.clusters,
+            DisagreementKind.INTENSITY: flags.signal_intensity.value,
+            DisagreementKind.OVERLAP: flags.overlap.value,
+        }.get(d.kind, flags.heterogeneous)
+        found = [(n.her2, n.cep17, n.clustered, n.scored) for n in analysis.nuclei]
+        parts.append(f"{r.region.id} {flag} {found}")
+    return _key("\n".join(parts))
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _nuclei(region: RegionReview) -> tuple[Nucleus, ...]:
+    return tuple(r.nucleus for r in region.nuclei)
+
+
+def _weak_channels(region: RegionReview) -> tuple[str, ...]:
+    below = {limit.measure for limit in quality.broken(region.analysis.quality if region.analysis else {})}
+    return tuple(probe for probe, measures in _PROBES.items() if below.intersection(measures))
