@@ -1,4 +1,4 @@
-"""The region image with boxes and signals as a plotly figure: zoom, pan, hover, click on a nucleus, draw a box."""
+"""The region image with boxes as a plotly figure, for the second observer: zoom, pan, hover, click on a nucleus."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from her2core.records import Box, Channel
-from her2core.scoring.review import ReviewedNucleus
-from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, BoxStyle, NucleusState, state_of_nucleus
+from her2core.records import Box
+from her2core.ui.palette import BOX_STYLES, BoxStyle, NucleusState
 
-__all__ = ["CONFIG", "DRAW_CONFIG", "blinded_figure", "clicked_nucleus", "drawn_box", "overlay_figure"]
+__all__ = ["CONFIG", "blinded_figure", "clicked_nucleus"]
 
 # Wheel zooms, dragging pans, double click shows all again; the buttons of the bar that mean nothing here are gone.
 CONFIG: dict[str, Any] = {
@@ -21,44 +20,10 @@ CONFIG: dict[str, Any] = {
     "doubleClick": "reset",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"],
 }
-DRAW_CONFIG: dict[str, Any] = CONFIG | {"modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"]}
 
 _HOVER_REACH_PX = 60
 _USUAL_WIDTH_PX = 820  # of the figure on a 1366 pixel wide screen; only the size of the frame hangs on it
 _LEGEND_PX = 26  # under the image, so that it hides no nucleus
-
-
-def overlay_figure(
-    image_url: str,
-    width_px: int,
-    height_px: int,
-    nuclei: Sequence[ReviewedNucleus],
-    *,
-    selected: int | None = None,
-    show_boxes: bool = True,
-    show_signals: bool = True,
-    drawing: bool = False,
-    figure_height_px: int = 500,
-    zoom: float = 1.0,
-) -> go.Figure:
-    """The figure; with `zoom` above 1 it shows the surroundings of the `selected` nucleus.
-
-    Nuclei can be clicked through points in their middle, whose customdata is the nucleus id. The browser itself frames
-    a clicked point: Streamlit builds a figure anew, and forgets what the user zoomed to, whenever anything in it is
-    another, so the caller should leave `selected` as it was while all else stays the same.
-    """
-    figure = _canvas(image_url, width_px, height_px, figure_height_px, drawing=drawing)
-    by_state = {state: [r for r in nuclei if state_of_nucleus(r) is state] for state in NucleusState}
-    if show_boxes:
-        for state, members in by_state.items():
-            style = BOX_STYLES[state]
-            figure.add_trace(_boxes(state.value, style, [r.nucleus.box for r in members]))
-    if show_signals:
-        for channel in Channel:
-            figure.add_trace(_signals(channel, nuclei))
-    boxes = {r.nucleus.id: r.nucleus.box for r in nuclei}
-    _frame(figure, width_px, height_px, boxes, [_hover(r) for r in nuclei], selected, zoom)
-    return figure
 
 
 def blinded_figure(
@@ -94,28 +59,12 @@ def clicked_nucleus(event: Any) -> int | None:
     return None
 
 
-def drawn_box(event: Any, width_px: int, height_px: int) -> Box | None:
-    """The box that was drawn, in image pixels and cut to the image; None where none was drawn or it is too small to
-    hold a nucleus (less than 8 pixels a side)."""
-    boxes = _selection(event).get("box", [])
-    if not boxes:
-        return None
-    xs, ys = boxes[-1].get("x", []), boxes[-1].get("y", [])
-    if len(xs) < 2 or len(ys) < 2:
-        return None
-    x0, x1 = max(0.0, float(min(xs))), min(float(width_px), float(max(xs)))
-    y0, y1 = max(0.0, float(min(ys))), min(float(height_px), float(max(ys)))
-    return (x0, y0, x1, y1) if x1 - x0 >= 8 and y1 - y0 >= 8 else None
-
-
 def _selection(event: Any) -> dict[str, Any]:
     selection = event.get("selection") if hasattr(event, "get") else None
     return dict(selection) if selection else {}
 
 
-def _canvas(
-    image_url: str, width_px: int, height_px: int, figure_height_px: int, *, drawing: bool = False
-) -> go.Figure:
+def _canvas(image_url: str, width_px: int, height_px: int, figure_height_px: int) -> go.Figure:
     """The image alone, in pixels of the region, y down."""
     figure = go.Figure()
     figure.add_layout_image(
@@ -126,7 +75,7 @@ def _canvas(
         margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="#000000",
-        dragmode="select" if drawing else "pan",
+        dragmode="pan",
         clickmode="event+select",
         hovermode="closest",
         hoverdistance=_HOVER_REACH_PX,
@@ -141,7 +90,6 @@ def _canvas(
             "itemsizing": "trace",
         },
         hoverlabel={"bgcolor": "#1A2129", "font": {"color": "#E4E9EE", "size": 13}, "align": "left"},
-        newselection={"line": {"color": "#FFFFFF", "dash": "dot", "width": 2}},
     )
     return figure
 
@@ -175,21 +123,6 @@ def _boxes(title: str, style: BoxStyle, boxes: Sequence[Box]) -> go.Scatter:
         line={"color": style.colour, "width": style.width, "dash": style.dash},
         hoverinfo="skip",
         showlegend=bool(boxes),
-    )
-
-
-def _signals(channel: Channel, nuclei: Sequence[ReviewedNucleus]) -> go.Scatter:
-    style = SIGNAL_STYLES[channel.value]
-    spots = [s for r in nuclei for s in r.nucleus.signals if s.channel is channel]
-    return go.Scatter(
-        x=[s.x for s in spots],
-        y=[s.y for s in spots],
-        mode="markers",
-        name=style.word,
-        marker={"symbol": style.symbol, "size": 6, "color": style.colour, "opacity": 0.9, "line": {"width": 1}},
-        unselected={"marker": {"opacity": 0.9}},
-        hoverinfo="skip",
-        showlegend=bool(spots),
     )
 
 
@@ -229,22 +162,6 @@ def _window(width_px: int, height_px: int, boxes: Mapping[int, Box], selected: i
     x0 = min(max((chosen[0] + chosen[2] - width) / 2, 0.0), width_px - width)
     y0 = min(max((chosen[1] + chosen[3] - height) / 2, 0.0), height_px - height)
     return (x0, y0, x0 + width, y0 + height)
-
-
-def _hover(reviewed: ReviewedNucleus) -> str:
-    nucleus, ai = reviewed.nucleus, reviewed.ai
-    lines = [f"<b>Nucleus {nucleus.id}</b>", f"HER2 {_count(nucleus.her2)} · CEP17 {_count(nucleus.cep17)}"]
-    if ai is not None and (ai.her2, ai.cep17) != (nucleus.her2, nucleus.cep17):
-        lines.append(f"AI: HER2 {_count(ai.her2)} · CEP17 {_count(ai.cep17)}")
-    if ai is None:
-        lines.append("added by the reader")
-    lines.append("scored" if nucleus.scored else f"not scored: {nucleus.reason.value if nucleus.reason else ''}")
-    lines += [word for word, holds in (("clustered", nucleus.clustered), ("uncertain", nucleus.uncertain)) if holds]
-    return "<br>".join(lines)
-
-
-def _count(value: int | None) -> str:
-    return "–" if value is None else str(value)
 
 
 def _outline(boxes: Iterable[Box]) -> tuple[list[float | None], list[float | None]]:

@@ -36,12 +36,13 @@ class NucleusState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BoxStyle:
-    """How a box is drawn: colour, plotly dash, width in pixels, and a sign for tables."""
+    """How a box is drawn: colour, plotly dash, width in pixels, a sign, and the dash as lengths of line and gap."""
 
     colour: str
     dash: str
     width: float
     sign: str
+    pattern: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ class SignalStyle:
 
 
 BOX_STYLES: dict[NucleusState, BoxStyle] = {
-    NucleusState.SCORED: BoxStyle(SKY, "solid", 1.6, "■"),
-    NucleusState.CLUSTERED: BoxStyle(ORANGE, "longdash", 2.4, "✱"),
-    NucleusState.UNCERTAIN: BoxStyle(YELLOW, "dash", 2.0, "?"),
-    NucleusState.EDITED: BoxStyle(PURPLE, "dashdot", 2.2, "✎"),
-    NucleusState.NOT_SCORED: BoxStyle(GREY, "dot", 1.4, "○"),
+    NucleusState.SCORED: BoxStyle(SKY, "solid", 1.6, "■", ()),
+    NucleusState.CLUSTERED: BoxStyle(ORANGE, "longdash", 2.4, "✱", (14, 4)),
+    NucleusState.UNCERTAIN: BoxStyle(YELLOW, "dash", 2.0, "?", (6, 4)),
+    NucleusState.EDITED: BoxStyle(PURPLE, "dashdot", 2.2, "✎", (9, 3, 2, 3)),
+    NucleusState.NOT_SCORED: BoxStyle(GREY, "dot", 1.4, "○", (2, 3)),
 }
 
 # Light tints of vermilion and bluish green: they must stand out on a red or green signal.

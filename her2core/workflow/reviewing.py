@@ -72,7 +72,7 @@ class Taken:
 
 
 def parse_edit(given: object) -> Edit:
-    """An edit as the browser sends it: {"act", "region", "nucleus", "seen", …}. Raises ScoringError for anything else."""
+    """An edit as the browser sends it: {"act", "region", "nucleus", "seen", …}. ScoringError for anything else."""
     if not isinstance(given, Mapping):
         raise ScoringError("The step could not be read. Load the page again and repeat it.")
     try:

@@ -68,6 +68,8 @@ def _texts(element: object) -> list[str]:
     body = getattr(proto, "body", None)
     if isinstance(body, str):
         texts.append(body)
+    if getattr(element, "type", "") == "bidi_component" and proto is not None:
+        texts.append(proto.json or proto.mixed.json)
     children = getattr(element, "children", {})
     for child in children.values() if isinstance(children, dict) else ():
         texts += _texts(child)

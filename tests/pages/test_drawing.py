@@ -16,8 +16,8 @@ from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nuc
 from her2core.scoring import ReviewedNucleus, group, population_inputs, tally
 from her2core.scoring.workup import WorkUpInputs, assess_case
 from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, thumbnail
-from her2core.ui.nuclei import in_order, neighbour, table_rows
-from her2core.ui.overlay import blinded_figure, clicked_nucleus, drawn_box, overlay_figure
+from her2core.ui.nuclei import doubt
+from her2core.ui.overlay import blinded_figure, clicked_nucleus
 from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.ui.result import result_html
 from her2core.ui.words import age, plain
@@ -44,6 +44,7 @@ def _trace(figure: Any, name: str) -> Any:
 def test_states_differ_in_colour_and_in_dash_or_sign() -> None:
     assert len({style.colour for style in BOX_STYLES.values()}) == len(NucleusState)
     assert len({style.dash for style in BOX_STYLES.values()}) == len(NucleusState)
+    assert len({style.pattern for style in BOX_STYLES.values()}) == len(NucleusState)
     assert len({style.sign for style in BOX_STYLES.values()}) == len(NucleusState)
     assert len({style.symbol for style in SIGNAL_STYLES.values()}) == 2
 
@@ -60,33 +61,6 @@ def test_states_differ_in_colour_and_in_dash_or_sign() -> None:
 )
 def test_the_state_that_decides_the_result_comes_first(reviewed: ReviewedNucleus, state: NucleusState) -> None:
     assert state_of_nucleus(reviewed) is state
-
-
-def test_the_overlay_draws_boxes_by_state_and_signals_by_channel() -> None:
-    nuclei = [_reviewed(1), _reviewed(2, scored=False, reason=Exclusion.EDGE)]
-    figure = overlay_figure("data:,", 100, 80, nuclei, selected=2)
-    assert _trace(figure, "scored (1)").line.dash == "solid"
-    assert _trace(figure, "not scored (1)").line.dash == "dot"
-    assert list(_trace(figure, "HER2").x) == [20, 20]
-    handles = _trace(figure, "nuclei")
-    assert list(handles.customdata) == [1, 2]
-    assert list(handles.selectedpoints) == [1]
-    assert "not scored: cut by the image edge" in handles.text[1]
-    assert tuple(figure.layout.yaxis.range) == (80, 0)
-
-
-def test_hover_tells_the_ai_counts_where_they_differ() -> None:
-    figure = overlay_figure("data:,", 100, 80, [_reviewed(1, her2=9, edited=True), _reviewed(2, ai=False)])
-    first, second = _trace(figure, "nuclei").text
-    assert "HER2 9 · CEP17 2" in first
-    assert "AI: HER2 4 · CEP17 2" in first
-    assert "added by the reader" in second
-
-
-def test_zoom_shows_the_surroundings_of_the_chosen_nucleus_inside_the_image() -> None:
-    figure = overlay_figure("data:,", 400, 400, [_reviewed()], selected=1, zoom=4.0)
-    assert tuple(figure.layout.xaxis.range) == (0, 100)
-    assert tuple(figure.layout.yaxis.range) == (100, 0)
 
 
 def test_the_blinded_figure_holds_no_count_and_no_signal() -> None:
@@ -112,24 +86,6 @@ def test_the_blinded_figure_holds_no_count_and_no_signal() -> None:
 )
 def test_a_click_names_a_nucleus_or_nothing(event: Any, clicked: int | None) -> None:
     assert clicked_nucleus(event) == clicked
-
-
-@pytest.mark.parametrize(
-    ("box", "drawn"),
-    [
-        ({"x": [50, 10], "y": [10, 60]}, (10.0, 10.0, 50.0, 60.0)),
-        ({"x": [-20, 30], "y": [60, 900]}, (0.0, 60.0, 30.0, 80.0)),
-        ({"x": [10, 12], "y": [10, 60]}, None),
-        ({"x": [], "y": []}, None),
-    ],
-)
-def test_a_drawn_box_is_cut_to_the_image_and_has_a_size(box: Any, drawn: Any) -> None:
-    assert drawn_box({"selection": {"box": [box]}}, 100, 80) == drawn
-
-
-def test_no_drawn_box_is_none() -> None:
-    assert drawn_box({"selection": {"box": []}}, 100, 80) is None
-    assert drawn_box(None, 100, 80) is None
 
 
 def test_channels_are_switched_off_and_one_alone_is_grey() -> None:
@@ -161,26 +117,20 @@ def test_a_thumbnail_keeps_proportions_and_a_small_image_its_size() -> None:
     assert thumbnail(np.zeros((60, 80, 3), dtype=np.uint8), 320).shape == (60, 80, 3)
 
 
-def test_doubtful_nuclei_come_first_and_edited_ones_last() -> None:
-    nuclei = [_reviewed(1), _reviewed(2, uncertain=True), _reviewed(3, uncertain=True, edited=True)]
-    assert [r.nucleus.id for r in in_order(nuclei, doubtful_first=True)] == [2, 1, 3]
-    assert [r.nucleus.id for r in in_order(nuclei, doubtful_first=False)] == [1, 2, 3]
-
-
-def test_next_and_previous_go_round_the_ends() -> None:
-    nuclei = [_reviewed(number) for number in (1, 2, 5)]
-    assert neighbour(nuclei, 5, 1) == 1
-    assert neighbour(nuclei, 1, -1) == 5
-    assert neighbour(nuclei, 99, 1) == 1
-    assert neighbour([], None, 1) is None
-
-
-def test_the_table_has_the_ai_beside_what_counts() -> None:
-    (row,) = table_rows([_reviewed(1, her2=9, edited=True)])
-    assert (row["HER2"], row["AI HER2"], row["Note"]) == (9, 4, "edited")
-    (added,) = table_rows([_reviewed(2, ai=False)])
-    assert added["AI HER2"] is None
-    assert "added" in added["Note"]
+@pytest.mark.parametrize(
+    ("more", "less"),
+    [
+        ({"uncertain": True}, {"clustered": True}),
+        ({"clustered": True}, {"scored": False, "reason": Exclusion.EDGE}),
+        ({"scored": False, "reason": Exclusion.EDGE}, {}),
+        ({"uncertain": True, "uncertainty": 0.6}, {"uncertain": True, "uncertainty": 0.3}),
+        ({"uncertainty": 0.2}, {"uncertainty": 0.1}),
+        ({"her2_regressed": 9.0}, {"her2_regressed": 4.2}),
+        ({}, {"uncertain": True, "uncertainty": 0.9, "edited": True}),
+    ],
+)
+def test_what_asks_to_be_looked_at_comes_first(more: dict[str, Any], less: dict[str, Any]) -> None:
+    assert doubt(_reviewed(1, **more)) > doubt(_reviewed(2, **less))
 
 
 def _card(number: int, her2: int, cep17: int) -> str:

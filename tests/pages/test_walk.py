@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import StatementKind
-from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, RegionFlags
+from her2core.records import IHC, CaseState, RegionFlags
 from her2core.ui.services import services
 from tests.pages.app import page_alone, said, signed_in
 from tests.pages.lab import (
@@ -15,7 +15,6 @@ from tests.pages.lab import (
     GROUP_3,
     GROUP_4,
     IHC_SAME,
-    NEGATIVE,
     POSITIVE,
     TestLaboratory,
     draw_region,
@@ -132,50 +131,6 @@ def test_the_analysis_runs_in_the_background_and_the_page_shows_its_result(
     assert lab.log.case(case.id).state is CaseState.ANALYSED
 
 
-def test_a_corrected_count_shows_at_once_and_the_ai_stays_beside_it(lab: TestLaboratory) -> None:
-    case = lab.analysed(NEGATIVE)
-    region = lab.log.regions(case.id)[0]
-    at = _on(lab, case.id, "review.py")
-    assert said(at, "20 · 40 · 40")
-    key = f"counts_{region.id}_1_0"
-    at.number_input(key=f"{key}_her2").set_value(9)
-    at.button(key=f"{key}_save").click().run()
-    assert not at.exception
-    assert said(at, "20 · 47 · 40")
-    assert said(at, "20 · 40 · 40")  # the AI's own, beside it
-    (correction,) = lab.log.corrections(region.id)
-    assert (correction.kind, correction.old, correction.new) == (
-        CorrectionKind.COUNTS,
-        {"her2": 2, "cep17": 2},
-        {"her2": 9, "cep17": 2},
-    )
-
-
-def test_a_nucleus_is_excluded_with_its_reason_and_undone(lab: TestLaboratory) -> None:
-    case = lab.analysed(NEGATIVE)
-    region = lab.log.regions(case.id)[0]
-    at = _on(lab, case.id, "review.py")
-    # Both at once, as when somebody clicks before the page has taken the choice in.
-    at.selectbox(key=f"judge_{region.id}_1_0_reason").select(Exclusion.OUT_OF_FOCUS)
-    at.button(key=f"judge_{region.id}_1_0_exclude").click().run()
-    assert lab.log.corrections(region.id)[0].new == {"reason": "out of focus"}
-    assert said(at, "not scored: out of focus")
-    assert said(at, "1 more nuclei")
-    at.button(key="undo").click().run()
-    assert lab.log.corrections(region.id)[-1].kind is CorrectionKind.UNDO
-    assert said(at, "20 · 40 · 40")
-
-
-def test_a_click_on_the_image_chooses_the_nucleus(lab: TestLaboratory) -> None:
-    case = lab.analysed(NEGATIVE)
-    region = lab.log.regions(case.id)[0]
-    at = signed_in("berg")
-    at.session_state[f"overlay_{region.id}_Select_0"] = {"selection": {"points": [{"customdata": 7}], "box": []}}
-    at.session_state["review_nucleus"] = 7
-    at = _open(at, case.id, "pages/review.py")
-    assert said(at, "Nr 7")
-
-
 def test_the_review_is_confirmed_with_one_button(lab: TestLaboratory) -> None:
     case = lab.analysed(POSITIVE)
     at = _on(lab, case.id, "review.py")
@@ -183,17 +138,6 @@ def test_the_review_is_confirmed_with_one_button(lab: TestLaboratory) -> None:
     assert not at.exception
     assert lab.log.case(case.id).state is CaseState.REVIEWED
     assert lab.log.statement(case.id, StatementKind.REVIEWED) is not None
-
-
-def test_what_the_case_log_refuses_is_said_and_nothing_else_happens(lab: TestLaboratory) -> None:
-    case = lab.analysed([*NEGATIVE, (3, 0)])
-    region = lab.log.regions(case.id)[0]
-    at = signed_in("berg")
-    at.session_state["review_nucleus"] = 21
-    at = _open(at, case.id, "pages/review.py")
-    at.button(key=f"judge_{region.id}_21_0_include").click().run()
-    assert "no CEP17 signal" in at.error[0].value
-    assert lab.log.corrections(region.id) == []
 
 
 # --- work-up and signature ------------------------------------------------------------------------------------------

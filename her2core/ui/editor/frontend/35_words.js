@@ -1,0 +1,43 @@
+// What is said of a nucleus, and small helpers that make elements.
+
+/** An element with attributes, properties (".name") and listeners ("onclick"), and its children. */
+function element(tag, settings = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(settings)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name.startsWith(".")) made[name.slice(1)] = value;
+    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children);
+  return made;
+}
+
+const count = (value) => (value === null ? "–" : String(value));
+
+function standing(nucleus) {
+  const said = [nucleus.scored ? "scored" : `not scored: ${nucleus.reason}`];
+  if (nucleus.clustered) said.push("HER2 clustered, count estimated");
+  if (nucleus.uncertain && !nucleus.edited) {
+    const chance = nucleus.uncertainty === null ? "" : ` (${Math.round(100 * nucleus.uncertainty)} % chance of a wrong count)`;
+    said.push(`uncertain${chance}`);
+  }
+  return said.join(" · ");
+}
+
+function aiSaid(nucleus) {
+  if (nucleus.ai === null) return "added by hand";
+  return `AI: HER2 ${count(nucleus.ai.her2)} · CEP17 ${count(nucleus.ai.cep17)}`;
+}
+
+/** Lines of the note under the pointer. */
+function describe(nucleus) {
+  const lines = [`Nucleus ${nucleus.id}`, `HER2 ${count(nucleus.her2)} · CEP17 ${count(nucleus.cep17)}`];
+  if (nucleus.ai === null || nucleus.edited) lines.push(aiSaid(nucleus));
+  lines.push(standing(nucleus));
+  return lines;
+}
+
+/** One line for a screen reader and the gallery. */
+const named = (nucleus) =>
+  `Nucleus ${nucleus.id}: HER2 ${count(nucleus.her2)}, CEP17 ${count(nucleus.cep17)}, ${standing(nucleus)}` +
+  (nucleus.edited ? ", edited" : "");

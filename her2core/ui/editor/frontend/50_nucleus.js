@@ -1,0 +1,150 @@
+// The chosen nucleus, large, with its channels apart, its counts, and what can be said about it.
+
+class NucleusPanel {
+  constructor(editor, root) {
+    Object.assign(this, { editor, root, square: null, shownId: null });
+    const by = (name) => root.querySelector(`[data-part="${name}"]`);
+    this.title = by("title");
+    this.place = by("place");
+    this.said = by("said");
+    this.marked = by("dots");
+    this.ai = { her2: by("ai-her2"), cep17: by("ai-cep17") };
+    this.large = by("large");
+    this.splits = Object.fromEntries(CHANNELS.map((name) => [name, by(`split-${name}`)]));
+    this.inputs = { her2: by("count-her2"), cep17: by("count-cep17") };
+    this.cluster = by("cluster");
+    this.reason = by("reason");
+    this.exclude = by("exclude");
+    this.listen(by);
+  }
+
+  listen(by) {
+    const { editor } = this;
+    by("previous").addEventListener("click", () => editor.step(-1));
+    by("next").addEventListener("click", () => editor.step(1));
+    this.cluster.addEventListener("click", () => editor.toggleCluster());
+    this.exclude.addEventListener("click", () => editor.toggleExcluded());
+    for (const [channel, input] of Object.entries(this.inputs)) {
+      input.addEventListener("change", () => this.commit());
+      input.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") {
+          this.commit();
+          input.blur();
+        } else if (event.key === "Escape") {
+          this.fill(true);
+          input.blur();
+        }
+        event.stopPropagation();
+      });
+      for (const [part, by_] of [["less", -1], ["more", 1]])
+        by(`${part}-${channel}`).addEventListener("click", () => {
+          input.value = Math.max(0, (Number.parseInt(input.value, 10) || 0) + by_);
+          this.commit();
+        });
+    }
+    this.large.addEventListener("click", (event) => this.clicked(event, this.large, null));
+    for (const [name, canvas] of Object.entries(this.splits))
+      canvas.addEventListener("click", (event) => name !== "dapi" && this.clicked(event, canvas, name));
+  }
+
+  /** Send the typed counts if they differ from what counts now. */
+  commit() {
+    const nucleus = this.editor.selected();
+    if (!nucleus || nucleus.id !== this.shownId) return;
+    const [her2, cep17] = ["her2", "cep17"].map((channel) => Number.parseInt(this.inputs[channel].value, 10));
+    if (!(her2 >= 0 && cep17 >= 0)) this.fill(true);
+    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17) {
+      this.sent = { her2, cep17 };
+      this.editor.edit("set counts", { her2, cep17 }, nucleus.id);
+    }
+  }
+
+  clicked(event, canvas, channel) {
+    const nucleus = this.editor.selected();
+    if (!nucleus || !this.square || !this.editor.state.editable) return;
+    const frame = canvas.getBoundingClientRect();
+    const [x, y, side] = this.square;
+    const perPixel = side / frame.width;
+    const at = [x + (event.clientX - frame.left) * perPixel, y + (event.clientY - frame.top) * perPixel];
+    this.editor.clickSignal(nucleus, ...at, SIGNAL_REACH * perPixel, channel);
+  }
+
+  update() {
+    const { editor } = this;
+    const nucleus = editor.selected();
+    this.root.classList.toggle("empty", !nucleus);
+    if (!nucleus) {
+      this.title.textContent = "No nucleus";
+      this.shownId = null;
+      return;
+    }
+    const style = editor.state.styles[nucleus.state];
+    this.title.textContent = `Nr ${nucleus.id}`;
+    this.place.textContent = `${editor.order.indexOf(nucleus.id) + 1} of ${editor.order.length}`;
+    const sign = element("i", { class: "chip" }, style.sign);
+    sign.style.color = style.colour;
+    const edited = nucleus.edited ? ` · ${nucleus.edited}` : "";
+    this.said.replaceChildren(sign, standing(nucleus) + edited);
+    this.marked.textContent = this.dots(nucleus);
+    for (const channel of ["her2", "cep17"])
+      this.ai[channel].textContent = nucleus.ai === null ? "by hand" : `AI ${count(nucleus.ai[channel])}`;
+    this.cluster.textContent = nucleus.clustered ? "Not clustered" : "Clustered";
+    this.exclude.textContent = nucleus.scored ? "Exclude" : "Include";
+    this.reason.hidden = !nucleus.scored;
+    for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
+    this.fill(nucleus.id !== this.shownId);
+    this.shownId = nucleus.id;
+    this.paint();
+  }
+
+  /** Where the dots do not make the count, say how many there are. */
+  dots(nucleus) {
+    const marked = (channel) => nucleus.signals.filter(([name]) => name === channel).length;
+    const [her2, cep17] = [marked("her2"), marked("cep17")];
+    return her2 === nucleus.her2 && cep17 === nucleus.cep17 ? "" : `${her2} HER2 and ${cep17} CEP17 marked`;
+  }
+
+  /** Put the counts into the fields; what is being typed stays, unless `over` says otherwise. */
+  fill(over) {
+    const nucleus = this.editor.selected();
+    if (!nucleus || (!over && this.editor.outbox.pending.some((edit) => edit.act === "set counts"))) return;
+    this.sent = { her2: nucleus.her2, cep17: nucleus.cep17 };
+    const focused = this.root.getRootNode().activeElement;
+    for (const [channel, input] of Object.entries(this.inputs))
+      if (over || input !== focused) input.value = nucleus[channel] ?? "";
+  }
+
+  paint() {
+    const { picture } = this.editor;
+    const nucleus = this.editor.selected();
+    if (!picture || !nucleus) return;
+    this.square = squareRound(nucleus.box);
+    const dots = window.devicePixelRatio || 1;
+    for (const canvas of [this.large, ...Object.values(this.splits)]) {
+      const side = Math.max(8, Math.round(canvas.clientWidth * dots));
+      if (canvas.width !== side) canvas.width = canvas.height = side;
+    }
+    picture.drawSquare(this.square, this.large);
+    for (const [name, canvas] of Object.entries(this.splits)) picture.drawChannel(this.square, name, canvas);
+    if (this.editor.overlay) this.mark(nucleus, dots);
+  }
+
+  mark(nucleus, dots) {
+    const context = this.large.getContext("2d");
+    const [left, top, side] = this.square;
+    const per = this.large.width / side;
+    const [x0, y0, x1, y1] = nucleus.box;
+    context.setLineDash([3 * dots, 5 * dots]);
+    context.strokeStyle = "#cfd8e0";
+    context.lineWidth = dots;
+    context.strokeRect((x0 - left) * per, (y0 - top) * per, (x1 - x0) * per, (y1 - y0) * per);
+    context.setLineDash([]);
+    const coming = this.editor.outbox.pending
+      .filter((edit) => edit.act === "add signal" && edit.nucleus === nucleus.id)
+      .map((edit) => [edit.channel, edit.x, edit.y]);
+    for (const [channel, x, y] of [...nucleus.signals, ...coming]) {
+      const colour = this.editor.state.signals[channel];
+      drawSignal(context, channel, (x - left) * per, (y - top) * per, 7 * dots, colour, 1.6 * dots);
+    }
+  }
+}
