@@ -1,4 +1,4 @@
-"""How many signals the nuclei of a region have, and how far a tally lies from the nearest group border."""
+"""How many signals the nuclei of a region have, so that it is of a wanted group and clear of the group's borders."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from her2core.records import Tally
 from her2core.scoring.groups import group
+from her2core.training.render.biology import margin
 
-__all__ = ["LEAST_MARGIN", "WIDE_MARGIN", "border_margin", "draw_counts"]
+__all__ = ["LEAST_MARGIN", "WIDE_MARGIN", "draw_counts"]
 
 Ints = NDArray[np.int64]
 
@@ -21,20 +22,6 @@ _TRIES = 300
 _COPIES = {1: (4.1, 24.0), 2: (2.6, 3.95), 3: (6.1, 9.5), 4: (4.1, 5.9), 5: (1.7, 3.9)}
 _RATIO = {1: (2.04, 9.0), 2: (2.04, 2.9), 3: (1.1, 1.95), 4: (1.1, 1.95), 5: (0.8, 1.95)}
 _CEP17_MEAN = (1.15, 6.5)
-
-
-def border_margin(tally: Tally) -> float:
-    """Relative distance of a tally from the nearest border at which its group changes; 0 on a border.
-
-    The borders are ratio 2, copies 4, and copies 6 where the ratio is below 2. Raises ValueError without a ratio.
-    """
-    if tally.n == 0 or tally.cep17 == 0:
-        raise ValueError("A tally without nuclei or without CEP17 belongs to no group.")
-    copies = tally.her2 / tally.n
-    distances = [abs(tally.her2 / (2 * tally.cep17) - 1), abs(copies / 4 - 1)]
-    if tally.her2 < 2 * tally.cep17:
-        distances.append(abs(copies / 6 - 1))
-    return min(distances)
 
 
 def _means(target: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -73,6 +60,6 @@ def draw_counts(
         if not counted.any():
             continue
         tally = Tally(int(counted.sum()), int(her2[counted].sum()), int(cep17[counted].sum()))
-        if group(tally) == target and border_margin(tally) >= wanted:
+        if group(tally) == target and margin(tally) >= wanted:
             return her2, cep17
     return None

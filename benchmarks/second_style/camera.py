@@ -1,4 +1,4 @@
-"""From light to the file a camera saves: bleed between filters, uneven illumination, photons, tone, 8 bit, compression."""
+"""From light to the file a camera saves: bleed of filters, uneven light, photons, tone, 8 bit, compression."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def _unit_spot(spot: PaintedSpot, s: Settings) -> _UnitSpot | None:
         return None
     xs, ys = np.arange(x0, x1, dtype=np.float32), np.arange(y0, y1, dtype=np.float32)[:, None]
     ex, ey = (spot.emitters[:, axis, None, None].astype(np.float32) for axis in (0, 1))
-    distance = np.sqrt((xs - ex) ** 2 + (ys - ey) ** 2)  # (emitters, rows, columns)
+    distance = np.hypot(xs - ex, ys - ey).astype(np.float32)  # (emitters, rows, columns)
     light = spot_profile(distance, spot.fwhm_px, spot.disc_px).mean(axis=0)
-    return _UnitSpot(slice(y0, y1), slice(x0, x1), light)
+    return _UnitSpot(slice(y0, y1), slice(x0, x1), np.asarray(light, np.float32))
 
 
 class SignalLight:
@@ -65,7 +65,7 @@ def _counted(expected: Float, rng: np.random.Generator) -> Float:
     counts = expected + np.sqrt(expected) * rng.standard_normal(expected.shape, dtype=np.float32)
     few = expected < _EXACT_BELOW
     counts[few] = rng.poisson(expected[few])
-    return counts
+    return np.asarray(counts, np.float32)
 
 
 def _illumination(s: Settings, rng: np.random.Generator) -> Float:
@@ -80,7 +80,7 @@ def _illumination(s: Settings, rng: np.random.Generator) -> Float:
 
 
 class Camera:
-    """One exposure of a region. The photons of the stain are drawn once, so that brighter signals change nothing else."""
+    """One exposure of a region. Photons of the stain are drawn once: brighter signals change nothing else."""
 
     def __init__(self, s: Settings, stain: Float, rng: np.random.Generator) -> None:
         self.s = s

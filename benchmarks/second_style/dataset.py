@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.second_style.region import render_region_second
+from her2core.errors import TrainingError
 from her2core.models import write_atomically
 from her2core.training.render.biology import group_sequence
 
@@ -33,6 +34,8 @@ def render_dataset_second(out: Path, count: int, seed: int, *, mix: str = "balan
 
     Two regions in a row come from one patient, who has one group. Raises TrainingError for an unknown mix.
     """
+    if mix == "borders":
+        raise TrainingError("The second style keeps clear of the borders between groups: choose paper or balanced.")
     numbered = list(enumerate(sorted(group_sequence(count, mix, np.random.default_rng((seed, 2))))))
     out.mkdir(parents=True, exist_ok=True)
     work = partial(_render_to, out, seed)

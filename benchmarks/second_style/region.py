@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.second_style.biology import LEAST_MARGIN, border_margin, draw_counts
+from benchmarks.second_style.biology import LEAST_MARGIN, draw_counts
 from benchmarks.second_style.camera import Camera, SignalLight, decoded, encoded
 from benchmarks.second_style.settings import Settings, draw_settings
 from benchmarks.second_style.signals import PaintedSpot, furnish
@@ -19,6 +19,7 @@ from her2core.errors import TrainingError
 from her2core.records import Channel, Tally
 from her2core.scoring.groups import group
 from her2core.training.render import RenderedRegion
+from her2core.training.render.biology import margin
 
 __all__ = ["render_region_second"]
 
@@ -84,7 +85,7 @@ def _tally(nuclei: list[dict[str, Any]]) -> Tally:
 def _settled(truth: dict[str, Any], target: int) -> bool:
     """Whether a truth is of the wanted group and clear of its borders."""
     tally = _tally(truth["nuclei"])
-    return group(tally) == target and tally.n >= _LEAST_SCORABLE and border_margin(tally) >= LEAST_MARGIN
+    return group(tally) == target and tally.n >= _LEAST_SCORABLE and margin(tally) >= LEAST_MARGIN
 
 
 def _truth(scene: _Scene) -> dict[str, Any]:
@@ -218,6 +219,6 @@ def render_region_second(seed: int | tuple[int, ...], target: int | None = None)
         truth = _truth(scene)
         if _settled(truth, wanted):
             truth["conditions"] = _conditions(scene, sights)
-            truth["margin"] = round(border_margin(_tally(truth["nuclei"])), 4)
+            truth["margin"] = round(margin(_tally(truth["nuclei"])), 4)
             return RenderedRegion(pixels, data, suffix, truth)
     raise TrainingError(f"No region of group {wanted} was found with seed {seed}.")

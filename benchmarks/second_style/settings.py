@@ -84,7 +84,7 @@ def draw_settings(rng: np.random.Generator) -> Settings:
     width = area * tumour / height
     colour_camera = bool(rng.random() < 0.45)
     sharp_px = nucleus * rng.uniform(0.036, 0.065)
-    dapi = _log_uniform(55, 190, rng)
+    dapi = _log_uniform(35, 190, rng)
     peak = _log_uniform(45, 170, rng)
     dim = (float(rng.uniform(0, 14)), float(rng.uniform(0, 12)), float(rng.uniform(0, 16)))
     return Settings(
@@ -114,11 +114,11 @@ def draw_settings(rng: np.random.Generator) -> Settings:
         cep17_peak=peak * float(rng.uniform(0.75, 1.4)),
         dapi=dapi,
         dapi_spread=float(rng.uniform(0.08, 0.3)),
-        section=float(rng.uniform(0.4, 1.0)),
+        section=float(rng.uniform(0.25, 1.0)),
         chromatin=float(rng.uniform(0.08, 0.38)),
         chromatin_px=nucleus * float(rng.uniform(0.07, 0.2)),
         foci=_some(0.15, 0.7, 0.5, rng),
-        rim=_some(0.15, 0.9, 0.55, rng),
+        rim=_some(0.3, 2.4, 0.55, rng),
         nucleoli=_some(0.2, 0.6, 0.6, rng),
         nuclear_glow=(_some(0.03, 0.45, 0.7, rng), _some(0.03, 0.35, 0.6, rng)),
         cytoplasm=(_some(2, 18, 0.5, rng), _some(2, 22, 0.5, rng), float(rng.uniform(0, 6))),
@@ -126,8 +126,8 @@ def draw_settings(rng: np.random.Generator) -> Settings:
         bleed=(
             float(rng.uniform(0, 0.3 if colour_camera else 0.06)),
             float(rng.uniform(0, 0.25 if colour_camera else 0.06)),
-            float(rng.uniform(0, 0.12)),
-            float(rng.uniform(0, 0.2)),
+            float(rng.uniform(0, 0.06)),
+            float(rng.uniform(0, 0.1)),
         ),
         scatter=float(rng.uniform(0.02, 0.35)),
         depth_px=nucleus * float(rng.uniform(0.005, 0.04)),
@@ -139,8 +139,8 @@ def draw_settings(rng: np.random.Generator) -> Settings:
         sharpen=_some(0.2, 0.9, 0.3, rng),
         gamma=float(rng.uniform(0.7, 1.2)),
         palette=(
-            (1.0, float(rng.uniform(0, 0.3)), float(rng.uniform(0, 0.15))),
-            (float(rng.uniform(0, 0.2)), 1.0, float(rng.uniform(0, 0.35))),
+            (1.0, float(rng.uniform(0, 0.22)), float(rng.uniform(0, 0.15))),
+            (float(rng.uniform(0, 0.15)), 1.0, float(rng.uniform(0, 0.35))),
             (float(rng.uniform(0, 0.35)), float(rng.uniform(0, 0.35)), 1.0),
         ),
         jpeg_quality=100 if rng.random() < 0.3 else int(rng.integers(70, 97)),

@@ -14,8 +14,8 @@ __all__ = ["PaintedSpot", "furnish"]
 
 Points = NDArray[np.float64]
 
-# Centres of separate signals lie at least this many FWHM apart, halves of one split signal at most `_SPLIT`: between the
-# two a reader would hesitate (domain.md section 2: one signal diameter).
+# Centres of separate signals lie at least this many FWHM apart, halves of one split signal at most `_SPLIT`: between
+# the two a reader would hesitate (domain.md section 2: one signal diameter).
 _APART = 2.0
 _SPLIT = 0.85
 _CLUSTER_FROM = 6

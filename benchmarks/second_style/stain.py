@@ -1,4 +1,4 @@
-"""Light of the stained tissue without its signals: nuclei seen through their thickness, cytoplasm, debris, red cells."""
+"""Light of the tissue without its signals: nuclei seen through their thickness, cytoplasm, debris, red cells."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Chromatin:
         if s.nucleoli:
             density *= 1 - s.nucleoli / (1 + np.exp(6 * (patch_of(self.voids, shape, rng) + 1.5)))
         if s.rim:
-            at_rim = np.exp(-cell.depth_px / (0.05 * s.nucleus_px))
+            at_rim = np.exp(-cell.depth_px / (0.06 * s.nucleus_px))
             density += s.rim * rng.uniform(0.6, 1.4) * at_rim * (0.75 + 0.35 * np.tanh(web))
         return np.asarray(np.maximum(density, 0.1), np.float32)
 

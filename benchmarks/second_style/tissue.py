@@ -1,7 +1,7 @@
 """Where cells lie and what outlines their nuclei have: discs that relax against one another, then warped level sets.
 
-A level set is 1 on the outline and smaller inside. Nuclei of one layer compete for each pixel, so that pressed ones meet
-along a shared border; nuclei of the second layer lie over the first.
+A level set is 1 on the outline and smaller inside. Nuclei of one layer compete for each pixel, so that pressed ones
+meet along a shared border; nuclei of the second layer lie over the first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 
 from benchmarks.second_style.fields import Float, fractal_field
 from benchmarks.second_style.settings import Settings
@@ -19,6 +19,7 @@ from benchmarks.second_style.settings import Settings
 __all__ = ["Cell", "CellKind", "build_tissue"]
 
 Mask = NDArray[np.bool_]
+Doubles = NDArray[np.float64]
 
 
 class CellKind(StrEnum):
@@ -52,7 +53,7 @@ class Cell:
         return max(x0, 0), max(y0, 0), min(x1, width_px), min(y1, height_px)
 
 
-def _seeds(s: Settings, kinds: list[CellKind], radii: NDArray[np.float64], rng: np.random.Generator) -> Float:
+def _seeds(s: Settings, kinds: list[CellKind], radii: Doubles, rng: np.random.Generator) -> Doubles:
     """First places (x, y) float64[N, 2]: all over, in nests, or loose."""
     size = np.array([s.width_px, s.height_px], float)
     places = rng.uniform(-0.03, 1.03, (len(kinds), 2)) * size
@@ -68,10 +69,10 @@ def _seeds(s: Settings, kinds: list[CellKind], radii: NDArray[np.float64], rng: 
             if rng.random() < 0.35:
                 j, angle = int(rng.integers(i)), rng.uniform(0, 2 * np.pi)
                 places[i] = places[j] + (radii[i] + radii[j]) * np.array([np.cos(angle), np.sin(angle)])
-    return np.clip(places, -0.25 * s.nucleus_px, size + 0.25 * s.nucleus_px)
+    return np.asarray(np.clip(places, -0.25 * s.nucleus_px, size + 0.25 * s.nucleus_px), np.float64)
 
 
-def _relax(places: Float, radii: NDArray[np.float64], packing: float, s: Settings) -> Float:
+def _relax(places: Doubles, radii: Doubles, packing: float, s: Settings) -> Doubles:
     """Push discs apart until they are `packing` times the sum of their radii from each other, as far as they can."""
     least = packing * (radii[:, None] + radii[None, :])
     bounds = np.array([s.width_px, s.height_px]) + 0.3 * s.nucleus_px
@@ -111,12 +112,13 @@ def _level(
             other = np.hypot(u - reach, v - rng.normal(0, 0.2) * b) / size
             level = -np.logaddexp(-7 * level, -7 * other) / 7
         else:  # a dent
-            level = level + 0.4 * np.exp(-(((u - rng.normal(0, 0.3) * a) / (0.3 * a)) ** 2 + ((v - b) / (0.4 * b)) ** 2))
+            across, deep = (u - rng.normal(0, 0.3) * a) / (0.3 * a), (v - b) / (0.4 * b)
+            level = level + 0.4 * np.exp(-(across**2 + deep**2))
     return np.asarray(level, np.float32)
 
 
 def _draw_levels(
-    s: Settings, kinds: list[CellKind], places: Float, radii: NDArray[np.float64], rng: np.random.Generator
+    s: Settings, kinds: list[CellKind], places: Doubles, radii: Doubles, rng: np.random.Generator
 ) -> list[tuple[int, int, Float]]:
     """Left, top and level set of each nucleus."""
     pad = int(1.2 * s.nucleus_px)
@@ -218,10 +220,14 @@ def _cell(
     rng: np.random.Generator,
 ) -> Cell | None:
     """A nucleus from its mask; None where nothing of it lies in the image or its neighbours left too little of it."""
+    pieces, number = label(mask)
+    if number > 1:  # neighbours cut it apart: the largest piece is the nucleus
+        mask = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     area = int(mask.sum())
     inside = np.zeros_like(mask)
     height, width = mask.shape
-    inside[max(-top, 0) : max(min(s.height_px - top, height), 0), max(-left, 0) : max(min(s.width_px - left, width), 0)] = 1
+    bottom, right = min(s.height_px - top, height), min(s.width_px - left, width)
+    inside[max(-top, 0) : max(bottom, 0), max(-left, 0) : max(right, 0)] = True
     shown = int((mask & inside).sum())
     if shown < 12 or area < 0.05 * s.nucleus_px**2:
         return None

@@ -41,9 +41,7 @@ def _spread(values: Float) -> float:
 class _Background:
     """Median and noise of one channel in each nucleus, away from its spots; the region's where too little is left."""
 
-    def __init__(
-        self, image: Float, cells: list[Cell], spots: list[PaintedSpot], fwhm_px: float, s: Settings
-    ) -> None:
+    def __init__(self, image: Float, cells: list[Cell], spots: list[PaintedSpot], fwhm_px: float, s: Settings) -> None:
         free = np.ones(image.shape, bool)
         reach = 1.6 * fwhm_px
         for spot in spots:
@@ -73,9 +71,7 @@ def _peak(image: Float, spot: PaintedSpot, reach_px: float) -> float:
     return float(image[y0:y1, x0:x1].max(initial=0.0)) if x0 < x1 and y0 < y1 else 0.0
 
 
-def look_at(
-    pixels_rgb: NDArray[np.uint8], cells: list[Cell], spots: list[PaintedSpot], s: Settings
-) -> list[Sight]:
+def look_at(pixels_rgb: NDArray[np.uint8], cells: list[Cell], spots: list[PaintedSpot], s: Settings) -> list[Sight]:
     """How each spot stands out in red (HER2) or green (CEP17) of the final image.
 
     A single signal must rise over its own surroundings (difference of two Gaussians); one of a cluster, whose
