@@ -34,7 +34,7 @@ def test_a_rendered_region_is_found_counted_and_grouped(models: Models) -> None:
     region = render_region((77, 1), 5, nucleus_px=(60, 80))
     analysis = analyse(region.pixels_rgb, models)
     truth = region.truth["nuclei"]
-    matched = match_nuclei(analysis.nuclei, np.array([n["box"] for n in truth]))
+    matched = match_nuclei(analysis.nuclei, [tuple(n["box"]) for n in truth])
     assert len(matched) >= 0.85 * len(truth)
     assert group(tally(analysis.nuclei)) == 5
     assert (analysis.height_px, analysis.width_px) == region.pixels_rgb.shape[:2]

@@ -68,8 +68,8 @@ def test_overlap_beyond_use_is_left_out_and_touching_is_not() -> None:
 
 def test_focus_counts_where_it_was_measured() -> None:
     assert verdict(focus=None) is None
-    assert verdict(focus=0.35) is None
-    assert verdict(focus=0.34) is Exclusion.OUT_OF_FOCUS
+    assert verdict(focus=0.70) is None
+    assert verdict(focus=0.69) is Exclusion.OUT_OF_FOCUS
 
 
 def test_a_cut_or_covered_nucleus_says_nothing_about_a_weak_probe() -> None:

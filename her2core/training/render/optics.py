@@ -170,6 +170,8 @@ class _Painter:
                 )
                 pattern -= rng.uniform(0.1, 0.5) * np.exp(-((xs - hx) ** 2 + (ys - hy) ** 2) / (2 * (r * 0.6) ** 2))
             pattern = np.clip(pattern, 0.15, 3)
+        if n.softness > 1:  # out of the focal plane not only the outline is soft
+            pattern = gaussian_filter(pattern, 0.7 * edge_px)
         stain = (level * body * pattern).astype(np.float32)
         self.planes[2, rows, columns] += stain**look.blend
         soft = level * body * (1 + 0.08 * _crop(self.coarse, shape, rng))
