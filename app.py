@@ -7,7 +7,8 @@ import streamlit as st
 from her2core.errors import Her2CoreError
 from her2core.ui import frame
 from her2core.ui.services import Services, services
-from her2core.ui.session import current_user
+from her2core.ui.session import at_page, current_user
+from her2core.ui.waiting import WORK_PAGES
 from her2core.ui.words import role_words
 
 
@@ -24,9 +25,9 @@ def main() -> None:
             ]
             st.navigation(pages, position="hidden").run()
             return
-        page = st.navigation(
-            [st.Page(file, title=title, icon=icon) for file, title, icon in frame.PAGES[user.role]], position="top"
-        )
+        own = frame.PAGES[user.role]
+        page = st.navigation([st.Page(file, title=title, icon=icon) for file, title, icon in own], position="top")
+        at_page(next((file for file, title, _ in own if title == page.title and file in WORK_PAGES), None))
         frame.account_menu(rooms, user)
         frame.watch_idle()
         page.run()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from her2core.records import Role
 from her2core.ui import worklist
 from her2core.ui.session import require_role
 
-rooms, user = require_role(Role.PATHOLOGIST)
+rooms, user = require_role(Role.PATHOLOGIST, Role.LAB_MANAGER, Role.ADMINISTRATOR)
 
-st.header("Worklist")
-worklist.draw(rooms, user)
+if user.role is Role.ADMINISTRATOR:
+    worklist.draw_numbers(rooms, user)
+else:
+    worklist.draw(rooms, user)

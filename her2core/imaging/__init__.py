@@ -1,16 +1,28 @@
 """Bytes to verified pixels: formats, limits, scale, suitability measures."""
 
+from her2core.imaging.mapping import ChannelPreview
 from her2core.imaging.picture import ChannelMap
-from her2core.imaging.reading import channel_names, read_region, strip_metadata
+from her2core.imaging.reading import (
+    channel_names,
+    channel_previews,
+    exchanged_channels,
+    names_tell,
+    read_region,
+    strip_metadata,
+)
 from her2core.imaging.region import DEFAULT_LIMITS, ImageLimits, PixelsRGB, RegionImage
 
 __all__ = [
     "DEFAULT_LIMITS",
     "ChannelMap",
+    "ChannelPreview",
     "ImageLimits",
     "PixelsRGB",
     "RegionImage",
     "channel_names",
+    "channel_previews",
+    "exchanged_channels",
+    "names_tell",
     "read_region",
     "strip_metadata",
 ]

@@ -280,7 +280,7 @@ def _centres(nuclei: Mask, width_px: float) -> tuple[float, float]:
     A centre is where the border is farthest; in a clump each nucleus still has its own, unless it hides under others.
     """
     every = max(1, int(width_px / _SEARCH_SCALE / _SEED_PX))
-    depth = ndimage.distance_transform_edt(ndimage.binary_fill_holes(nuclei[::every, ::every]))
+    depth = ndimage.distance_transform_edt(nuclei[::every, ::every])
     smooth = ndimage.gaussian_filter(depth, 0.7)
     peaks = smooth[(smooth == ndimage.maximum_filter(smooth, size=5)) & (smooth > 1.0)]
     if not peaks.size:

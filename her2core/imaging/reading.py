@@ -9,15 +9,17 @@ from typing import Final
 import numpy as np
 
 from her2core.errors import ImageSizeError
+from her2core.imaging import mapping
 from her2core.imaging.jpeg import parse_jpeg
 from her2core.imaging.kinds import extension_note, kind_of
+from her2core.imaging.mapping import ChannelPreview, names_tell
 from her2core.imaging.picture import ChannelMap, SourceFile
 from her2core.imaging.png import parse_png
 from her2core.imaging.region import DEFAULT_LIMITS, ImageLimits, RegionImage
 from her2core.imaging.samples import hide_transparent, refuse_no_fluorescence, to_8_bits, turn_upright
 from her2core.imaging.tiff import parse_tiff
 
-__all__ = ["channel_names", "read_region", "strip_metadata"]
+__all__ = ["channel_names", "channel_previews", "exchanged_channels", "names_tell", "read_region", "strip_metadata"]
 
 _PARSERS: Final[dict[str, Callable[[bytes], SourceFile]]] = {"JPEG": parse_jpeg, "PNG": parse_png, "TIFF": parse_tiff}
 
@@ -61,18 +63,34 @@ def read_region(
     )
 
 
-def strip_metadata(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+def strip_metadata(data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, channels: ChannelMap | None = None) -> bytes:
     """The same image without whatever else the file says: names, comments, dates, places, devices, previews.
 
     The coded pixels are copied, not coded again, so `read_region` makes the same pixels, scale and channels of the
-    result. Stripping twice changes nothing more. Raises as `read_region` does for what it cannot take apart.
+    result. Stripping twice changes nothing more. With `channels` the result says by itself which channel shows which
+    probe, as a TIFF stack where the file was one colour image. Raises as `read_region` does for what it cannot take
+    apart.
     """
-    return _parsed(data, limits)[1].stripped()
+    source = _parsed(data, limits)[1]
+    return source.stripped() if channels is None else mapping.with_names(source, channels)
 
 
 def channel_names(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[str, ...]:
     """The channels of the file in their order, to choose a ChannelMap from. Raises as `read_region` does."""
     return _parsed(data, limits)[1].channel_names
+
+
+def channel_previews(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, *, side_px: int = 320
+) -> tuple[ChannelPreview, ...]:
+    """The channels of the file as small pictures, to choose a ChannelMap by eye. Raises as `read_region` does."""
+    return mapping.preview(_parsed(data, limits)[1], side_px)
+
+
+def exchanged_channels(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> ChannelMap | None:
+    """The map of a file made with a probe kit whose HER2 is green and whose CEP17 is red or orange; None where the
+    file names its channels by probe, or not at all. Raises as `read_region` does."""
+    return mapping.exchanged(_parsed(data, limits)[1].channel_names)
 
 
 def _parsed(data: bytes, limits: ImageLimits) -> tuple[str, SourceFile]:

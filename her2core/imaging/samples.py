@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from her2core.errors import NotFluorescenceError, UnreadableImageError
 from her2core.imaging.picture import Samples
 from her2core.imaging.region import PixelsRGB
 
-__all__ = ["hide_transparent", "refuse_no_fluorescence", "to_8_bits", "turn_upright"]
+__all__ = ["hide_transparent", "refuse_no_fluorescence", "stretched", "to_8_bits", "turn_upright"]
 
 _CHANNELS: Final = ("HER2 (red)", "CEP17 (green)", "DAPI (blue)")
 _WHITE_SHARE: Final = 1e-4
@@ -35,14 +36,18 @@ def to_8_bits(samples: Samples) -> tuple[PixelsRGB, tuple[str, ...]]:
     for channel in range(3):
         plane = np.ascontiguousarray(samples[:, :, channel])
         black, white = _window(plane)
-        line = np.clip((np.arange(65536.0) - black) * (255.0 / (white - black)) + 0.5, 0, 255).astype(np.uint8)
-        pixels[:, :, channel] = line[plane]
+        pixels[:, :, channel] = _line(black, white)[plane]
         ranges.append(f"{_CHANNELS[channel]} {black}–{white}")
     note = (
         "The file has 16 bits for each channel; they were brought to 8 by a straight line for each channel, from black "
         f"to white: {', '.join(ranges)}."
     )
     return pixels, (note,)
+
+
+def stretched(plane: Samples) -> npt.NDArray[np.uint8]:
+    """One channel (H, W) from its black to its white, by the same straight line at either depth, for looking at."""
+    return _line(*_window(np.ascontiguousarray(plane)))[plane]
 
 
 def hide_transparent(samples: Samples, alpha: Samples) -> tuple[Samples, tuple[str, ...]]:
@@ -108,6 +113,11 @@ def _is_grey(pixels: PixelsRGB) -> bool:
 
 def _is_flat(plane: PixelsRGB) -> bool:
     return bool((plane == plane[0, 0]).all())
+
+
+def _line(black: int, white: int) -> npt.NDArray[np.uint8]:
+    """The 8-bit value of each value of 16 bits."""
+    return np.clip((np.arange(65536.0) - black) * (255.0 / (white - black)) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _window(plane: Samples) -> tuple[int, int]:

@@ -33,7 +33,7 @@ from her2core.ui.words import (
     local_time,
     plain,
 )
-from her2core.ui.worklist import page_of
+from her2core.ui.worklist import continue_case
 from her2core.workflow import CaseReview, RegionReview
 
 __all__ = ["downloaded", "draw", "exported"]
@@ -227,7 +227,7 @@ def _case(rooms: Services, user: User, case_id: int) -> None:
     if user.role is Role.PATHOLOGIST and right.button(
         "Work on this case", icon=":material/arrow_forward:", key="case_log_work", width="stretch"
     ):
-        st.switch_page(page_of(case.state))
+        continue_case(rooms, user, case_id)
     with middle:
         view = st.segmented_control(
             "Show", [_RESULT, _DETAILS, _REGIONS, _HISTORY], default=_RESULT, required=True, key="case_log_part",

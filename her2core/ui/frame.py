@@ -49,11 +49,15 @@ PAGES: dict[Role, tuple[tuple[str, str, str], ...]] = {
         ("pages/models.py", "Models", ":material/network_intelligence:"),
     ),
     Role.LAB_MANAGER: (
+        ("pages/worklist.py", "Worklist", ":material/checklist:"),
         ("pages/case_log.py", "Case log", ":material/folder_managed:"),
         ("pages/laboratory.py", "Laboratory", ":material/monitoring:"),
         ("pages/models.py", "Models", ":material/network_intelligence:"),
     ),
-    Role.ADMINISTRATOR: (("pages/administration.py", "Administration", ":material/manage_accounts:"),),
+    Role.ADMINISTRATOR: (
+        ("pages/administration.py", "Administration", ":material/manage_accounts:"),
+        ("pages/worklist.py", "Worklist", ":material/checklist:"),
+    ),
 }
 
 # Little margin, so that image and result are seen at once on a 1366 x 768 screen; a footer that is always in view.

@@ -1,5 +1,7 @@
 """Who is signed in, and which case is open: the only things that live in the browser's session.
 
+Where in a case somebody is goes to the case log as it changes, so that the worklist can go on there from any machine.
+
 Every page file begins with `require_role`: with a folder `pages/` a page can be reached without app.py having run
 (stack.md), so each guards itself. The account is read anew at each run; whoever was deactivated is out at once.
 """
@@ -18,12 +20,14 @@ from her2core.records import Role, User
 from her2core.ui.services import Services, services
 
 __all__ = [
+    "at_page",
     "current_user",
     "end_session",
     "flash",
     "guarded",
     "open_case",
     "opened_case",
+    "read_case",
     "remember_user",
     "require_role",
     "saved",
@@ -34,6 +38,10 @@ _USER = "her2core_user_id"
 _SINCE = "her2core_signed_in_at"
 _SEEN = "her2core_last_seen"
 _CASE = "her2core_case_id"
+_REGION = "review_region"  # the one that the review page shows
+_READ = "case_log_case"  # the one that the case log shows
+_PAGE = "her2core_page"
+_KEPT = "her2core_place_kept"
 _FLASH = "her2core_flash"
 
 
@@ -82,6 +90,7 @@ def require_role(*roles: Role) -> tuple[Services, User]:
     if user is None or user.role not in roles:
         st.stop()
     _touch()
+    _keep_place(rooms, user)
     return rooms, user
 
 
@@ -96,12 +105,24 @@ def guarded(*roles: Role, by_timer: bool = False) -> tuple[Services, User]:
         st.rerun(scope="app")
     if not by_timer:
         _touch()
+        _keep_place(rooms, user)
     return rooms, user
 
 
-def open_case(case_id: int | None) -> None:
-    """Remember which case the pages are about."""
+def open_case(case_id: int | None, region_id: int | None = None) -> None:
+    """Remember which case the pages are about, and which of its regions is looked at first."""
     st.session_state[_CASE] = case_id
+    st.session_state[_REGION] = region_id
+
+
+def read_case(case_id: int) -> None:
+    """Let the case log show a case."""
+    st.session_state[_READ] = case_id
+
+
+def at_page(page: str | None) -> None:
+    """The page of work on a case that is about to run; None for another one."""
+    st.session_state[_PAGE] = page
 
 
 def opened_case() -> int | None:
@@ -149,3 +170,19 @@ def _forget() -> None:
 def _touch() -> None:
     """The user did something just now."""
     st.session_state[_SEEN] = time.monotonic()
+
+
+def _keep_place(rooms: Services, user: User) -> None:
+    """Remember in the case log where the user is, when that changed."""
+    page, case_id = st.session_state.get(_PAGE), opened_case()
+    region_id = st.session_state.get(_REGION)
+    if not isinstance(page, str) or case_id is None or user.role is not Role.PATHOLOGIST:
+        return
+    place = (case_id, page, region_id if isinstance(region_id, int) else None)
+    if st.session_state.get(_KEPT) == place:
+        return
+    try:
+        rooms.log.keep_place(case_id, user, page, place[2])
+    except Her2CoreError:
+        return  # a lost place costs a click; the page itself says what is wrong with the case or the disk
+    st.session_state[_KEPT] = place

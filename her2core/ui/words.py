@@ -12,7 +12,6 @@ from her2core.scoring import truncated
 __all__ = [
     "STATE_COLOURS",
     "STATE_WORDS",
-    "WAITS_FOR",
     "age",
     "case_title",
     "escaped",
@@ -47,19 +46,6 @@ STATE_COLOURS: dict[CaseState, str] = {
     CaseState.SIGNED: "gray",
     CaseState.AMENDED: "gray",
 }
-
-WAITS_FOR: dict[CaseState, str] = {
-    CaseState.DRAFT: "region images, their flags, or analysis",
-    CaseState.ANALYSED: "review of the counts",
-    CaseState.REVIEWED: "open points of the work-up",
-    CaseState.PENDING_IHC: "the IHC score of the same sample",
-    CaseState.PENDING_RECOUNT: "a blinded recount by another pathologist",
-    CaseState.PENDING_ADJUDICATION: "adjudication of two counts",
-    CaseState.READY: "your signature",
-    CaseState.SIGNED: "nothing: the report is signed",
-    CaseState.AMENDED: "nothing: the amended report is signed",
-}
-
 
 _MARKDOWN = frozenset(r"\`*_{}[]()<>#+-.!|$~:")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from her2core.caselog import CaseLog
 from her2core.errors import DuplicateError, ScoringError, WrongStateError
-from her2core.imaging import ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
+from her2core.imaging import ChannelMap, ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
 from her2core.records import (
     Box,
     Case,
@@ -102,11 +103,22 @@ def set_populations(log: CaseLog, case_id: int, populations: Sequence[Population
 
 
 def add_region(
-    log: CaseLog, case_id: int, data: bytes, filename: str, by: User, limits: ImageLimits
+    log: CaseLog,
+    case_id: int,
+    data: bytes,
+    filename: str,
+    by: User,
+    limits: ImageLimits,
+    channels: ChannelMap | None = None,
 ) -> tuple[Region, RegionImage]:
-    """Verify an uploaded image, strip what identifies a patient, and store it. Raises ImageError and CaseLogError."""
-    image = read_region(data, filename, limits)
-    clean = strip_metadata(data, limits)
+    """Verify an uploaded image, strip what identifies a patient, and store it. Raises ImageError and CaseLogError.
+
+    `channels` says which channel shows which probe where the file does not; what is stored then says it by itself.
+    """
+    image = read_region(data, filename, limits, channels=channels)
+    clean = strip_metadata(data, limits, channels=channels)
+    if channels is not None and clean[:2] in (b"II", b"MM"):  # TIFF, whatever it was before
+        filename = f"{PurePath(filename).stem}.tif"
     image_clean = image if clean == data else read_region(clean, filename, limits)
     others = [other for other in log.cases_with_image(image_clean.sha256) if other != case_id]
     if others:

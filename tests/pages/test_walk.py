@@ -32,25 +32,7 @@ def _on(lab: TestLaboratory, case_id: int, page: str, name: str = "berg") -> App
     return at
 
 
-# --- worklist and intake --------------------------------------------------------------------------------------------
-
-
-def test_the_worklist_says_what_each_case_waits_for(lab: TestLaboratory) -> None:
-    lab.open_case("S26-001")
-    lab.analysed(POSITIVE, "S26-002")
-    at = signed_in("berg")
-    assert said(at, "S26-001 · A1")
-    assert said(at, "region images, their flags, or analysis")
-    assert said(at, "review of the counts")
-
-
-def test_continue_opens_the_case_where_it_was_left(lab: TestLaboratory) -> None:
-    case = lab.analysed(POSITIVE)
-    at = signed_in("berg")
-    at = at.button(key=f"open_{case.id}").click().run()
-    assert not at.exception
-    assert at.session_state["her2core_case_id"] == case.id
-    assert "case opened" in [entry.action for entry in lab.log.audit(case.id, 3)]
+# --- intake ------------------------------------------------------------------------------------------------------
 
 
 def test_a_new_case_is_opened_from_the_form(lab: TestLaboratory) -> None:
