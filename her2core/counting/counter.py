@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from her2core.counting.crops import Crop, cut, sharpness, to_input
-from her2core.counting.doubt import features
+from her2core.counting.judgement import features
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.counting.peaks import find_peaks
 from her2core.counting.reading import Reading
@@ -110,12 +110,15 @@ class Counter:
         raw = output.density.sum(dim=(2, 3))
         integral = (raw * torch.tensor(reading.integral_gain)).tolist()
         regressed = output.regressed.clamp(min=0)
-        cluster = torch.sigmoid(output.cluster_logit).tolist()
+        tell_tales = features(output, reading.peak_threshold)
+        cluster = (
+            torch.sigmoid(output.cluster_logit) if reading.cluster is None else reading.cluster.probability(tell_tales)
+        ).tolist()
         peaks = [find_peaks(output.density[:, i], threshold) for i, threshold in enumerate(reading.peak_threshold)]
         her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
         in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks).tolist()
         doubt = reading.doubt
-        wrong = None if doubt is None else doubt.probability(features(output, reading.peak_threshold)).tolist()
+        wrong = None if doubt is None else doubt.probability(tell_tales).tolist()
         sharp = sharpness(crops)
         counts = []
         for n, crop in enumerate(crops):

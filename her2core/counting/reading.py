@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import Tensor
 
-from her2core.counting.doubt import Doubt
+from her2core.counting.judgement import Judgement
 from her2core.counting.peaks import PEAK_THRESHOLD
 
 __all__ = ["Reading"]
@@ -18,13 +18,15 @@ __all__ = ["Reading"]
 class Reading:
     """peak_threshold: HER2 and CEP17, relative height from which on a peak is a signal. integral_gain: factors on the
     integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain), regression and peaks.
-    doubt: chance that a count is wrong; None where it was not fitted, and all nuclei are uncertain.
+    cluster: whether HER2 signals are clustered; None: the network's own word. doubt: whether a count is wrong; None
+    where it was not fitted, and all nuclei are uncertain.
     """
 
     peak_threshold: tuple[float, float] = (PEAK_THRESHOLD, PEAK_THRESHOLD)
     integral_gain: tuple[float, float] = (1.0, 1.0)
     cluster_weights: tuple[float, float, float] = (1.0, 0.0, 0.0)
-    doubt: Doubt | None = field(default=None)
+    cluster: Judgement | None = None
+    doubt: Judgement | None = None
 
     def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
         """HER2 signals of clustered nuclei, float[N], from three ways of counting float[N]; never fewer than peaks."""
@@ -37,20 +39,27 @@ class Reading:
             "peak_threshold": [round(t, 3) for t in self.peak_threshold],
             "integral_gain": [round(g, 4) for g in self.integral_gain],
             "cluster_weights": [round(w, 4) for w in self.cluster_weights],
+            "cluster": None if self.cluster is None else self.cluster.to_dict(),
             "doubt": None if self.doubt is None else self.doubt.to_dict(),
         }
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Inverse of `to_config`; what is missing has its default. Raises ValueError for a doubt that does not fit."""
+        """Inverse of `to_config`; what is missing has its default.
+
+        Raises ValueError for a judgement that does not fit.
+        """
         default = cls()
         her2, cep17 = config.get("peak_threshold", default.peak_threshold)
         gain_her2, gain_cep17 = config.get("integral_gain", default.integral_gain)
         a, b, c = config.get("cluster_weights") or (gain_her2, 0.0, 0.0)
-        doubt = config.get("doubt")
+        cluster, doubt = (
+            None if config.get(name) is None else Judgement.from_dict(config[name]) for name in ("cluster", "doubt")
+        )
         return cls(
             (float(her2), float(cep17)),
             (float(gain_her2), float(gain_cep17)),
             (float(a), float(b), float(c)),
-            None if doubt is None else Doubt.from_dict(doubt),
+            cluster,
+            doubt,
         )

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
-from her2core.counting.doubt import Doubt, features
+from her2core.counting.judgement import Judgement, features
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
 from her2core.counting.peaks import PEAK_THRESHOLD, find_peaks
 from her2core.counting.reading import Reading
@@ -105,8 +105,8 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     """How the output is read so that counts are right on average, from nuclei that training has not seen.
 
     Peaks: the height of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2 in
-    clusters, CEP17 everywhere). Clusters: least squares of the relative error over the ways of counting. Doubt:
-    logistic regression of whether the count is wrong.
+    clusters, CEP17 everywhere). Clusters: least squares of the relative error over the ways of counting. Whether
+    signals are clustered and whether a count is wrong: logistic regression (`Judgement`).
     """
     output = _outputs(net, crops)
     clustered = crops.clustered > 0.5
@@ -137,9 +137,12 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
     her2_wrong = torch.where(clustered, off > WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0], error[:, 0] >= 1)
     wrong = her2_wrong | (error[:, 1] >= 1)
-    if wrong.all() or not wrong.any():
-        return reading
-    return replace(reading, doubt=Doubt.fit(features(output, reading.peak_threshold), wrong))
+    tell_tales = features(output, reading.peak_threshold)
+
+    def judgement(yes: Tensor) -> Judgement | None:
+        return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
+
+    return replace(reading, cluster=judgement(clustered), doubt=judgement(wrong))
 
 
 def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
@@ -147,6 +150,7 @@ def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
     alone where there are too few clusters to tell."""
     if len(true) < 30:
         return 1.0, 0.0, 0.0
+    ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
     relative = (ways / true[:, None]).double()
     # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
     ridge = 0.02 * len(true) * torch.eye(3, dtype=torch.float64)

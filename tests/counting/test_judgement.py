@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from her2core.counting.crops import Crop, cut, sharpness
-from her2core.counting.doubt import FEATURES, Doubt, features
+from her2core.counting.judgement import FEATURES, Judgement, features
 from her2core.counting.network import CounterOutput
 from her2core.counting.reading import Reading
 from tests.counting.test_counter import density
@@ -50,7 +50,7 @@ def planted(n: int = 4000) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_fitted_doubt_says_how_often_counts_are_wrong() -> None:
     tell_tales, wrong = planted()
-    doubt = Doubt.fit(tell_tales, wrong)
+    doubt = Judgement.fit(tell_tales, wrong)
     p = doubt.probability(tell_tales)
     for low, high in ((0.0, 0.1), (0.1, 0.4), (0.4, 0.8), (0.8, 1.0)):
         chosen = (p >= low) & (p < high)
@@ -63,11 +63,11 @@ def test_a_fitted_doubt_says_how_often_counts_are_wrong() -> None:
 @pytest.mark.parametrize("all_wrong", [True, False])
 def test_doubt_cannot_be_fitted_where_nothing_differs(all_wrong: bool) -> None:
     with pytest.raises(ValueError, match="cannot be fitted"):
-        Doubt.fit(torch.rand(20, len(FEATURES)), torch.full((20,), all_wrong))
+        Judgement.fit(torch.rand(20, len(FEATURES)), torch.full((20,), all_wrong))
 
 
 def test_a_reading_survives_its_card() -> None:
-    reading = Reading((0.35, 0.5), (1.1, 0.9), (0.6, 0.3, 0.1), Doubt.fit(*planted()))
+    reading = Reading((0.35, 0.5), (1.1, 0.9), (0.6, 0.3, 0.1), None, Judgement.fit(*planted()))
     again = Reading.from_config(reading.to_config())
     assert again.doubt is not None and reading.doubt is not None
     assert again.doubt.weights == pytest.approx(reading.doubt.weights, abs=1e-4)
@@ -83,6 +83,12 @@ def test_a_card_of_before_counts_clusters_by_the_integral_and_knows_no_doubt() -
 def test_doubt_of_other_tell_tales_is_refused() -> None:
     with pytest.raises(ValueError, match="other features"):
         Reading.from_config({"doubt": {"features": ["mood"], "weights": [1.0], "bias": 0.0, "threshold": 0.5}})
+
+
+def test_where_the_map_holds_more_than_its_peaks_a_cluster_is_told() -> None:
+    name = "HER2 integral above peaks, share"
+    assert tell_tale(name, output(1.0, 1.0)) == pytest.approx(0.0, abs=0.01)
+    assert tell_tale(name, output(3.0, 3.0)) > 0.4
 
 
 def test_a_cluster_never_has_fewer_signals_than_peaks() -> None:
