@@ -282,9 +282,11 @@ def _centres(nuclei: Mask, width_px: float) -> tuple[float, float]:
     every = max(1, int(width_px / _SEARCH_SCALE / _SEED_PX))
     depth = ndimage.distance_transform_edt(nuclei[::every, ::every])
     smooth = ndimage.gaussian_filter(depth, 0.7)
-    peaks = smooth[(smooth == ndimage.maximum_filter(smooth, size=5)) & (smooth > 1.0)]
-    if not peaks.size:
+    highest = (smooth == ndimage.maximum_filter(smooth, size=5)) & (smooth > 1.0)
+    centres, number = ndimage.label(ndimage.binary_dilation(highest, np.ones((3, 3))))  # a flat top is one
+    if not number:
         return 0.0, 0.0
+    peaks = np.asarray(ndimage.maximum(smooth, centres, np.arange(1, number + 1)))
     peaks = peaks[peaks > 0.5 * np.quantile(peaks, 0.8)]  # the others are fragments
     return float(peaks.size), float(_SEARCH_SCALE * every * 2 * np.median(peaks))
 

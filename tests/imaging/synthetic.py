@@ -27,12 +27,16 @@ def fish(
     glow: float = 20,
     background: float = 8,
     noise: float = 1.5,
+    spacing: float = 1.3,
     seed: int = 0,
 ) -> Pixels:
-    """Round nuclei on a grid, each with two HER2 and two CEP17 signals; levels are grey levels above `background`."""
+    """Round nuclei on a grid, each with two HER2 and two CEP17 signals; levels are grey levels above `background`.
+
+    `spacing` of the grid is in nucleus widths: below 1 nuclei overlap.
+    """
     rng = np.random.default_rng(seed)
     picture = np.full((height, width, 3), background, np.float64)
-    step, reach = 1.3 * nucleus_px, round(0.7 * nucleus_px)
+    step, reach = spacing * nucleus_px, round(0.7 * nucleus_px)
     for y in np.arange(step * 0.6, height - step * 0.4, step):
         for x in np.arange(step * 0.6, width - step * 0.4, step):
             cx, cy = x + rng.uniform(-3, 3), y + rng.uniform(-3, 3)

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from her2core.imaging import quality
 from her2core.imaging.quality import LIMITS, advice, measure
+from her2core.scoring import RejectionReason
+from her2core.training.render import render_region
 from tests.imaging.synthetic import Pixels, fish, with_pillow
 
 
@@ -132,3 +135,78 @@ def test_every_advice_is_a_sentence_of_its_own() -> None:
     assert len({limit.advice for limit in LIMITS}) == len(LIMITS)
     assert all(limit.advice.endswith(".") for limit in LIMITS)
     assert all((limit.at_least is None) != (limit.at_most is None) for limit in LIMITS)
+
+
+# --- nuclei, autofluorescence, signals outside nuclei: on drawn and on rendered regions ------------------------------
+
+
+def with_fibres(pixels: Pixels, share: float, level: int = 60) -> Pixels:
+    """Stripes that glow in both probes, over a share of the height."""
+    glowing = pixels.astype(int)
+    thickness = 12
+    for y in range(0, pixels.shape[0], round(thickness / share)) if share else ():
+        glowing[y : y + thickness, :, :2] += level
+    levels: Pixels = np.clip(glowing, 0, 255).astype(np.uint8)
+    return levels
+
+
+def with_dots_outside(pixels: Pixels, channel: int, number: int, sigma_px: float, level: float = 150) -> Pixels:
+    """Signals at random places between nuclei."""
+    rng = np.random.default_rng(3)
+    dark = gaussian_filter(pixels[:, :, 2].astype(float), 6) < np.quantile(pixels[:, :, 2], 0.3)
+    ys, xs = np.nonzero(dark)
+    chosen = rng.choice(len(ys), number)
+    dots = np.zeros(pixels.shape[:2])
+    dots[ys[chosen], xs[chosen]] = level * 2 * np.pi * sigma_px**2
+    levels = pixels.astype(float)
+    levels[:, :, channel] += gaussian_filter(dots, sigma_px)
+    return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Pixels:
+    """The first rendered region of plain looks that nothing measured speaks against."""
+    for attempt in range(40):
+        pixels = render_region((77, attempt), 5, nucleus_px=(55, 80)).pixels_rgb
+        if not advice(measure(pixels)):
+            return pixels
+    raise AssertionError("no plain region was rendered")
+
+
+def test_nuclei_are_estimated_before_the_analysis() -> None:
+    assert measure(fish())["estimated_nuclei"] == pytest.approx(7 * 5, abs=3)
+    assert measure(fish(width=1400, height=1000, nucleus_px=140))["estimated_nuclei"] == pytest.approx(7 * 5, abs=3)
+
+
+def test_fewer_than_twenty_nuclei_call_for_more_regions(rendered: Pixels) -> None:
+    assert "estimated_nuclei" in broken(fish(width=230, height=230))
+    assert "estimated_nuclei" in broken(rendered[: rendered.shape[0] // 3, : rendered.shape[1] // 3])
+    assert "estimated_nuclei" not in broken(rendered)
+
+
+def test_clumped_nuclei_are_told_from_free_ones() -> None:
+    free, clumped = (measure(fish(spacing=spacing))["clumping"] or 0 for spacing in (1.3, 0.9))
+    assert free < 1.3 < quality.MAX_CLUMPING < clumped
+
+
+@pytest.mark.parametrize(("share", "breaks"), [(0.0, False), (0.1, True)])
+def test_fibres_that_glow_in_both_probes_are_autofluorescence(rendered: Pixels, share: float, breaks: bool) -> None:
+    assert ("autofluorescent_percent" in broken(with_fibres(rendered, share))) == breaks
+
+
+def test_what_glows_in_one_probe_only_is_no_autofluorescence(rendered: Pixels) -> None:
+    pixels = with_fibres(rendered, 0.1)
+    pixels[:, :, 1] = rendered[:, :, 1]
+    assert "autofluorescent_percent" not in broken(pixels)
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_signals_over_cytoplasm_are_told_from_those_in_nuclei(rendered: Pixels, channel: int) -> None:
+    name = ("her2_outside_percent", "cep17_outside_percent")[channel]
+    assert name not in broken(rendered)
+    assert name in broken(with_dots_outside(rendered, channel, 80, 2.5))
+
+
+def test_every_reason_that_pixels_can_show_is_mapped() -> None:
+    mapped = {limit.rejects for limit in LIMITS}
+    assert mapped == {None, *RejectionReason} - {RejectionReason.CONTROLS}

@@ -1,0 +1,150 @@
+"""Flags and findings that disagree bar the counts from being confirmed, until each is settled in the case log."""
+
+# ruff: noqa: F811 (fixtures are imported, and named again where they are used)
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from her2core import workflow
+from her2core.caselog import StatementKind
+from her2core.errors import PermissionDeniedError, WrongStateError
+from her2core.records import Case, CaseState, CorrectionKind, Overlap, Population
+from her2core.reporting.content import Laboratory
+from her2core.scoring import DisagreementKind
+from her2core.workflow import CaseReview
+from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
+from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory
+
+CLUSTERS = replace(FLAGS, clusters=True)
+MIXED = [*[(2, 2)] * 24, *[(6, 1)] * 16]  # the last two of five rows are amplified
+
+
+def disagreeing(lab: TestLaboratory, flags: object = CLUSTERS) -> Case:
+    """An analysed case whose flags expect what is not found."""
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, POSITIVE), flags)  # type: ignore[arg-type]
+    return lab.log.case(case.id)
+
+
+def confirm(lab: TestLaboratory, case_id: int) -> CaseReview:
+    return workflow.confirm_review(lab.log, case_id, lab.log.case(case_id).version, lab.person("berg"))
+
+
+def test_counts_are_not_confirmed_while_flags_and_findings_disagree(lab: TestLaboratory) -> None:
+    case = disagreeing(lab, replace(CLUSTERS, overlap=Overlap.SEVERE))
+    review = workflow.assess(lab.log, case.id)
+    assert [w.kind for w in review.unsettled] == [DisagreementKind.CLUSTERS, DisagreementKind.OVERLAP]
+    assert review.obstacles[0].startswith("Settle 2 points")
+    with pytest.raises(WrongStateError, match=r"clusters \(region A1\); overlap \(region A1\)"):
+        confirm(lab, case.id)
+    assert lab.log.statement(case.id, StatementKind.REVIEWED) is None
+    assert lab.log.case(case.id).state is CaseState.ANALYSED
+
+
+def test_acknowledged_disagreements_are_in_the_case_log_and_open_the_way(lab: TestLaboratory) -> None:
+    case = disagreeing(lab)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    workflow.acknowledge(lab.log, case.id, point, lab.person("berg"))
+    assert confirm(lab, case.id).reviewed
+    stated = lab.log.statement(case.id, StatementKind.ACKNOWLEDGED, point.key)
+    assert stated is not None
+    assert stated.value["text"] == point.text
+    assert stated.by_user_id == lab.person("berg").id
+
+
+def test_a_changed_flag_settles_it_too(lab: TestLaboratory) -> None:
+    case = disagreeing(lab)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    workflow.follow_findings(lab.log, point, lab.person("berg"))
+    assert lab.log.regions(case.id)[0].flags == FLAGS
+    assert workflow.assess(lab.log, case.id).warnings == ()
+    assert confirm(lab, case.id).reviewed
+
+
+def test_a_correction_can_settle_it(lab: TestLaboratory) -> None:
+    case = disagreeing(lab)
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 3, CorrectionKind.CLUSTER, {"clustered": True}, lab.person("berg"))
+    assert workflow.assess(lab.log, case.id).unsettled == ()
+
+
+def test_own_corrections_leave_an_acknowledgement_standing_and_a_changed_flag_does_not(lab: TestLaboratory) -> None:
+    case = disagreeing(lab, replace(FLAGS, overlap=Overlap.SEVERE))
+    region, by = lab.log.regions(case.id)[0], lab.person("berg")
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    workflow.acknowledge(lab.log, case.id, point, by)
+    workflow.correct(lab.log, region.id, 3, CorrectionKind.EXCLUDE, {"reason": "out of focus"}, by)
+    assert workflow.assess(lab.log, case.id).unsettled == ()
+    workflow.set_flags(lab.log, region.id, CLUSTERS, by)
+    assert [w.kind for w in workflow.assess(lab.log, case.id).unsettled] == [DisagreementKind.CLUSTERS]
+
+
+def test_a_flag_changed_after_the_review_asks_again(lab: TestLaboratory) -> None:
+    case = lab.reviewed(POSITIVE)
+    workflow.set_flags(lab.log, lab.log.regions(case.id)[0].id, CLUSTERS, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert not review.reviewed
+    assert len(review.unsettled) == 1
+
+
+@pytest.mark.parametrize("name", ["lind", "nair"])
+def test_nobody_but_a_pathologist_settles(lab: TestLaboratory, name: str) -> None:
+    case = disagreeing(lab)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    with pytest.raises(PermissionDeniedError):
+        workflow.acknowledge(lab.log, case.id, point, lab.person(name))
+    with pytest.raises(PermissionDeniedError):
+        workflow.follow_findings(lab.log, point, lab.person(name))
+    assert len(workflow.assess(lab.log, case.id).unsettled) == 1
+
+
+def test_a_disagreement_is_one_warning_and_not_two(lab: TestLaboratory) -> None:
+    """The alert of the work-up says the same as the disagreement: it is shown once, before the counts are accepted."""
+    case = lab.analysed(MIXED)
+    review = workflow.assess(lab.log, case.id)
+    assert [w.kind for w in review.unsettled] == [DisagreementKind.SECOND_POPULATION]
+    assert sum("look like two populations" in w.text for w in review.warnings) == 1
+    assert len({w.key for w in review.warnings}) == len(review.warnings)
+
+
+def test_a_tumour_flagged_heterogeneous_keeps_the_alert_for_sign_out(lab: TestLaboratory) -> None:
+    case = lab.analysed(MIXED)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    workflow.follow_findings(lab.log, point, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert review.unsettled == ()
+    assert sum("look like two populations" in w.text for w in review.warnings) == 1
+    assert any("Acknowledge" in obstacle for obstacle in confirm(lab, case.id).obstacles)
+
+
+def test_the_report_names_kept_flags_cells_pattern_and_cross_check(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, MIXED), CLUSTERS)
+    by = lab.person("berg")
+    for point in workflow.assess(lab.log, case.id).unsettled:
+        workflow.acknowledge(lab.log, case.id, point, by)
+    confirm(lab, case.id)
+    review = workflow.assess(lab.log, case.id)
+    content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
+    assert "Flags that the pathologist kept although the findings differ: clusters of region A1." in content.suitability
+    assert "16 of 40 scored cells (40 %) are amplified" in content.heterogeneity
+    assert "lie together (clustered)" in content.heterogeneity
+    assert "(144/64 in 40 nuclei), +0 % against the scored nuclei" in content.cross_check
+    assert any("look like two populations" in alert for alert in content.alerts)
+    assert not any("lagged for clusters" in alert for alert in content.alerts)
+
+
+def test_findings_are_kept_by_population(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    workflow.set_populations(lab.log, case.id, [Population("A", 70.0), Population("B", 30.0)], case.version, by)
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), replace(FLAGS, population="A"))
+    lab.analyse(lab.add_region(case, POSITIVE, shade=130), replace(FLAGS, population="B", heterogeneous=True))
+    review = workflow.assess(lab.log, case.id)
+    assert {label: f.cross_check.dots.her2 for label, f in review.findings.items()} == {"A": 40, "B": 120}
+    assert review.unsettled == ()
+    workflow.set_flags(lab.log, lab.log.regions(case.id)[1].id, replace(FLAGS, population="A"), by)
+    assert list(workflow.assess(lab.log, case.id).findings) == ["A"]
