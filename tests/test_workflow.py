@@ -22,15 +22,18 @@ from her2core.errors import (
     PermissionDeniedError,
     ScoringError,
     SignInError,
+    SigningError,
     UnreadableImageError,
     WrongStateError,
 )
 from her2core.imaging import DEFAULT_LIMITS, read_region
 from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Population
+from her2core.reporting.keys import Keyring
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import (
+    CA_PASSPHRASE,
     FLAGS,
     GROUP_3,
     GROUP_4,
@@ -406,15 +409,43 @@ def test_a_weak_new_password_changes_neither_account_nor_key(lab: TestLaboratory
 
 def test_a_reset_password_comes_with_a_new_key(lab: TestLaboratory) -> None:
     before = lab.keyring.key_of(lab.person("berg"))
-    problem = workflow.reset_password(
-        lab.accounts, lab.keyring, "Laboratory", lab.person("berg"), "given by the administrator 1", lab.person("nair")
+    nair = lab.person("nair")
+    workflow.reset_password(
+        lab.accounts, lab.keyring, "Laboratory", lab.person("berg"), "given by the administrator 1", nair
     )
     after = lab.keyring.key_of(lab.person("berg"))
-    assert problem is None
+    (noted,) = [e for e in lab.log.audit(actions=("signing key issued",)) if e.by_user_id == nair.id]
+    assert noted.detail == {"user_id": lab.person("berg").id}
     assert before is not None
     assert after is not None
     assert before.serial != after.serial
     assert lab.accounts.must_change_password(lab.person("berg"))
+
+
+@pytest.mark.parametrize(
+    ("by", "password", "passphrase", "error"),
+    [
+        ("nair", "given by the administrator 1", None, SigningError),  # no key can be issued
+        ("nair", "short", CA_PASSPHRASE, PasswordError),
+        ("okafor", "given by the administrator 1", CA_PASSPHRASE, PermissionDeniedError),
+    ],
+)
+def test_a_reset_that_cannot_be_completed_leaves_password_and_key(
+    lab: TestLaboratory, by: str, password: str, passphrase: str | None, error: type[Exception]
+) -> None:
+    keyring = Keyring(lab.data_dir, passphrase)
+    with pytest.raises(error):
+        workflow.reset_password(lab.accounts, keyring, "Laboratory", lab.person("berg"), password, lab.person(by))
+    assert lab.sign(lab.ready(POSITIVE)).version == 1
+
+
+def test_an_issued_key_is_in_the_audit_trail_with_who_issued_it(lab: TestLaboratory) -> None:
+    berg, nair = lab.person("berg"), lab.person("nair")
+    workflow.issue_key(lab.accounts, lab.keyring, "Laboratory", berg, PASSWORDS["berg"], nair)
+    last = lab.log.audit(limit=1, actions=("signing key issued",))[0]
+    assert (last.by_user_id, last.detail) == (nair.id, {"user_id": berg.id})
+    with pytest.raises(PermissionDeniedError):
+        workflow.issue_key(lab.accounts, lab.keyring, "Laboratory", berg, PASSWORDS["berg"], lab.person("lind"))
 
 
 def test_a_greyscale_image_is_refused(lab: TestLaboratory) -> None:

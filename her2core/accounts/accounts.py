@@ -144,12 +144,15 @@ class Accounts:
         self.unlock(user_id, by)
 
     def unlock(self, user_id: int, by: User | None) -> None:
-        """Ends the pause after wrong passwords that strangers caused for an account."""
+        """Ends the pauses after wrong passwords for an account, wherever they were typed."""
         if by is not None:
             require(by, Action.MANAGE_USERS)
-        key = _key(self._store.user(user_id).username)
-        self._store.clear_attempts((throttling.account_key(key), throttling.place_key(key, "")))
+        self._store.clear_attempts(throttling.account_key(_key(self._store.user(user_id).username)))
         self._store.note("sign-in pause ended", by, detail={"user_id": user_id})
+
+    def note_key_issued(self, user_id: int, by: User | None) -> None:
+        """Notes in the audit trail that a person was given a signing key. `by` None is the command line."""
+        self._store.note("signing key issued", by, detail={"user_id": user_id})
 
     def change_user(
         self,

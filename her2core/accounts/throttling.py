@@ -21,8 +21,12 @@ _LONGEST_FOR_AN_ACCOUNT = timedelta(minutes=1)
 
 
 def place_key(username_key: str, source: str) -> str:
-    """Key of the counter of an account and a place; hashed, for people type passwords into the name field."""
-    return hashlib.sha256(f"place\0{username_key}\0{source}".encode("utf-8", "surrogatepass")).hexdigest()
+    """Key of the counter of an account and a place: that of the account, a slash, and the place.
+
+    Hashed, for people type passwords into the name field.
+    """
+    place = hashlib.sha256(f"place\0{username_key}\0{source}".encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{account_key(username_key)}/{place}"
 
 
 def account_key(username_key: str) -> str:

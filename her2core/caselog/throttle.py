@@ -64,11 +64,15 @@ class Throttle(Store):
             row = next(rows(db, "SELECT trusted_at FROM throttle WHERE key = ?", [key]), None)
         return row is not None and row["trusted_at"] is not None and self.now() - moment(row["trusted_at"]) <= age
 
-    def clear_attempts(self, keys: tuple[str, ...]) -> None:
-        """Forgets the failures of these keys, as an administrator may wish for."""
+    def clear_attempts(self, account_key: str) -> None:
+        """Forgets the failures under a key and under all that begin with it and a slash, as an administrator may wish.
+
+        The keys under one account's are those of its places.
+        """
+        sql = """UPDATE throttle SET failures = 0, refused = 0, last_failure_at = NULL
+            WHERE key = :key OR substr(key, 1, length(:key) + 1) = :key || '/'"""
         with self.writing() as db:
-            for key in keys:
-                db.execute("UPDATE throttle SET failures = 0, last_failure_at = NULL WHERE key = ?", [key])
+            db.execute(sql, {"key": account_key})
 
 
 def _recent(db: Database, key: str, now: datetime) -> tuple[int, int, datetime]:

@@ -106,6 +106,7 @@ def user_password(username: str, password_stdin: bool) -> None:
 
     A pathologist's signing key cannot be opened without the old password, so a new key is issued.
     """
+    from her2core import workflow
     from her2core.accounts import Accounts
 
     settings = load_settings()
@@ -119,9 +120,10 @@ def user_password(username: str, password_stdin: bool) -> None:
             f"{person.username} has a signing key, which must be issued anew with the password. Set "
             "HER2CORE_CA_PASSPHRASE to the passphrase of the laboratory's root key."
         )
-    Accounts(log).reset_password(person.id, password, None)
     if has_key:
-        keyring.issue(person, password)
+        workflow.reset_password(Accounts(log), keyring, settings.laboratory_name, person, password, None)
+    else:
+        Accounts(log).reset_password(person.id, password, None)
     click.echo(f"{person.username}: password set{', new signing key issued' if has_key else ''}")
 
 
@@ -130,6 +132,7 @@ def user_password(username: str, password_stdin: bool) -> None:
 @_password_stdin
 def user_key(username: str, password_stdin: bool) -> None:
     """Issue a signing key to a pathologist, who types the password; an earlier key is revoked."""
+    from her2core import workflow
     from her2core.accounts import Accounts
 
     settings = load_settings()
@@ -137,8 +140,5 @@ def user_key(username: str, password_stdin: bool) -> None:
     person = person_named(log, username)
     keyring = open_keyring(settings)
     password = _password(password_stdin, f"Password of {person.username}", confirm=False)
-    Accounts(log).reauthenticate(person, password, "command line")
-    keyring.ensure_laboratory_ca(settings.laboratory_name)
-    keyring.issue(person, password)
-    log.note("signing key issued", None, detail={"user_id": person.id})
+    workflow.issue_key(Accounts(log), keyring, settings.laboratory_name, person, password, None, "command line")
     click.echo(f"{person.username}: signing key issued")

@@ -22,6 +22,7 @@ from pyhanko.stamp import TextStampStyle
 
 from her2core.errors import SigningError
 from her2core.records import User
+from her2core.reporting._own_loop import with_own_loop
 from her2core.reporting.keys import Keyring
 from her2core.reporting.verify import INCOMPLETE, verify_report
 
@@ -49,7 +50,6 @@ def sign(
     """`pdf` with the next empty signature field signed by `user` at `at` (aware).
 
     Raises SigningError where the password or key will not do, or the file has no empty signature field.
-    Calls asyncio.run inside: not for use within a running event loop.
     """
     if at.utcoffset() is None:
         raise SigningError("The time of a signature needs its time zone.")
@@ -73,8 +73,11 @@ def sign(
     pdf_signer = _SignerAt(metadata, signer, stamp_style=_stamp(), timestamper=timestamper)
     pdf_signer.at = at
     try:
-        output: BytesIO = pdf_signer.sign_pdf(
-            IncrementalPdfFileWriter(BytesIO(pdf)), existing_fields_only=True, appearance_text_params=details
+        output: BytesIO = with_own_loop(
+            pdf_signer.sign_pdf,
+            IncrementalPdfFileWriter(BytesIO(pdf)),
+            existing_fields_only=True,
+            appearance_text_params=details,
         )
     except timestamps.TimestampRequestError as error:
         raise SigningError("The time-stamp authority did not answer. Try again, or sign without it.") from error

@@ -23,6 +23,7 @@ from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 from pyhanko.sign.validation.status import PdfSignatureStatus
 from pyhanko_certvalidator import ValidationContext
 
+from her2core.reporting._own_loop import with_own_loop
 from her2core.reporting.registry import KeyRecord, Trust
 
 __all__ = ["INCOMPLETE", "SignatureFound", "Verification", "verify_report"]
@@ -87,7 +88,7 @@ def verify_report(pdf: bytes, trust: Trust | bytes, known_sha256: Callable[[str]
     """
     trust = Trust(trust) if isinstance(trust, bytes) else trust
     sha256 = hashlib.sha256(pdf).hexdigest()
-    found, findings = _signatures(pdf, trust, known_sha256 is not None)
+    found, findings = with_own_loop(_signatures, pdf, trust, known_sha256 is not None)
     notes: list[str] = []
     if known_sha256 is None:
         notes.append("The file was not compared with the case log.")

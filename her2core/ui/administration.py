@@ -12,9 +12,8 @@ from pathlib import Path
 import streamlit as st
 
 from her2core import workflow
-from her2core.accounts import check_password
 from her2core.caselog import Finding
-from her2core.errors import Her2CoreError
+from her2core.errors import Her2CoreError, SigningError
 from her2core.records import Role, User
 from her2core.reporting.keys import CA_YEARS, KEY_YEARS, Keyring
 from her2core.reporting.registry import KeyRecord
@@ -175,8 +174,6 @@ def _added(
             rooms.accounts, keyring, rooms.settings.laboratory_name, username, full_name, credentials, role, password,
             user,
         )  # fmt: skip
-        if role is Role.PATHOLOGIST and no_key is None:
-            _note_key(rooms, user, person)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -190,10 +187,6 @@ def _added(
     st.rerun()
 
 
-def _note_key(rooms: Services, user: User, person: User) -> None:
-    rooms.log.note("signing key issued", user, detail={"user_id": person.id})
-
-
 def _manage(rooms: Services, user: User, person: User) -> None:
     head, close = st.columns([3, 1], vertical_alignment="center")
     head.markdown(f"**{plain(person.full_name)}**")
@@ -203,8 +196,8 @@ def _manage(rooms: Services, user: User, person: User) -> None:
     st.button(
         "End sign-in pause", key="manage_unlock", width="stretch", icon=":material/lock_open:", on_click=saved,
         args=(rooms.accounts.unlock, person.id, user), kwargs={"done": "The pause of the account is ended."},
-        help="Wrong passwords from many places pause an account for up to a minute. A pause of the person's own "
-        "computer ends by itself after five minutes at most.",
+        help="Wrong passwords pause an account for up to five minutes. This ends the pause everywhere, at the "
+        "person's own computer too.",
     )  # fmt: skip
     with st.expander("Reset the password"):
         _reset(rooms, user, person)
@@ -252,20 +245,14 @@ def _reset(rooms: Services, user: User, person: User) -> None:
     if not pressed:
         return
     try:
-        check_password(password or "", person.username, person.full_name)
-        no_key = workflow.reset_password(
-            rooms.accounts, keyring, rooms.settings.laboratory_name, person, password or "", user
-        )
-        if signs and no_key is None:
-            _note_key(rooms, user, person)
+        workflow.reset_password(rooms.accounts, keyring, rooms.settings.laboratory_name, person, password or "", user)
+    except SigningError as error:
+        st.error(f"No new signing key can be made, so the password stays as it was. {error}", icon=":material/error:")
+        return
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
-    done = f"Password of {person.full_name} reset."
-    if no_key is None:
-        flash("success", done)
-    else:
-        flash("error", f"{done} But {person.full_name} cannot sign until a new signing key is made. {no_key}")
+    flash("success", f"Password of {person.full_name} reset.")
     del st.session_state["manage_password"]
     st.rerun()
 
@@ -285,7 +272,6 @@ def _new_key(rooms: Services, user: User, person: User) -> None:
         return
     try:
         workflow.issue_key(rooms.accounts, keyring, rooms.settings.laboratory_name, person, own or "", user)
-        _note_key(rooms, user, person)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return

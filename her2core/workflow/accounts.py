@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from her2core.accounts import Accounts
+from her2core.accounts import Accounts, check_password
 from her2core.errors import Her2CoreError, SigningError
 from her2core.permissions import Action, require
 from her2core.records import Role, User
@@ -29,41 +29,58 @@ def create_account_with_key(
     sign-in. `by` is None for the command line only.
     """
     user = accounts.add_user(username, full_name, credentials, role, password, by, must_change_password=by is not None)
-    return user, _try_to_issue(keyring, laboratory_name, user, password)
+    if user.role is not Role.PATHOLOGIST:
+        return user, None
+    try:
+        _issue(accounts, keyring, laboratory_name, user, password, by)
+    except SigningError as error:
+        return user, str(error)
+    return user, None
 
 
 def reset_password(
-    accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User
-) -> str | None:
+    accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User | None
+) -> None:
     """Give a person who forgot it another password, to be changed at the next sign-in.
 
-    The old signing key cannot be opened any more, so a pathologist gets a new one; returns why not, where it could not
-    be made. Raises PermissionDeniedError, PasswordError.
+    The old signing key cannot be opened any more, so a pathologist gets a new one. It is made first: where it cannot
+    be made, the password stays as it was and nobody is left without a key. `by` None is the command line.
+    Raises PermissionDeniedError, PasswordError, SigningError; nothing is changed then.
     """
+    if by is not None:
+        require(by, Action.MANAGE_USERS)
+    check_password(password, user.username, user.full_name)
+    if user.role is Role.PATHOLOGIST and user.active:
+        _issue(accounts, keyring, laboratory_name, user, password, by)
     accounts.reset_password(user.id, password, by)
-    return _try_to_issue(keyring, laboratory_name, user, password)
 
 
-def _try_to_issue(keyring: Keyring, laboratory_name: str, user: User, password: str) -> str | None:
-    if user.role is not Role.PATHOLOGIST:
-        return None
-    try:
-        keyring.ensure_laboratory_ca(laboratory_name)
-        keyring.issue(user, password)
-    except SigningError as error:
-        return str(error)
-    return None
-
-
-def issue_key(accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User) -> None:
+def issue_key(
+    accounts: Accounts,
+    keyring: Keyring,
+    laboratory_name: str,
+    user: User,
+    password: str,
+    by: User | None,
+    source: str = "",
+) -> None:
     """Make a new signing key for a pathologist, who types the own password; an earlier key is revoked.
 
-    Raises PermissionDeniedError unless `by` is an administrator, SignInError for a wrong password, SigningError.
+    `by` None is the command line; `source` is where the password was typed. Raises PermissionDeniedError unless `by` is
+    an administrator, SignInError for a wrong password, SigningError.
     """
-    require(by, Action.MANAGE_KEYS)
-    accounts.reauthenticate(user, password)
+    if by is not None:
+        require(by, Action.MANAGE_KEYS)
+    accounts.reauthenticate(user, password, source)
+    _issue(accounts, keyring, laboratory_name, user, password, by)
+
+
+def _issue(
+    accounts: Accounts, keyring: Keyring, laboratory_name: str, user: User, password: str, by: User | None
+) -> None:
     keyring.ensure_laboratory_ca(laboratory_name)
     keyring.issue(user, password)
+    accounts.note_key_issued(user.id, by)
 
 
 def change_password(accounts: Accounts, keyring: Keyring, user: User, old: str, new: str) -> None:

@@ -273,6 +273,17 @@ def test_an_administrator_can_end_a_pause(house: House) -> None:
     assert house.accounts.sign_in("anna", GOOD) == house.anna
 
 
+def test_an_administrator_ends_the_pause_of_every_place_and_of_no_other_account(house: House) -> None:
+    for source in ("desk", "ward", ""):
+        house.guess(times=12, every=60, source=source)
+    house.guess("nobody", times=12)
+    house.accounts.unlock(house.anna.id, house.admin)
+    for source in ("desk", "ward", ""):
+        assert house.accounts.sign_in("anna", GOOD, source) == house.anna
+    with pytest.raises(SignInError, match="Too many"):
+        house.accounts.sign_in("nobody", GOOD)
+
+
 def test_failures_are_forgotten_after_a_day(house: House) -> None:
     house.guess(times=30, every=60)
     house.clock.pass_by(hours=25)

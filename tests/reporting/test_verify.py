@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib
 import io
@@ -78,6 +79,20 @@ def two_signatures_report() -> bytes:
 
 
 # --- good
+
+
+def test_signing_and_verifying_work_where_an_event_loop_runs(laboratory: Keyring) -> None:
+    async def in_a_loop() -> tuple[Verification, Verification]:
+        pdf = sign(render_report(samples.group_report(3)), laboratory, ANNA, PASSWORD, MEANING, AT)
+        at = gap_of(pdf)[0] - 40
+        return (
+            verify_report(pdf, laboratory.trust(), log_of(pdf)),
+            verify_report(flipped(pdf, at), laboratory.trust(), anything),
+        )
+
+    good, bad = asyncio.run(in_a_loop())
+    assert good.ok
+    assert "changed after signing" in said(bad)
 
 
 def test_a_signed_report_is_accepted(laboratory: Keyring, signed: bytes) -> None:
