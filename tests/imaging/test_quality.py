@@ -158,9 +158,10 @@ def with_dots_outside(pixels: Pixels, channel: int, number: int, sigma_px: float
     chosen = rng.choice(len(ys), number)
     dots = np.zeros(pixels.shape[:2])
     dots[ys[chosen], xs[chosen]] = level * 2 * np.pi * sigma_px**2
-    levels = pixels.astype(float)
-    levels[:, :, channel] += gaussian_filter(dots, sigma_px)
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    glowing = pixels.astype(float)
+    glowing[:, :, channel] += gaussian_filter(dots, sigma_px)
+    levels: Pixels = np.clip(glowing, 0, 255).astype(np.uint8)
+    return levels
 
 
 @pytest.fixture(scope="module")
