@@ -4,7 +4,7 @@
 # a changed requirements file, by whatever way it came, installs again.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format venv venv-dev browser clean
+.PHONY: help run test check format screenshots venv venv-dev browser clean
 .NOTPARALLEL:
 SHELL := /bin/bash
 
@@ -22,6 +22,7 @@ help:
 	@echo "make test    ruff, mypy, import contracts and all tests, the browser's included"
 	@echo "make check   ruff, mypy and import contracts only"
 	@echo "make format  let ruff put the code in shape"
+	@echo "make screenshots  pictures of every page for the documents, of a throw-away demonstration laboratory"
 	@echo "make clean   remove the virtual environment and caches; the data folder stays"
 
 run: venv
@@ -42,6 +43,9 @@ check: venv-dev
 format: venv-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: venv-dev browser
+	$(BIN)/python -m tests.screenshots
 
 venv: $(APP_STAMP)
 

@@ -65,7 +65,7 @@ _STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding: 3.6rem 1.1rem 2.4rem; max-width: 2200px;}
 [data-testid="stVerticalBlock"] {gap: 0.55rem;}
 [data-testid="stHeader"] {border-bottom: 1px solid rgba(140,155,170,.25);}
-.st-key-viewer {min-height: max(420px, calc(100vh - 172px));}
+[data-testid^="stBaseButton-primary"]:not(:disabled) {color: light-dark(#FFFFFF, #0E1217);}
 .h2c-foot {position: fixed; left: 0; right: 0; bottom: 0; z-index: 99; padding: 2px 14px; font-size: 11.5px;
   display: flex; justify-content: space-between; background: rgba(20,26,33,.94); color: #B9C4CE;
   border-top: 1px solid rgba(140,155,170,.25);}

@@ -46,7 +46,7 @@ class Waiting(Enum):
     ANALYSIS = ("Analysis", "analysis", _ANY, REVIEW_PAGE)
     FLAGS = ("Flags", "flags", _ANY, INTAKE_PAGE)
     REGIONS = ("Region images", "region images", _ANY, INTAKE_PAGE)
-    RECOUNT = ("Recount", "a blinded recount", "a pathologist who has not seen the counts", SIGN_OUT_PAGE)
+    RECOUNT = ("Recount", "a blinded recount", "another pathologist, blinded", SIGN_OUT_PAGE)
     IHC = ("IHC", "the IHC score of the same sample", "any pathologist, once it is read", SIGN_OUT_PAGE)
 
     def __init__(self, label: str, words: str, who: str, page: str) -> None:

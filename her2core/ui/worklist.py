@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from her2core import workflow
 from her2core.caselog import OpenCase
@@ -38,8 +39,11 @@ def draw(rooms: Services, user: User) -> None:
     text, mine = _filters(works)
     found = rooms.log.open_cases(user, text)
     cases = [case for case in found if _concerns(case)] if mine else found
+    if not cases and found:
+        st.caption("None of these is yours. The laboratory's open cases:")
+        cases = found
     if not cases:
-        _nothing(works, text, others=len(found))
+        _nothing(works, text)
         return
     if works and not text:
         _last_worked_on(rooms, user, found)
@@ -117,12 +121,12 @@ def _concerns(case: OpenCase) -> bool:
     return case.own or case.state is CaseState.PENDING_RECOUNT
 
 
-def _nothing(works: bool, text: str, others: int) -> None:
+def _nothing(works: bool, text: str) -> None:
     if text:
         st.info("No open case matches. Clear the search, or look in the case log for signed ones.")
     elif works:
         st.info(_FIRST_STEPS, icon=":material/checklist:")
-        st.caption(f"{others} open with others: see “{_ALL}”." if others else "No open case.")
+        st.caption("No open case.")
     else:
         st.info(_NOTHING_OPEN, icon=":material/inbox:")
 
@@ -200,7 +204,7 @@ def _row(rooms: Services, user: User, case: OpenCase) -> None:
     _button(rooms, user, case, columns[6], "open")
 
 
-def _button(rooms: Services, user: User, case: OpenCase, where: st.delta_generator.DeltaGenerator, key: str) -> None:
+def _button(rooms: Services, user: User, case: OpenCase, where: DeltaGenerator, key: str) -> None:
     """The one click: a pathologist goes on, a lab manager reads."""
     if user.role is not Role.PATHOLOGIST:
         if where.button("Read", key=f"{key}_{case.id}", width="stretch", icon=":material/folder_open:"):

@@ -50,6 +50,13 @@ def test_cases_of_others_are_there_for_whoever_looks_for_them(lab: TestLaborator
     assert _buttons(at, "open_") == [f"open_{theirs.id}", f"open_{own.id}"]  # the oldest first
 
 
+def test_whoever_has_no_case_sees_the_laboratorys(lab: TestLaboratory) -> None:
+    theirs = lab.open_case("S26-001", by="okafor")
+    at = signed_in("berg")
+    assert said(at, "None of these is yours.")
+    assert _buttons(at, "open_") == [f"open_{theirs.id}"]
+
+
 def test_one_kind_of_waiting_is_shown_alone(lab: TestLaboratory) -> None:
     lab.open_case("S26-001")
     case = lab.analysed(POSITIVE, "S26-002")
