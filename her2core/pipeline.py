@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from her2core.models import pick_device, short_name
 from her2core.records import Box, Channel, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions
 
-__all__ = ["CLUSTER_THRESHOLD", "Models", "analyse", "count_box", "load_models", "settle"]
+__all__ = ["CLUSTER_THRESHOLD", "COUNTING", "Models", "analyse", "count_box", "load_models", "settle"]
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
+# Ways of counting to choose from.
+COUNTING = ("density", "regression")
 # From this probability on a nucleus' HER2 signals are taken as clustered, and counted by the integral.
 CLUSTER_THRESHOLD = 0.5
 # Where the pathologist saw clusters, less evidence is enough.
@@ -35,11 +38,15 @@ _DETECTION_SHARE = 0.45
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Both stages, loaded once a process and shared by all threads."""
+    """Both stages, loaded once a process and shared by all threads.
+
+    by_regression: all counts by stage 2's regression (Xue et al. 2023), not by what measures best.
+    """
 
     detector: Detector
     counter: Counter
     names: dict[str, str]
+    by_regression: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -47,15 +54,21 @@ class Models:
         return self.counter.device
 
 
-def load_models(weights_dir: Path, device: str = "auto") -> Models:
+def load_models(weights_dir: Path, device: str = "auto", counting: str = "density") -> Models:
     """The models of a folder (`detector.safetensors`, `counter.safetensors` and their cards).
 
-    Raises WeightsMissingError, WeightsMismatchError or ModelError (see `models.load_weights`).
+    counting: one of COUNTING; "density" is the default because it measures best, "regression" is the paper's way.
+    Raises ValueError for another word, and WeightsMissingError, WeightsMismatchError or ModelError as
+    `models.load_weights` does.
     """
+    if counting not in COUNTING:
+        raise ValueError(f"counting is one of {', '.join(COUNTING)}, not {counting!r}")
+    by_regression = counting == "regression"
     place = pick_device(device)
     detector, card = Detector.load(weights_dir / "detector.safetensors", place)
     counter = Counter.load(weights_dir / "counter.safetensors", place)
-    return Models(detector, counter, {"detector": short_name(card), "counter": counter.name})
+    counter_name = counter.name + (" by regression" if by_regression else "")
+    return Models(detector, counter, {"detector": short_name(card), "counter": counter_name}, by_regression)
 
 
 def analyse(
@@ -101,6 +114,7 @@ def analyse(
             (width_px, height_px),
             focus=count.sharpness / typical if typical > 0 else None,
             clusters_expected=clusters_expected,
+            by_regression=models.by_regression,
         )
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
@@ -128,6 +142,7 @@ def settle(
     *,
     focus: float | None = None,
     clusters_expected: bool = False,
+    by_regression: bool = False,
 ) -> Nucleus:
     """One nucleus from what both stages say: which count holds, whether it is scored, whether to look at it.
 
@@ -138,6 +153,8 @@ def settle(
     her2_peaks, cep17 = count.peaks(Channel.HER2), count.peaks(Channel.CEP17)
     clustered = count.cluster >= threshold and max(count.in_cluster, her2_peaks) >= FEWEST_IN_CLUSTER
     her2 = max(round(count.in_cluster), her2_peaks) if clustered else her2_peaks
+    if by_regression:
+        her2, cep17 = (max(math.floor(value + 0.5), 0) for value in count.regressed)
     reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus)
     return Nucleus(
         id=nucleus_id,
@@ -150,9 +167,10 @@ def settle(
         clustered=clustered,
         scored=reason is None,
         reason=reason,
-        signals=count.signals,
-        uncertain=count.uncertain,
-        uncertainty=count.wrong,
+        # The doubt was calibrated for peaks and clusters; of regression it knows nothing, nor has that positions.
+        signals=() if by_regression else count.signals,
+        uncertain=by_regression or count.uncertain,
+        uncertainty=None if by_regression else count.wrong,
         focus=focus,
     )
 
@@ -173,4 +191,13 @@ def count_box(
     count = models.counter.count(pixels_rgb, [box])[0]
     overlap = overlap_fractions([box, *others])[0]
     size_px = (pixels_rgb.shape[1], pixels_rgb.shape[0])
-    return settle(nucleus_id, box, 1.0, count, overlap, size_px, clusters_expected=clusters_expected)
+    return settle(
+        nucleus_id,
+        box,
+        1.0,
+        count,
+        overlap,
+        size_px,
+        clusters_expected=clusters_expected,
+        by_regression=models.by_regression,
+    )

@@ -20,6 +20,7 @@ from her2core.errors import SettingsError
 __all__ = ["DEVICES", "SETTINGS_FILE", "Settings", "load_settings", "variable_of"]
 
 SETTINGS_FILE: Final = "settings.toml"
+COUNTING: Final = ("density", "regression")
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 _PREFIX: Final = "HER2CORE_"
@@ -57,6 +58,9 @@ class Settings:
     laboratory_accreditation: str = ""
     """The accreditation or licence number of the laboratory, printed on every report."""
 
+    counting: str = "density"
+    """How signals are counted: "density" (peaks, and estimates of clusters) or "regression" (Xue et al. 2023)."""
+
     max_upload_mb: int = 200
     """The largest region file that is taken, in megabytes: 1 to 2000."""
 
@@ -78,6 +82,8 @@ class Settings:
                 raise SettingsError(f"The setting {name} must be the path of a folder.")
         if self.device not in DEVICES:
             raise SettingsError(f"The setting device must be one of: {', '.join(DEVICES)}.")
+        if self.counting not in COUNTING:
+            raise SettingsError(f"The setting counting must be one of: {', '.join(COUNTING)}.")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if not _is_int(value) or not low <= value <= high:

@@ -108,6 +108,21 @@ def test_few_signals_are_no_cluster_whatever_the_network_thinks() -> None:
     assert not settle(1, BOX, 0.9, counted(2, 2, cluster=0.99, in_cluster=3.0), 0.0, SIZE).clustered
 
 
+def test_regression_can_be_chosen_and_then_marks_no_signal_and_asks_for_a_look() -> None:
+    count = Count((3.6, 1.4), (2.0, 2.0), signals(2, 2), 0.05, 0.0, 0.2, 0.1, False)
+    nucleus = settle(1, BOX, 0.9, count, 0.0, SIZE, by_regression=True)
+    assert (nucleus.her2, nucleus.cep17, nucleus.signals) == (4, 1, ())
+    assert (nucleus.uncertain, nucleus.uncertainty) == (True, None)
+
+
+def test_the_way_of_counting_is_named_with_the_model(models: Models) -> None:
+    assert (
+        load_models(Path("models"), "cpu", "regression").names["counter"] == f"{models.names['counter']} by regression"
+    )
+    with pytest.raises(ValueError, match="density, regression"):
+        load_models(Path("models"), "cpu", "guess")
+
+
 @pytest.mark.parametrize(("wrong", "uncertain"), [(0.12, False), (0.7, True), (None, True)])
 def test_a_nucleus_carries_how_doubtful_its_counts_are(wrong: float | None, uncertain: bool) -> None:
     nucleus = settle(1, BOX, 0.9, counted(2, 2, wrong=wrong, uncertain=uncertain), 0.0, SIZE)

@@ -28,6 +28,9 @@ __all__ = ["analyze", "render"]
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the analysis as JSON; - is stdout.")
 @click.option("--overlay", type=click.Path(path_type=Path, file_okay=False), help="Folder for the overlays (PNG).")
 @click.option("--clusters", is_flag=True, help="The regions show clustered HER2 signals.")
+@click.option(
+    "--counting", type=click.Choice(["density", "regression"]), help="How to count; the setting holds otherwise."
+)
 @device_option
 @weights_option
 @click.pass_context
@@ -37,6 +40,7 @@ def analyze(
     json_file: Path | None,
     overlay: Path | None,
     clusters: bool,
+    counting: str | None,
     device: str | None,
     weights: Path | None,
 ) -> None:
@@ -53,7 +57,9 @@ def analyze(
     for folder in (overlay, json_file.parent if json_file else None):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device)
+    models = pipeline.load_models(
+        weights or settings.weights_dir, device or settings.device, counting or settings.counting
+    )
     to_stdout = json_file == Path("-")
     results = []
     for result in _analysed(images, models, settings, clusters, overlay):

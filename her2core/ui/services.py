@@ -110,7 +110,7 @@ def _loader(settings: Settings) -> Callable[[], Models]:
     def load() -> Models:
         from her2core import pipeline  # torch takes seconds to import; the first analysis waits for it, not the sign-in
 
-        return pipeline.load_models(Path(settings.weights_dir), settings.device)
+        return pipeline.load_models(Path(settings.weights_dir), settings.device, settings.counting)
 
     return load
 

@@ -83,8 +83,8 @@ def scripted_models(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """
     asked: list[dict[str, Any]] = []
 
-    def load_models(weights_dir: Path, device: str) -> str:
-        asked.append({"weights": weights_dir, "device": device})
+    def load_models(weights_dir: Path, device: str, counting: str) -> str:
+        asked.append({"weights": weights_dir, "device": device, "counting": counting})
         return "models"
 
     def analyse(pixels_rgb: Any, models: str, *, clusters_expected: bool, progress: Any) -> RegionAnalysis:

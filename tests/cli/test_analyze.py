@@ -95,8 +95,18 @@ def test_overlay_never_overwrites_an_image_given(run: Run, scripted_models: Aske
 
 
 def test_options_reach_the_pipeline(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
-    run("analyze", png(tmp_path / "a.png"), "--clusters", "--device", "cpu", "--weights", tmp_path / "w")
-    assert scripted_models[0] == {"weights": tmp_path / "w", "device": "cpu"}
+    run(
+        "analyze",
+        png(tmp_path / "a.png"),
+        "--clusters",
+        "--device",
+        "cpu",
+        "--weights",
+        tmp_path / "w",
+        "--counting",
+        "regression",
+    )
+    assert scripted_models[0] == {"weights": tmp_path / "w", "device": "cpu", "counting": "regression"}
     assert scripted_models[1]["clusters"] is True
 
 
@@ -113,7 +123,7 @@ def test_settings_limit_the_size_of_an_image(
 def test_missing_weights_are_said_in_words(
     run: Run, scripted_models: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_models(weights_dir: Path, device: str) -> str:
+    def load_models(weights_dir: Path, device: str, counting: str) -> str:
         raise WeightsMissingError("The weights detector.safetensors are missing.")
 
     monkeypatch.setattr("her2core.pipeline.load_models", load_models)

@@ -62,6 +62,6 @@ def stand_in_models(monkeypatch: pytest.MonkeyPatch) -> None:
     def count_box(pixels: np.ndarray, box: Box, nucleus_id: int, models: Any, **_: Any) -> Nucleus:
         return count_drawn(pixels, box, nucleus_id)
 
-    monkeypatch.setattr("her2core.pipeline.load_models", lambda folder, device="auto": StandIn())
+    monkeypatch.setattr("her2core.pipeline.load_models", lambda *_: StandIn())
     monkeypatch.setattr("her2core.pipeline.analyse", read_drawing)
     monkeypatch.setattr("her2core.pipeline.count_box", count_box)
