@@ -66,12 +66,12 @@ def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, 
     _sees(page, "Add at least one region image.")
     case = log.case_by_accession(ACCESSION)
     page.locator("input[type=file]").set_input_files([str(path) for path in _regions(tmp_path)])
-    _sees(page, "Region images (2)")
-    first = page.locator(f".st-key-region_{log.regions(case.id)[0].id}")
-    first.get_by_text("suitable", exact=True).click()
-    first.get_by_text("HER2 signals in clusters").click()
-    _press(first, "Save for this and 1 unflagged")
+    flags = page.locator(".st-key-intake_flags")
+    _sees(flags, "Flags of 2 regions")
+    flags.get_by_text("suitable", exact=True).click()
     _sees(page, "2 regions are ready for analysis.")
+    flags.locator("[class*=st-key-flag_clusters]").get_by_text("yes", exact=True).click()
+    _sees(page, re.compile("good signals, little overlap, clusters"))
     assert [r.flags is not None and r.flags.clusters for r in log.regions(case.id)] == [True, True]
 
     # Review: the models run in the background, one count is corrected, the counts are confirmed.

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import StatementKind
-from her2core.records import IHC, CaseState, RegionFlags
+from her2core.records import IHC, CaseState
 from her2core.ui.services import services
 from tests.pages.app import page_alone, said, signed_in
 from tests.pages.lab import (
@@ -17,7 +17,6 @@ from tests.pages.lab import (
     IHC_SAME,
     POSITIVE,
     TestLaboratory,
-    draw_region,
 )
 
 
@@ -55,43 +54,6 @@ def test_a_case_without_a_second_identifier_is_refused(lab: TestLaboratory) -> N
     at.button(key="new_save").click().run()
     assert "patient's id" in at.error[0].value
     assert lab.log.count_cases() == 0
-
-
-def test_uploads_are_kept_or_refused_one_by_one(lab: TestLaboratory) -> None:
-    case = lab.open_case()
-    at = _on(lab, case.id, "intake.py")
-    at.file_uploader(key="intake_upload_0").upload("good.png", draw_region(POSITIVE), "image/png")
-    at.file_uploader(key="intake_upload_0").upload("notes.png", b"these are words", "image/png")
-    at.run()
-    assert not at.exception
-    assert [region.filename for region in lab.log.regions(case.id)] == ["good.png"]
-    assert "notes" in at.error[0].value
-
-
-def test_flags_are_saved_and_a_region_without_judgement_is_not(lab: TestLaboratory) -> None:
-    case = lab.open_case()
-    region = lab.add_region(case, POSITIVE)
-    at = _on(lab, case.id, "intake.py")
-    key = f"flags_{region.id}"
-    at.button(key=f"{key}_save").click().run()
-    assert "suitable for counting" in at.error[0].value
-    at.segmented_control(key=f"{key}_suitable").select("suitable")
-    at.toggle(key=f"{key}_clusters").set_value(True)
-    at.button(key=f"{key}_save").click().run()
-    flags = lab.log.region(region.id).flags
-    assert isinstance(flags, RegionFlags)
-    assert (flags.suitable, flags.clusters, flags.population) == (True, True, "A")
-
-
-def test_a_region_called_unsuitable_needs_its_reason(lab: TestLaboratory) -> None:
-    case = lab.open_case()
-    region = lab.add_region(case, POSITIVE)
-    at = _on(lab, case.id, "intake.py")
-    key = f"flags_{region.id}"
-    at.segmented_control(key=f"{key}_suitable").select("not suitable")
-    at.button(key=f"{key}_save").click().run()
-    assert "why the region is not suitable" in at.error[0].value
-    assert lab.log.region(region.id).flags is None
 
 
 # --- review ---------------------------------------------------------------------------------------------------------

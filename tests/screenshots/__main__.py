@@ -64,16 +64,20 @@ class Shot:
 # --- ways to the pages ------------------------------------------------------------------------------------------------
 
 
-def _settle(page: Page) -> None:
-    """Wait until no rerun is on its way and what it drew has been drawn."""
+def _settle(page: Page, path: str = "") -> None:
+    """Wait until the page of this path is there, no rerun is on its way, and what it drew has been drawn."""
+    if path:
+        page.wait_for_url(lambda url: url.rstrip("/").endswith(path))
     page.wait_for_timeout(400)
     page.wait_for_function(f"() => !document.querySelector('{_BUSY}')")
     page.wait_for_timeout(_SETTLED_MS)
 
 
 def _menu(page: Page, title: str) -> None:
-    page.get_by_role("link", name=title, exact=True).first.click()
-    _settle(page)
+    link = page.get_by_role("link", name=title, exact=True).first
+    address = link.get_attribute("href") or ""
+    link.click()
+    _settle(page, address.rstrip("/").rpartition("/")[2])
 
 
 def _case(accession: str, title: str | None = None) -> Callable[[Page, Laboratory], None]:
@@ -85,6 +89,7 @@ def _case(accession: str, title: str | None = None) -> Callable[[Page, Laborator
         page.get_by_text("All open cases").click()
         _settle(page)
         page.locator(f".st-key-open_{case_id} button").click()
+        page.locator(".h2c-strip").filter(has_text=accession).wait_for()
         _settle(page)
         if title is not None:
             _menu(page, title)
@@ -103,7 +108,7 @@ def _stay(page: Page, _: Laboratory) -> None:
 def _new_case(page: Page, _: Laboratory) -> None:
     _menu(page, "Worklist")
     page.get_by_role("button", name="New case").click()
-    _settle(page)
+    _settle(page, "intake")
 
 
 def _logged_case(part: str | None = None) -> Callable[[Page, Laboratory], None]:
@@ -216,18 +221,17 @@ def _sign_in(page: Page, user: str) -> None:
 
 
 def _small(picture: bytes) -> bytes:
-    """The picture with a palette, which screens of few colours survive well."""
+    """The picture with a palette, which screens of few colours survive well, and smaller where it has to be."""
     image = Image.open(io.BytesIO(picture)).convert("RGB")
-    data = picture
-    for colours in (256, 128, 64):
+    for part in (1.0, 0.8, 0.65, 0.5):
+        size = (round(image.width * part), round(image.height * part))
+        fitting = image if part == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            buffer, "PNG", optimize=True
-        )
-        data = buffer.getvalue()
-        if len(data) < LARGEST_BYTES:
-            return data
-    raise RuntimeError(f"a picture still has {len(data)} bytes")
+        palette = fitting.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette.save(buffer, "PNG", optimize=True)
+        if buffer.tell() < LARGEST_BYTES:
+            return buffer.getvalue()
+    raise RuntimeError(f"a picture still has {buffer.tell()} bytes")
 
 
 def take(laboratory: Laboratory, shots: Sequence[Shot], out: Path) -> list[str]:

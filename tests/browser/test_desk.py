@@ -1,0 +1,84 @@
+"""Files dropped on the intake page, and work that goes on after the server died, in a real browser."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Server, dark_page
+from tests.browser.review_page import ReviewPage
+from tests.pages.lab import NEGATIVE, PASSWORDS, POSITIVE, draw_region
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+
+_DROP = """(zone, files) => {
+    const transfer = new DataTransfer();
+    for (const [name, type, data] of files) {
+        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+        transfer.items.add(new File([bytes], name, { type }));
+    }
+    for (const kind of ["dragenter", "dragover", "drop"])
+        zone.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def _sign_in(page: Page, server: Server, name: str = "berg") -> None:
+    page.goto(server.url)
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password", exact=True).fill(PASSWORDS[name])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
+def test_regions_are_dropped_at_once_flagged_at_once_and_a_bad_file_is_named(server: Server, page: Page) -> None:
+    log = server.lab.log
+    case = server.lab.open_case()
+    _sign_in(page, server)
+    page.locator(f".st-key-open_{case.id} button").click()
+    files = [
+        ("field-1.png", "image/png", draw_region(POSITIVE, 120)),
+        ("notes.png", "image/png", b"these are words"),
+        ("field-2.png", "image/png", draw_region(POSITIVE, 130)),
+    ]
+    coded = [(name, kind, base64.b64encode(data).decode()) for name, kind, data in files]
+    page.get_by_test_id("stFileUploaderDropzone").evaluate(_DROP, coded)
+    alert = page.get_by_role("alert").filter(has_text="notes.png")
+    expect(alert).to_contain_text("The file is a text", timeout=PATIENCE_MS)
+    expect(alert).to_contain_text("1 file was not added; all others were.")
+    assert [region.filename for region in log.regions(case.id)] == ["field-1.png", "field-2.png"]
+    for region in log.regions(case.id):
+        expect(page.locator(f".st-key-region_{region.id} img")).to_be_visible(timeout=PATIENCE_MS)
+    # Both are chosen, since neither has flags: one click is for both, and saved.
+    panel = page.locator(".st-key-intake_flags")
+    panel.get_by_text("suitable", exact=True).click()
+    expect(page.get_by_text("2 regions are ready for analysis.")).to_be_visible(timeout=PATIENCE_MS)
+    assert [r.flags is not None and r.flags.suitable for r in log.regions(case.id)] == [True, True]
+    page.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_be_hidden(timeout=PATIENCE_MS)
+
+
+def test_after_the_server_died_one_click_goes_on_in_the_same_region(server: Server, browser: Browser) -> None:
+    log, berg = server.lab.log, server.lab.person("berg")
+    case = server.lab.open_case()
+    for shade in (120, 130):
+        server.lab.analyse(server.lab.add_region(case, NEGATIVE, shade))
+    second = log.regions(case.id)[1]
+    at = ReviewPage(dark_page(browser), server, case).open()
+    at.part("regions").get_by_role("button", name="A2").click()
+    expect(at.part("field")).to_have_attribute("aria-label", "Region A2 with 20 boxed nuclei", timeout=PATIENCE_MS)
+    page = at.page
+    page.wait_for_function("() => !document.querySelector('[data-testid=\"stStatusWidget\"]')")
+    place = log.place(case.id, berg)
+    assert place is not None
+    assert (place.page, place.region_id) == ("pages/review.py", second.id)
+    server.kill()
+    page.context.close()
+
+    server.start()
+    elsewhere = dark_page(browser)
+    _sign_in(elsewhere, server)
+    elsewhere.locator(f".st-key-last_{case.id} button").click()
+    again = ReviewPage(elsewhere, server, case).ready()
+    expect(again.part("field")).to_have_attribute("aria-label", "Region A2 with 20 boxed nuclei", timeout=PATIENCE_MS)
+    elsewhere.context.close()
