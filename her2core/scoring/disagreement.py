@@ -153,7 +153,8 @@ def _overlap(flags: RegionFlags, seen: Countability) -> Disagreement | None:
     if flags.overlap is Overlap.SEVERE:
         if share >= SEVERE_FROM_PERCENT:
             return None
-        text = f"Overlap was flagged as severe, but only {counts}."
+        few = f"only {counts}" if seen.overlapping else f"none of {seen.whole} nuclei is left out as overlapping"
+        text = f"Overlap was flagged as severe, but {few}."
         advice = "Look at large boxes: nuclei that touch may have been taken for one."
         return Disagreement(DisagreementKind.OVERLAP, text, advice, replace(flags, overlap=Overlap.LITTLE))
     if share <= MOST_OVERLAPPING_PERCENT[flags.overlap]:

@@ -35,8 +35,9 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) 
     if point.acknowledged:
         st.caption(f":material/check: {plain(point.text)}")
         return
-    st.markdown(f":orange[:material/warning:] {plain(point.text)}")
-    with st.container(horizontal=True, gap="small"):
+    said, settled = st.columns([3.6, 1.3], vertical_alignment="center")
+    said.markdown(f":orange[:material/warning:] {plain(point.text)}")
+    with settled, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
         st.button(
             "Acknowledge", key=f"warning_{point.key}", disabled=not review.editable,
             on_click=saved, args=(workflow.acknowledge, rooms.log, review.case.id, point, user),
