@@ -31,6 +31,7 @@ from her2core.scoring import (
     next_undo,
 )
 from her2core.workflow.assessing import CaseReview, assess
+from her2core.workflow.duplicates import shown_already
 from her2core.workflow.findings import CaseWarning
 
 __all__ = [
@@ -123,6 +124,8 @@ def add_region(
     others = [other for other in log.cases_with_image(image_clean.sha256) if other != case_id]
     if others:
         raise DuplicateError("This image is a region of another case already. Check that it belongs to this patient.")
+    if shown_already(log, case_id, image_clean, mapped=channels is not None):
+        raise DuplicateError("This image is a region of the case already; one nucleus must not count twice.")
     region = log.add_region(
         case_id,
         clean,

@@ -125,6 +125,11 @@ def test_a_kit_with_green_her2_is_exchanged_as_it_comes_in(lab: TestLaboratory) 
     (region,) = lab.log.regions(case.id)
     assert region.filename == "field.tif"
     assert np.array_equal(read_region(lab.log.image_bytes(region), region.filename).pixels_rgb, drawn)
+    # The same image as it is: its nuclei must not count twice.
+    at.segmented_control(key=f"intake_kit_{case.id}").select("HER2 red, CEP17 green").run()
+    _drop(at, case.id, {"field.png": buffer.getvalue()}, turn=1)
+    assert "one nucleus must not count twice" in at.error[0].value
+    assert lab.log.regions(case.id) == [region]
 
 
 # --- flags ------------------------------------------------------------------------------------------------------------
