@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from her2core.records import Role
-from her2core.ui import intake_case
+from her2core.ui import intake
 from her2core.ui.session import opened_case, require_role
 
 rooms, user = require_role(Role.PATHOLOGIST)
 
 case_id = opened_case()
 if case_id is None:
-    intake_case.draw_new_case(rooms, user)
+    intake.draw_new_case(rooms, user)
 else:
-    intake_case.draw_case(rooms, user, case_id)
+    intake.draw_case(rooms, user, case_id)
