@@ -12,20 +12,20 @@ from typing import Any
 import streamlit as st
 from streamlit.components.v2.types import ComponentRenderer
 
-__all__ = ["javascript", "mount_editor", "mount_pictures"]
+__all__ = ["FRONTEND", "javascript", "mount_editor", "mount_pictures"]
 
-_FRONTEND = Path(__file__).resolve().parent / "frontend"
+FRONTEND = Path(__file__).resolve().parent / "frontend"
 
 
 @cache
 def javascript() -> str:
     """The editor's module: the files of `frontend/` in the order of their numbers."""
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(_FRONTEND.glob("*.js")))
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(FRONTEND.glob("*.js")))
 
 
 @cache
 def _editor() -> ComponentRenderer:
-    css = (_FRONTEND / "editor.css").read_text(encoding="utf-8")
+    css = (FRONTEND / "editor.css").read_text(encoding="utf-8")
     return st.components.v2.component("her2core_editor", css=css, js=javascript())
 
 

@@ -23,6 +23,7 @@ class NucleusPanel {
     by("previous").addEventListener("click", () => editor.step(-1));
     by("next").addEventListener("click", () => editor.step(1));
     this.cluster.addEventListener("click", () => editor.toggleCluster());
+    this.reason.addEventListener("change", () => this.reason.blur()); // the next key is an act again
     this.exclude.addEventListener("click", () => editor.toggleExcluded());
     for (const [channel, input] of Object.entries(this.inputs)) {
       input.addEventListener("change", () => this.commit());

@@ -1,0 +1,274 @@
+"""The review editor in a real browser, without a server: look, correct, undo; what is left is read from the case log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from her2core import workflow
+from her2core.records import CorrectionKind
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.review_page import ReviewPage
+from tests.pages.lab import TestLaboratory
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+
+# Twenty drawn nuclei, eight in a row; the first lies at (16, 16) to (64, 64). Six HER2 and two CEP17 signals each.
+COUNTS = [(6, 2)] * 19 + [(0, 2)]
+BOX_1 = (16.0, 16.0, 65.0, 65.0)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[TestLaboratory]:
+    made = TestLaboratory.make(tmp_path / "data")
+    yield made
+    made.log.close()
+
+
+def test_signals_counts_and_judgement_are_saved_as_they_are_made_and_undone(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.expect_tally(19, 114, 38)
+
+    # A click in the field chooses; keys go on and back in the order of the gallery.
+    at.click_field(40, 40)
+    at.expect_nucleus(1)
+    at.press("n")
+    at.press("ArrowLeft")
+    at.expect_nucleus(1)
+
+    # A click beside the signals adds one of the marked channel, a click on it deletes it again.
+    at.press("2")
+    at.click_large(BOX_1, 40, 32)
+    at.expect_tally(19, 114, 39)
+    at.press("1")
+    at.click_large(BOX_1, 40, 47)
+    at.expect_tally(19, 115, 39)
+    at.click_large(BOX_1, 40, 47)
+    at.expect_tally(19, 114, 39)
+    kinds = [c.kind for c in at.corrections()]
+    assert kinds == [CorrectionKind.SIGNALS] * 3
+    added = [s for s in at.corrections()[0].new["signals"] if s not in at.corrections()[0].old["signals"]]
+    assert [s["channel"] for s in added] == ["cep17"]
+    assert (added[0]["x"], added[0]["y"]) == pytest.approx((40, 32), abs=1)
+
+    # In the field, with the tool for it.
+    at.press("s")
+    at.click_field(104, 32)  # the second nucleus, where no signal is
+    at.expect_tally(19, 115, 39)
+    at.expect_nucleus(2)
+    at.press("Escape")
+
+    # Counts are typed; the AI's own stay beside them.
+    at.choose(3)
+    at.set_counts(9, 3)
+    at.expect_tally(19, 118, 40)
+    expect(at.part("ai-her2")).to_have_text("AI 6")
+    at.part("more-her2").click()
+    at.expect_tally(19, 119, 40)
+
+    # A cluster is marked, and its estimate typed at once.
+    at.choose(4)
+    at.press("k")
+    expect(at.part("said")).to_contain_text("HER2 clustered", timeout=PATIENCE_MS)
+    page.keyboard.type("25")
+    page.keyboard.press("Enter")
+    at.expect_tally(19, 138, 40)
+
+    # Left out with a reason, and counted again.
+    at.choose(5)
+    at.part("reason").select_option("out of focus")
+    at.press("x")
+    at.expect_tally(18, 132, 38)
+    assert at.corrections()[-1].new == {"reason": "out of focus"}
+    expect(at.part("said")).to_contain_text("not scored: out of focus")
+    at.part("exclude").click()
+    at.expect_tally(19, 138, 40)
+
+    # What cannot be is refused in words, and nothing else happens.
+    before = len(at.corrections())
+    at.choose(20)
+    at.part("exclude").click()
+    expect(at.part("refused")).to_contain_text("no HER2 signal", timeout=PATIENCE_MS)
+    at.part("dismiss").click()
+    assert len(at.corrections()) == before
+
+    # Everything back to what the models said, and forth again.
+    steps = 0
+    while at.part("undo").is_enabled():
+        at.part("undo").click()
+        at.expect_saved()
+        steps += 1
+    at.expect_tally(19, 114, 38)
+    assert steps == 11  # leaving the first of two fields saves it too
+    for _ in range(steps):
+        at.press("y")
+        at.expect_saved()
+    at.expect_tally(19, 138, 40)
+    review = workflow.assess(lab.log, case.id)
+    assert review.assessment is not None
+    tally = review.assessment.populations[0].tally
+    assert (tally.n, tally.her2, tally.cep17) == (19, 138, 40)
+    assert review.ai["A"].tally.her2 == 114
+
+
+def test_boxes_are_drawn_moved_and_counted_by_the_models(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.press("b")
+    at.drag_field((330, 150), (390, 205))  # below the last row: nothing is there
+    at.expect_nucleus(21)
+    at.expect_saved()
+    (added,) = at.corrections()
+    assert added.kind is CorrectionKind.ADD
+    assert added.new["box"] == pytest.approx([330, 150, 390, 205], abs=2)
+    assert added.new["scored"] is False
+
+    at.press("Escape")
+    at.click_field(40, 40)
+    at.expect_nucleus(1)
+    at.press("b")
+    at.drag_field((65, 65), (70, 69))  # its lower right corner
+    at.expect_saved()
+    moved = at.corrections()[-1]
+    assert moved.kind is CorrectionKind.BOX
+    assert moved.new["box"] == pytest.approx([16, 16, 70, 69], abs=2)
+    review = workflow.assess(lab.log, case.id).regions[0]
+    first = next(r for r in review.nuclei if r.nucleus.id == 1)
+    assert first.ai is not None
+    assert (first.ai.her2, first.ai.box[2]) == (6, 65.0)
+    assert first.nucleus.her2 == moved.new["recount"]["her2"]
+    assert first.nucleus.box == pytest.approx((16, 16, 70, 69), abs=2)
+
+    at.drag_field((300, 20), (303, 22))  # too small for a nucleus
+    expect(at.part("refused")).to_contain_text("too small", timeout=PATIENCE_MS)
+    assert at.corrections()[-1] == moved
+
+
+def test_looking_changes_nothing_and_stays_over_edits(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(1)
+    at.press("h")  # without marks, only pixels are in sight
+    assert at.pixel("large")[2] > 80  # DAPI
+    at.press("e")
+    page.wait_for_function("""() => { const c = document.querySelectorAll("*"); return true; }""")
+    expect(at.part("show-dapi")).to_have_attribute("aria-pressed", "false")
+    page.wait_for_timeout(300)
+    assert at.pixel("large", 0.3, 0.5)[2] < 20
+    at.press("w")
+    page.wait_for_timeout(300)
+    red, green, blue = at.pixel("large", 0.3, 0.5)
+    assert red == green == blue  # one channel alone is grey
+    at.press("w")
+    at.press("e")
+    at.press("h")
+
+    # Zoom and pan stay while an edit goes to the server and comes back.
+    page.mouse.move(*at.at(200, 80))
+    page.mouse.wheel(0, -600)
+    page.wait_for_timeout(300)
+    before = at.part("field").screenshot()
+    at.press("h")
+    page.wait_for_timeout(300)
+    zoomed = at.part("field").screenshot()
+    assert zoomed != before
+    at.choose(9)
+    at.press("x")
+    expect(at.part("said")).to_contain_text("not scored", timeout=PATIENCE_MS)
+    at.press("x")
+    at.expect_tally(19, 114, 38)
+    at.choose(1)
+    page.wait_for_timeout(300)
+    assert len(at.corrections()) == 2
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    unnamed = page.locator(".editor").evaluate(
+        """(editor) => [...editor.querySelectorAll("button, input, select, canvas[role]")].filter(
+            (e) => !(e.getAttribute("aria-label") || e.textContent.trim())).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+    at.press("?")
+    expect(at.part("help")).to_be_visible()
+    at.press("Escape")
+    expect(at.part("help")).to_be_hidden()
+    at.part("count-her2").focus()
+    page.keyboard.press("Tab")
+    outline = at.part("more-her2").evaluate("(e) => getComputedStyle(e).outlineStyle")
+    assert outline == "solid"
+    at.part("count-her2").focus()
+    page.keyboard.type("x")  # a key in a field is a character, not an act
+    page.wait_for_timeout(300)
+    assert at.corrections() == []
+
+
+def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    first = page.locator(".editor .tile").first
+    expect(first).to_have_attribute("data-nucleus", "20")  # left out, so doubtful
+    at.choose(7)
+    at.press("x")
+    at.expect_tally(18, 108, 36)
+    expect(first).to_have_attribute("data-nucleus", "20")  # the order stays while one works
+    for order, number in (("edited", "7"), ("id", "1"), ("left", "7")):
+        at.part("order").select_option(order)
+        expect(first).to_have_attribute("data-nucleus", number)
+
+
+def test_an_edit_that_came_too_late_is_refused_and_the_newer_one_is_shown(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    region = lab.log.regions(case.id)[0]
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(1)
+    workflow.correct(
+        lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 9, "cep17": 2}, lab.person("okafor"), "in another window"
+    )
+    at.press("x")
+    expect(at.part("refused")).to_contain_text("Samuel Okafor changed nucleus 1", timeout=PATIENCE_MS)
+    at.expect_tally(19, 117, 38)
+    expect(at.part("count-her2")).to_have_value("9")
+    expect(at.part("said")).to_contain_text("by Samuel Okafor")
+    assert len(at.corrections()) == 1
+    at.press("x")  # now it was seen
+    at.expect_tally(18, 108, 36)
+    expect(at.part("refused")).to_be_hidden()
+
+
+def test_edits_wait_while_nothing_answers_and_each_is_taken_once(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.offline = True
+    for number in (1, 2, 3):
+        at.choose(number)
+        at.press("x")
+    expect(at.part("status")).to_have_text("Saving …")
+    assert at.corrections() == []
+    at.offline = False
+    at.press("n")
+    at.expect_tally(16, 96, 32)  # sent again without being asked
+    assert [c.nucleus_id for c in at.corrections()] == [1, 2, 3]
+
+
+def test_another_region_is_shown_as_it_was_left(lab: TestLaboratory, page: Page) -> None:
+    case = lab.open_case()
+    for shade in (120, 140):
+        lab.analyse(lab.add_region(case, COUNTS, shade=shade))
+    at = ReviewPage(page, lab, case).alone()
+    at.expect_tally(38, 228, 76)
+    at.choose(5)
+    page.get_by_role("button", name="A2").click()
+    expect(page.get_by_role("button", name="A2")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    expect(at.part("loading")).to_be_hidden(timeout=PATIENCE_MS)
+    at.choose(7)
+    at.press("x")
+    at.expect_tally(37, 222, 74)
+    assert at.corrections() == []  # of the first region
+    page.get_by_role("button", name="A1").click()
+    at.expect_nucleus(5)
