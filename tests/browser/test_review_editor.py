@@ -1,4 +1,4 @@
-"""The review editor in a real browser, without a server: look, correct, undo; what is left is read from the case log."""
+"""The review editor in a real browser, without a server: look, correct, undo; the case log tells what each act left."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def _large_region(lab: TestLaboratory, case_id: int, shade: int) -> Region:
 
 
 def test_the_tally_follows_a_click_at_once_on_two_hundred_nuclei(
-    server: Server, page: Page, record_property: pytest.RecordProperty
+    server: Server, page: Page, record_property: Callable[[str, object], None]
 ) -> None:
     case = server.lab.analysed([(6, 2)] * 200)
     at = ReviewPage(page, server.lab, case).open(server)
@@ -79,7 +80,7 @@ def test_the_tally_follows_a_click_at_once_on_two_hundred_nuclei(
 
 
 def test_a_case_of_six_large_regions_opens_at_once(
-    server: Server, page: Page, record_property: pytest.RecordProperty
+    server: Server, page: Page, record_property: Callable[[str, object], None]
 ) -> None:
     case = server.lab.open_case()
     for shade in range(120, 126):
@@ -145,9 +146,7 @@ def test_all_that_matters_is_in_sight_on_the_smallest_screen(server: Server, pag
         box = at.part(part).bounding_box()
         assert box is not None, part
         assert box["y"] + min(box["height"], 60) <= 768 - 24, part
-    assert page.evaluate(
-        "() => { const m = document.querySelector('.stMain'); return m.scrollHeight <= m.clientHeight + 1; }"
-    )
+    assert page.locator(".stMain").evaluate("(main) => main.scrollHeight <= main.clientHeight + 1")
     confirm = page.locator(".st-key-confirm_review").bounding_box()
     assert confirm is not None
     assert confirm["y"] < 200
