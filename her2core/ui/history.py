@@ -44,6 +44,7 @@ _STATED = {
     "indeterminate reasons": "Stated whether the result is indeterminate, and why",
     "comment": "Worded the comment",
 }
+_RECOUNTED = "recount counted"
 _KINDS = {"final": "final report", "amended": "amended report", "addendum": "addendum", "preliminary": "preliminary"}
 
 
@@ -77,7 +78,8 @@ def history_lines(
     *,
     together: bool = True,
 ) -> list[Line]:
-    """The lines of `entries`, in their order. `together`: corrections that followed one another are one line.
+    """The lines of `entries`, in their order. `together`: corrections that followed one another are one line, as are
+    the counts of a recount.
 
     `people` maps user ids, `regions` region ids to the names shown.
     """
@@ -118,7 +120,8 @@ def history_html(lines: Sequence[Line]) -> str:
 
 def _same_run(a: AuditEntry, b: AuditEntry) -> bool:
     return (
-        a.action == b.action == "correction added"
+        a.action == b.action
+        and a.action in ("correction added", _RECOUNTED)
         and a.by_user_id == b.by_user_id
         and a.detail.get("region_id") == b.detail.get("region_id")
     )
@@ -129,9 +132,21 @@ def _line(run: Sequence[AuditEntry], names: _Names) -> Line:
     who = first.by_username if first.by_user_id is None else names.people.get(first.by_user_id, first.by_username)
     if len(run) == 1:
         return Line(first.at, who, in_words(first, names.people, names.regions))
+    if first.action == _RECOUNTED:
+        return Line(first.at, who, _counted([pair for entry in run for pair in _nuclei_of(entry.detail)]))
     nuclei = len({entry.detail.get("nucleus_id") for entry in run})
     which = "1 nucleus" if nuclei == 1 else f"{nuclei} nuclei"
     return Line(first.at, who, f"{len(run)} corrections to {which} of region {names.region(first.detail)}")
+
+
+def _nuclei_of(detail: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Region and nucleus of each count that was given; the counts themselves are not told before the hand-in."""
+    return [(region_id, nucleus_id) for region_id, nucleus_id, _, _ in detail.get("counts", [])]
+
+
+def _counted(nuclei: Sequence[tuple[int, int]]) -> str:
+    number = len(set(nuclei))
+    return f"Counted {'1 nucleus' if number == 1 else f'{number} nuclei'} for the blinded recount"
 
 
 def _changes(detail: Mapping[str, Any]) -> str:
@@ -221,6 +236,7 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "review confirmed": lambda _d, _: "Confirmed the counts as reviewed",
     "state changed": lambda d, _: _state(d),
     "result derived": lambda d, _: _result(d),
+    _RECOUNTED: lambda d, _: _counted(_nuclei_of(d)),
     "recount saved": lambda _d, _: "Handed in a recount",
     "adjudication saved": lambda _d, _: "Adjudicated the two counts",
     "amendment opened": lambda _d, _: "Opened the signed case for an amendment",

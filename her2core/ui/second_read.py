@@ -1,10 +1,11 @@
 """The blinded recount: image and boxes, and nothing of the first count. What is withheld never leaves the server.
 
-The counts of the second observer live in that session until they are handed in, all at once.
+Each count is in the case log once it is given; the browser's session holds none.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from her2core import workflow
-from her2core.caselog import CaseSummary, RecountedNucleus
+from her2core.caselog import CaseSummary
 from her2core.errors import Her2CoreError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI
@@ -21,30 +22,19 @@ from her2core.ui.imagery import CHANNELS, nucleus_montage, png
 from her2core.ui.overlay import CONFIG, blinded_figure, clicked_nucleus
 from her2core.ui.pictures import picture_url
 from her2core.ui.services import Services, region_image
-from her2core.ui.session import flash, guarded, open_case, show_flash
+from her2core.ui.session import flash, guarded, open_case, saved, show_flash
 from her2core.ui.words import STATE_WORDS, age, case_title, plain
-from her2core.workflow import BlindedRegion
+from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
 
-__all__ = ["MOST_SIGNALS", "Counts", "draw", "missing", "scored", "with_edits"]
-
-MOST_SIGNALS = 200
-"""In one nucleus; more is a slip of the keyboard."""
-
-Counts = dict[tuple[int, int], tuple[int | None, int | None]]
-"""(region id, nucleus id) to (HER2, CEP17); None where that colour is not counted yet."""
+__all__ = ["draw", "given_in_table", "missing", "with_edits"]
 
 _FIGURE_PX = 566
-_COUNTS, _NUCLEUS, _REGION, _TABLE = "recount_counts", "recount_nucleus", "recount_region", "recount_table"
+_NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
 _ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
 _WIDTHS = [1.5, 2.2, 1, 3.6, 1.2]
 
 
 # --- what was counted -------------------------------------------------------------------------------------------------
-
-
-def scored(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> list[RecountedNucleus]:
-    """The nuclei that bear on the result: at least one signal of each colour, as for the first count."""
-    return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
 
 
 def missing(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> tuple[str, ...]:
@@ -54,7 +44,7 @@ def missing(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> 
     if half:
         numbers = ", ".join(map(str, half[:8])) + (" …" if len(half) > 8 else "")
         said.append(f"Give both counts of nucleus {numbers}, or leave it out.")
-    lacking = MINIMUM_NUCLEI - len(scored(counts))
+    lacking = MINIMUM_NUCLEI - len(scored_nuclei(counts))
     if lacking > 0:
         said.append(f"Count {lacking} more {'nucleus' if lacking == 1 else 'nuclei'} with signals of both colours.")
     return tuple(said)
@@ -77,6 +67,20 @@ def with_edits(counts: Counts, region_id: int, ids: Sequence[int], edited_rows: 
         else:
             out[key] = pair
     return out
+
+
+def given_in_table(
+    basis: Counts, region_id: int, ids: Sequence[int], seen: Mapping[Any, Any], edited_rows: Mapping[Any, Any]
+) -> Counts:
+    """What the latest edit of the table gives; a nucleus whose row was emptied has (None, None).
+
+    The table was drawn from `basis`, and `seen` are the edits that were taken before: what was counted elsewhere since
+    is not touched by them again.
+    """
+    before, after = with_edits(basis, region_id, ids, seen), with_edits(basis, region_id, ids, edited_rows)
+    keys = [(region_id, nucleus_id) for nucleus_id in ids]
+    nothing = (None, None)
+    return {key: after.get(key, nothing) for key in keys if before.get(key, nothing) != after.get(key, nothing)}
 
 
 def _edited(before: int | None, cells: Mapping[str, Any], name: str) -> int | None:
@@ -138,18 +142,17 @@ def _recount(case_id: int) -> None:
     """Image, nucleus and table: everything that changes with a count, and nothing else runs."""
     rooms, user = guarded(Role.PATHOLOGIST)
     try:
-        regions = workflow.blinded_regions(rooms.log, case_id, user)
+        regions, counts = workflow.blinded_recount(rooms.log, case_id, user)
     except Her2CoreError:  # no longer blinded, or no longer due: the page says why
         st.rerun(scope="app")
     show_flash()
     if not regions:
         st.info("The regions of this case are gone; the recount waits for the first observer.", icon=":material/info:")
         return
-    counts = _counts_of(case_id)
     left, right = st.columns([1.62, 1], gap="small")
     with left:
         region, look = _toolbar(regions)
-        selected = _selected(region)
+        selected = _selected(region, counts)
         _image(rooms, region, selected, counts, look)
     with right:
         own = _of_population(counts, regions, region.population)
@@ -163,19 +166,15 @@ def _recount(case_id: int) -> None:
             if selected is None:
                 st.info("No nucleus is boxed in this region.")
             else:
-                _nucleus(rooms, region, selected, counts, case_id)
+                _nucleus(rooms, user, region, selected, counts, case_id)
         with table_tab:
-            _table(region, counts, case_id)
+            _table(rooms, user, region, counts, case_id)
         _notes(own)
 
 
-def _counts_of(case_id: int) -> Counts:
-    """The counts of this recount so far, those of another case forgotten."""
-    kept = st.session_state.get(_COUNTS)
-    if kept is None or kept[0] != case_id:
-        st.session_state[_COUNTS] = kept = (case_id, {})
-    counts: Counts = kept[1]
-    return counts
+def _keep(rooms: Services, user: User, case_id: int, given: Counts) -> None:
+    """Keep what was counted just now; what cannot be kept is said on the next run."""
+    saved(workflow.count_blinded, rooms.log, case_id, given, user)
 
 
 def _of_population(counts: Counts, regions: Sequence[BlindedRegion], population: str) -> Counts:
@@ -205,10 +204,13 @@ def _toolbar(regions: Sequence[BlindedRegion]) -> tuple[BlindedRegion, dict[str,
     return by_name[str(name)], {"zoom": _ZOOMS[str(zoom)], "channels": tuple(channels) or CHANNELS, "gain": gain}
 
 
-def _selected(region: BlindedRegion) -> int | None:
+def _selected(region: BlindedRegion, counts: Counts) -> int | None:
+    """The nucleus that is shown: the one gone to, else the first that is not counted yet."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     wanted = st.session_state.get(_NUCLEUS)
-    return wanted if wanted in ids else (ids[0] if ids else None)
+    if wanted in ids:
+        return int(wanted)
+    return next((n for n in ids if (region.region.id, n) not in counts), ids[0] if ids else None)
 
 
 def _image(
@@ -257,7 +259,7 @@ def _numbers(region: BlindedRegion) -> go.Scatter:
     )
 
 
-def _nucleus(rooms: Services, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:
+def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:
     """One nucleus large, and its two counts."""
     box = dict(region.boxes)[nucleus_id]
     picture, controls = st.columns([1.75, 1], gap="small")
@@ -269,12 +271,13 @@ def _nucleus(rooms: Services, region: BlindedRegion, nucleus_id: int, counts: Co
     key = f"recount_{region.region.id}_{nucleus_id}_{her2}_{cep17}"
 
     def save() -> None:
-        _counts_of(case_id)[made] = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
+        given = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
+        _keep(rooms, user, case_id, {made: given})
         _go(region, nucleus_id, 1)
         _new_table()
 
     def leave_out() -> None:
-        _counts_of(case_id).pop(made, None)
+        _keep(rooms, user, case_id, {made: (None, None)})
         _go(region, nucleus_id, 1)
         _new_table()
 
@@ -304,22 +307,21 @@ def _go(region: BlindedRegion, nucleus_id: int, step: int) -> None:
     st.session_state[_NUCLEUS] = ids[(ids.index(nucleus_id) + step) % len(ids)]
 
 
-def _table(region: BlindedRegion, counts: Counts, case_id: int) -> None:
+def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, case_id: int) -> None:
     """The counts of the region to type one after the other."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     # The editor is given what was counted when it was first drawn: with other data it would begin anew at each cell.
     kept = st.session_state.get(_TABLE)
     if kept is None or kept[:2] != (case_id, region.region.id):
         number = 0 if kept is None else kept[2] + 1
-        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts))
+        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {})
     basis: Counts = kept[3]
     key = f"recount_table_{kept[2]}"
 
     def changed() -> None:
-        made = _counts_of(case_id)
-        after = with_edits({**made}, region.region.id, ids, st.session_state[key]["edited_rows"])
-        made.clear()
-        made.update(after)
+        edited = copy.deepcopy(dict(st.session_state[key]["edited_rows"]))
+        _keep(rooms, user, case_id, given_in_table(basis, region.region.id, ids, kept[4], edited))
+        st.session_state[_TABLE] = (*kept[:4], edited)
 
     pairs = [basis.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
     frame = pd.DataFrame(
@@ -343,43 +345,37 @@ def _new_table() -> None:
     """Counts were given beside the table: it begins anew with them."""
     kept = st.session_state.get(_TABLE)
     if kept is not None:
-        st.session_state[_TABLE] = (None, None, kept[2], {})
+        st.session_state[_TABLE] = (None, None, kept[2], {}, {})
 
 
 def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
     """How far the recount is, and the button that hands it in."""
-    made = scored(own)
+    made = scored_nuclei(own)
     left, right = st.columns([1.9, 1], vertical_alignment="center")
     left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
     right.button(
         "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(missing(own)),
         on_click=_hand_in, args=(rooms, user, case_id, population),
-        help="Stores your recount. It cannot be changed afterwards.",
+        help="Makes the recount a record of the case. It cannot be changed afterwards.",
     )  # fmt: skip
 
 
 def _notes(own: Counts) -> None:
     """What the recount still needs; under all else, so that nothing moves while counts are typed."""
-    one_colour = sum(None not in pair for pair in own.values()) - len(scored(own))
+    one_colour = sum(None not in pair for pair in own.values()) - len(scored_nuclei(own))
     notes = [*missing(own)]
     if one_colour:
         notes.append(f"{one_colour} without signals of both colours, not scored.")
-    st.caption(" ".join([*notes, "Nothing is stored before you hand in."]))
+    st.caption(" ".join([*notes, "Each count is kept as you give it."]))
 
 
 def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None:
-    """Store the recount once: a second click finds no counts any more and does nothing."""
+    """Make a record of the recount, once: a second click finds it made."""
     try:
-        regions = workflow.blinded_regions(rooms.log, case_id, user) if _counts_of(case_id) else ()
-        counts = _of_population(_counts_of(case_id), regions, population)
-        if not counts:
-            return
-        workflow.save_blinded_recount(rooms.log, case_id, population, scored(counts), user)
+        workflow.hand_in_recount(rooms.log, case_id, population, user)
         state = rooms.log.case(case_id).state
     except Her2CoreError as error:
         flash("error", str(error))
         return
-    for key in counts:
-        del _counts_of(case_id)[key]
     _new_table()
     flash("success", f"Recount saved. The case is now: {STATE_WORDS[state]}.")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from her2core import workflow
-from her2core.caselog import ReportRecord, StatementKind
+from her2core.caselog import ReportRecord
 from her2core.errors import Her2CoreError
 from her2core.records import User
-from her2core.scoring import Outcome, PopulationAssessment, RejectionReason, group
+from her2core.reporting.content import ReportContent
+from her2core.ui import ai_differences, work_up
 from her2core.ui import population as population_panel
 from her2core.ui.blinding import stays_blind
-from her2core.ui.details import IHC_WORDS
 from her2core.ui.documents import show_pdf
+from her2core.ui.report_text import REPORT_STYLE, report_html
 from her2core.ui.result import RESULT_STYLE, result_html
 from her2core.ui.services import Services
 from her2core.ui.session import flash, saved
@@ -23,8 +22,8 @@ from her2core.workflow import MEANING, CaseReview
 
 __all__ = ["draw"]
 
-_FITS, _DISCORDANT = "fits the histology", "discordant"
-_PREVIEW_PX = 570
+_PREVIEW_PX = 540
+_PDF, _DIFFERENCES = "Report (PDF)", "AI to final"
 
 
 def draw(rooms: Services, user: User, case_id: int) -> None:
@@ -39,23 +38,25 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
         if st.button("Go to intake", type="primary", key="to_intake"):
             st.switch_page("pages/intake.py")
         return
-    st.html(RESULT_STYLE)
+    st.html(RESULT_STYLE + REPORT_STYLE)
     _head(rooms, user, review)
-    state, work_up, preview = st.columns([1.02, 1.05, 1.15], gap="medium")
-    with state:
-        _where_it_stands(review)
-    with work_up, st.container(height=_PREVIEW_PX + 40, border=False):
-        _work_up(rooms, user, review)
+    steps, said, preview = st.columns([1.02, 1.05, 1.15], gap="medium")
+    drafted = _drafted(rooms, user, review)
+    with steps, st.container(height=_PREVIEW_PX + 44, border=False, key="work_up"):
+        _still_open(review)
+        work_up.draw(rooms, user, review)
+    with said, st.container(height=_PREVIEW_PX + 44, border=False, key="report_says"):
+        _what_it_says(review, drafted)
     with preview:
-        _preview(rooms, user, review)
+        _preview(rooms, user, review, drafted)
 
 
 # --- the line with the signature --------------------------------------------------------------------------------------
 
 
 def _head(rooms: Services, user: User, review: CaseReview) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.header(plain(review.assessment.headline) if review.assessment else "", anchor=False)
+    left, right = st.columns([4.6, 1], vertical_alignment="center")
+    left.subheader(plain(review.assessment.headline) if review.assessment else "", anchor=False)
     if not review.editable:
         if right.button("Amend", icon=":material/edit_document:", key="amend", width="stretch"):
             _amend_dialog(rooms, user, review)
@@ -129,183 +130,71 @@ def _amend_dialog(rooms: Services, user: User, review: CaseReview) -> None:
     st.rerun()
 
 
-# --- where it stands --------------------------------------------------------------------------------------------------
+# --- what the report says ---------------------------------------------------------------------------------------------
+
+Drafted = tuple[ReportContent, bytes]
+"""What the report would say if it were signed now, and its PDF."""
 
 
-def _where_it_stands(review: CaseReview) -> None:
+def _drafted(rooms: Services, user: User, review: CaseReview) -> Drafted | None:
+    """The report as it stands; None for a signed case, whose report is there already, or where none can be made."""
+    if not review.editable:
+        return None
+    try:
+        return _rendered(review.case.id, review.case.version, user.id, review.state.value, rooms, user)
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def _still_open(review: CaseReview) -> None:
+    """One line over the steps: whether anything is open."""
+    if not review.editable:
+        return
+    number = len(review.obstacles)
+    if number:
+        st.markdown(f":orange[:material/pending_actions:] **{number} point{'s' if number > 1 else ''} still open**")
+    else:
+        st.markdown(":green[:material/check_circle:] **Nothing is open: the report can be signed.**")
+
+
+def _what_it_says(review: CaseReview, drafted: Drafted | None) -> None:
+    """The result beside what the AI alone said, then everything that the report will say."""
     assessment = review.assessment
     if assessment is None:
         return
-    if review.obstacles and review.editable:
-        lines = "\n".join(f"{index}. {plain(line)}" for index, line in enumerate(review.obstacles, start=1))
-        st.warning(f"**Still open**\n\n{lines}", icon=":material/pending_actions:")
-    elif review.editable:
-        st.success("**Nothing is open: the report can be signed.**", icon=":material/check:")
     several = len(assessment.populations) > 1
     for population in assessment.populations:
         st.html(result_html(population, review.ai.get(population.label), several=several))
-        with st.expander(
-            f"How the result was reached{f' ({population.label})' if several else ''}", expanded=not review.obstacles
-        ):
-            st.markdown("\n".join(f"{i}. {plain(step)}" for i, step in enumerate(population.path, start=1)))
     population_panel.show(review)
-    changed = sum(n.changed for r in review.regions for n in r.nuclei)
-    total = sum(len(r.nuclei) for r in review.regions)
-    st.caption(f"{changed} of {total} nuclei differ from what the AI said. Rule set {assessment.rule_set}.")
+    if drafted is not None:
+        st.markdown("**What the report will say**")
+        st.html(report_html(drafted[0]))
+        return
+    for population in assessment.populations:
+        st.markdown("**How the result was reached**" + (f", population {plain(population.label)}" if several else ""))
+        st.markdown("\n".join(f"{i}. {plain(step)}" for i, step in enumerate(population.path, start=1)))
 
 
-# --- work-up ----------------------------------------------------------------------------------------------------------
-
-
-def _work_up(rooms: Services, user: User, review: CaseReview) -> None:
-    _ihc(rooms, user, review)
-    _adjudication(rooms, user, review)
-    _attestation(rooms, user, review)
-    _warnings(rooms, user, review)
-    _comments(rooms, user, review)
-    _indeterminate(rooms, user, review)
-
-
-def _ihc(rooms: Services, user: User, review: CaseReview) -> None:
-    case, details = review.case, review.case.details
-    st.markdown("**Immunohistochemistry**")
-    with st.form(f"ihc_{case.version}", border=False):
-        one, two, three = st.columns([1, 1.3, 0.8], vertical_alignment="bottom")
-        ihc = one.selectbox(
-            "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
-            format_func=IHC_WORDS.__getitem__, key=f"ihc_score_{case.version}", disabled=not review.editable,
-        )  # fmt: skip
-        same = two.toggle(
-            "on the same sample", bool(details.ihc_same_sample), key=f"ihc_same_{case.version}",
-            disabled=not review.editable,
-            help="Groups 2 to 4 are decided with IHC of the tissue sample that FISH was done on.",
-        )  # fmt: skip
-        if three.form_submit_button("Save", key="ihc_save", width="stretch", disabled=not review.editable):
-            changed = replace(details, ihc=ihc, ihc_same_sample=None if ihc is None else same)
-            saved(workflow.set_details, rooms.log, case.id, changed, case.version, user, done="IHC saved.")
-            st.rerun()
-
-
-def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
-    statement = review.statement(StatementKind.NO_DISCORDANCE)
-    present = None if statement is None else (_FITS if statement.value["value"] else _DISCORDANT)
-    key = f"attest_{review.case.version}"
-
-    def attested() -> None:
-        value = st.session_state[key]
-        if value is not None:
-            saved(workflow.attest, rooms.log, review.case.id, user, value == _FITS)
-
-    st.segmented_control(
-        "**The FISH result and the histology**", [_FITS, _DISCORDANT], default=present, key=key, on_change=attested,
-        disabled=not review.editable,
-        help="The result holds only where there is no apparent histopathologic discordance.",
+def _preview(rooms: Services, user: User, review: CaseReview, drafted: Drafted | None) -> None:
+    changed = sum(line.nuclei_changed for line in workflow.totals_differences(review))
+    labels = {_PDF: _PDF, _DIFFERENCES: f"{_DIFFERENCES}: {changed} differ"}
+    view = st.segmented_control(
+        "Show", list(labels), default=_PDF, required=True, key="sign_out_view", format_func=labels.__getitem__,
+        label_visibility="collapsed", persist_state="page",
     )  # fmt: skip
-
-
-def _warnings(rooms: Services, user: User, review: CaseReview) -> None:
-    if not review.warnings:
+    if view == _DIFFERENCES:
+        with st.container(height=_PREVIEW_PX, border=True, key="ai_differences"):
+            ai_differences.show(rooms, review)
         return
-    st.markdown(f"**Warnings ({len(review.warnings)})**")
-    for warning in review.warnings:
-        left, right = st.columns([3.1, 1], vertical_alignment="center")
-        if warning.acknowledged:
-            left.caption(f":material/check: {plain(warning.text)}")
-            right.caption("acknowledged")
-        else:
-            left.markdown(f":orange[:material/warning:] {plain(warning.text)}")
-            right.button(
-                "Acknowledge", key=f"warning_{warning.key}", width="stretch", disabled=not review.editable,
-                on_click=saved, args=(workflow.acknowledge, rooms.log, review.case.id, warning, user),
-            )  # fmt: skip
-
-
-def _comments(rooms: Services, user: User, review: CaseReview) -> None:
-    for label, letter, text in review.assessment.comments if review.assessment else ():
-        statement = review.statement(StatementKind.COMMENT, label)
-        present = statement.value["text"] if statement is not None and statement.value["text"] else text
-        with st.form(f"comment_{label}_{review.case.version}", border=False):
-            wording = st.text_area(
-                f"**Comment {letter} on the report** (population {label})", present, height=150,
-                disabled=not review.editable,
-            )  # fmt: skip
-            if st.form_submit_button("Save comment", disabled=not review.editable):
-                saved(
-                    workflow.set_comment, rooms.log, review.case.id, label, wording or "", user, done="Comment saved."
-                )
-                st.rerun()
-
-
-def _indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
-    statement = review.statement(StatementKind.INDETERMINATE)
-    present = list(statement.value["reasons"]) if statement is not None else []
-    known = [reason.value for reason in RejectionReason]
-    with (
-        st.expander("The test cannot give a result (indeterminate)", expanded=bool(present)),
-        st.form(f"indeterminate_{review.case.version}", border=False),
-    ):
-        reasons = st.multiselect(
-            "Reasons", [*known, *(r for r in present if r not in known)], default=present, accept_new_options=True,
-            disabled=not review.editable, placeholder="Choose or type reasons", key=f"reasons_{review.case.version}",
-        )  # fmt: skip
-        if st.form_submit_button("Save reasons", disabled=not review.editable, key="indeterminate_save"):
-            saved(workflow.set_indeterminate, rooms.log, review.case.id, tuple(reasons), user, done="Reasons saved.")
-            st.rerun()
-
-
-def _adjudication(rooms: Services, user: User, review: CaseReview) -> None:
-    for population in review.assessment.populations if review.assessment else ():
-        if population.recount is not None:
-            _two_counts(rooms, population)
-        if population.outcome is Outcome.PENDING_ADJUDICATION:
-            _adjudicate(rooms, user, review, population)
-
-
-def _two_counts(rooms: Services, population: PopulationAssessment) -> None:
-    recount = population.recount
-    if recount is None:
-        return
-    observer = rooms.log.user(recount.observer_id).full_name
-    first, second = population.tally, recount.tally
-    st.markdown(
-        f"**Recount of population {plain(population.label)}** by {plain(observer)}: "
-        f"{second.her2} HER2 and {second.cep17} CEP17 in {second.n} nuclei, Group {group(second) or '–'}; first count "
-        f"{first.her2} and {first.cep17} in {first.n}, Group {population.provisional_group or '–'}."
-    )
-
-
-def _adjudicate(rooms: Services, user: User, review: CaseReview, population: PopulationAssessment) -> None:
-    with st.form(f"adjudicate_{population.label}_{review.case.version}"):
-        st.markdown("**Adjudication**: the two counts fall into different groups.")
-        one, two = st.columns(2)
-        category = one.selectbox("Final category", [Outcome.NEGATIVE, Outcome.POSITIVE], format_func=lambda o: o.value)
-        groups = [g for g in (population.provisional_group, population.recount_group) if g is not None]
-        called = two.selectbox("Group held to be right", list(dict.fromkeys([*groups, 1, 2, 3, 4, 5])))
-        reason = st.text_area("Reason (becomes part of the report)", height=70)
-        if st.form_submit_button("Save adjudication", type="primary", disabled=not review.editable):
-            saved(
-                workflow.adjudicate, rooms.log, review.case.id, population.label, category, called, reason or "", user,
-                done="Adjudication saved.",
-            )  # fmt: skip
-            st.rerun()
-
-
-# --- what the report says ---------------------------------------------------------------------------------------------
-
-
-def _preview(rooms: Services, user: User, review: CaseReview) -> None:
     reports = rooms.log.reports(review.case.id)
     if not review.editable and reports:
         _signed_report(rooms, user, reports[-1])
         return
-    draft = bool(review.obstacles)
-    st.caption("Preview" + (": preliminary, because something is still open" if draft else " of what you sign"))
-    try:
-        pdf = _rendered(review.case.id, review.case.version, user.id, rooms, user)
-    except Her2CoreError as error:
-        st.error(str(error), icon=":material/error:")
+    if drafted is None:
         return
-    show_pdf(pdf, _PREVIEW_PX)
+    st.caption("Preliminary, because something is still open" if review.obstacles else "This is what you sign")
+    show_pdf(drafted[1], _PREVIEW_PX - 34)
 
 
 def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
@@ -329,10 +218,10 @@ def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
     show_pdf(pdf, _PREVIEW_PX)
 
 
-@st.cache_data(show_spinner="Preparing the preview", max_entries=8)
-def _rendered(case_id: int, version: int, user_id: int, _rooms: Services, _user: User) -> bytes:
-    del version, user_id
-    return workflow.preview(
+@st.cache_data(show_spinner="Preparing the report", max_entries=8)
+def _rendered(case_id: int, version: int, user_id: int, state: str, _rooms: Services, _user: User) -> Drafted:
+    del version, user_id, state  # what the draft depends on
+    return workflow.draft_report(
         _rooms.log,
         case_id,
         workflow.laboratory_of(_rooms.settings),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from her2core.caselog import CaseLog
+from her2core.caselog import AuditEntry, CaseLog
 from her2core.caselog.entries import (
     AdjudicationRecord,
     Amendment,
@@ -23,12 +23,14 @@ from her2core.scoring.workup import (
     Adjudication,
     CaseAssessment,
     Outcome,
+    PopulationInputs,
     Recount,
     WorkUpInputs,
     assess_case,
     population_inputs,
     standing_recount,
 )
+from her2core.workflow import standing
 from her2core.workflow.findings import CaseWarning, PopulationFindings, case_warnings, population_findings
 
 __all__ = ["AiResult", "CaseReview", "RegionReview", "assess"]
@@ -36,6 +38,7 @@ __all__ = ["AiResult", "CaseReview", "RegionReview", "assess"]
 # Acts after which the counts have to be looked at again, and the one that says that they were.
 _REVIEWED = "review confirmed"
 _COUNTING = ("region analysed", "correction added")
+_MOST_ENTRIES = 100_000
 _CHANGING = (
     *_COUNTING,
     "region added",
@@ -84,7 +87,8 @@ class CaseReview:
     """A case with all that follows from it. `state` is derived, `case.state` stored.
 
     `assessment` is None until a suitable region is analysed. `missing` says what analysis still waits for. `findings`
-    has the populations that are counted, by label.
+    has the populations that are counted, by label. `attested`: whether the result was said to fit the histology; None
+    where nobody said so of the result as it is now.
     """
 
     case: Case
@@ -100,6 +104,7 @@ class CaseReview:
     statements: tuple[Statement, ...]
     recounts: tuple[RecountRecord, ...]
     adjudications: tuple[AdjudicationRecord, ...]
+    attested: bool | None = None
 
     @property
     def editable(self) -> bool:
@@ -153,11 +158,17 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     adjudications = tuple(log.adjudications(case_id))
     amendment = log.amendment(case_id)
     counting = [r for r in regions if r.counts]
+    reviewed = bool(counting) and _reviewed(log, case_id)
+    attested = _value(statements, StatementKind.NO_DISCORDANCE, "value")
     assessment = None
     if counting:
-        observers = log.first_observers(case_id) if recounts else frozenset()
-        assessment = _assessment(case, counting, statements, recounts, adjudications, observers)
-    reviewed = bool(counting) and _reviewed(log, case_id)
+        stated = bool(recounts or adjudications) or attested is not None
+        entries = log.audit(case_id, _MOST_ENTRIES, actions=standing.ACTIONS) if stated else []
+        populations = _populations(case, counting, recounts, adjudications, entries)
+        assessment = assess_case(populations, _inputs(case, statements, entries, attested))
+        if attested is not None and reviewed and _about_another_result(assessment, entries):
+            attested = None
+            assessment = assess_case(populations, _inputs(case, statements, entries, None))
     analysed = bool(counting) and all(r.counts for r in regions if r.suitable)
     signed = case.state if amendment is None and case.state in (CaseState.SIGNED, CaseState.AMENDED) else None
     labels = [p.label for p in case.populations]
@@ -178,6 +189,7 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
         statements=statements,
         recounts=recounts,
         adjudications=adjudications,
+        attested=attested if isinstance(attested, bool) else None,
     )
 
 
@@ -204,15 +216,17 @@ def _ai_result(regions: Iterable[RegionReview], label: str) -> AiResult:
     return AiResult(numbers, group(numbers))
 
 
-def _assessment(
+def _populations(
     case: Case,
     regions: Sequence[RegionReview],
-    statements: Sequence[Statement],
     recounts: Sequence[RecountRecord],
     adjudications: Sequence[AdjudicationRecord],
-    observers: frozenset[int],
-) -> CaseAssessment:
-    populations = [
+    entries: Sequence[AuditEntry],
+) -> list[PopulationInputs]:
+    """Each population pooled over its regions, with the recount and the decision that stand."""
+    observers = standing.first_observers(entries)
+    decided = standing.standing_adjudications(entries)
+    return [
         population_inputs(
             population.label,
             _pooled(regions, population.label),
@@ -221,21 +235,31 @@ def _assessment(
                 [Recount(r.observer_id, r.blinded, r.tally) for r in recounts if r.population == population.label],
                 observers,
             ),
-            adjudication=_adjudication(adjudications, population.label),
+            adjudication=_adjudication([a for a in adjudications if a.id in decided], population.label),
         )
         for population in case.populations
     ]
-    attested = _value(statements, StatementKind.NO_DISCORDANCE, "value")
+
+
+def _inputs(
+    case: Case, statements: Sequence[Statement], entries: Sequence[AuditEntry], attested: object
+) -> WorkUpInputs:
     reasons = _value(statements, StatementKind.INDETERMINATE, "reasons") or []
-    inputs = WorkUpInputs(
+    return WorkUpInputs(
         controls_ok=case.details.controls_ok,
         ihc=case.details.ihc,
         ihc_same_sample=case.details.ihc_same_sample,
-        first_observer_ids=observers,
+        first_observer_ids=standing.first_observers(entries),
         indeterminate_reasons=tuple(str(reason) for reason in reasons),
         no_discordance_attested=attested if isinstance(attested, bool) else None,
     )
-    return assess_case(populations, inputs)
+
+
+def _about_another_result(assessment: CaseAssessment, entries: Sequence[AuditEntry]) -> bool:
+    """True if the statement on the histology was about a result that is no longer the one of the case."""
+    stated = standing.attested_result(entries)
+    final = not assessment.outcome.pending
+    return final and stated is not None and stated != (assessment.group, assessment.outcome.value)
 
 
 def _adjudication(records: Sequence[AdjudicationRecord], label: str) -> Adjudication | None:

@@ -6,20 +6,16 @@ them cannot recount the case any more.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from her2core.caselog import CaseLog
-from her2core.caselog.entries import RecountedNucleus, RecountRecord
-from her2core.errors import PermissionDeniedError, ScoringError
+from her2core.errors import PermissionDeniedError
 from her2core.permissions import Action, Decision, decide
-from her2core.records import Box, CaseState, Region, Tally, User
-from her2core.scoring.tally import MINIMUM_NUCLEI
+from her2core.records import Box, CaseState, Region, User
 from her2core.scoring.workup import Outcome
 from her2core.workflow.assessing import assess
-from her2core.workflow.steps import refresh_state
 
-__all__ = ["BlindedRegion", "blinded_regions", "may_recount", "note_counts_seen", "save_blinded_recount", "saw_counts"]
+__all__ = ["BlindedRegion", "blinded_regions", "may_recount", "note_counts_seen", "saw_counts", "who_may_recount"]
 
 _SEEN = "counts viewed"
 
@@ -59,6 +55,11 @@ def may_recount(log: CaseLog, case_id: int, user: User) -> Decision:
     return Decision(True, "You have seen neither the first counts nor the group.")
 
 
+def who_may_recount(log: CaseLog, case_id: int) -> tuple[User, ...]:
+    """Everyone with an account who can make the blinded recount that is due; empty where none is, or nobody can."""
+    return tuple(user for user in log.users(active_only=True) if may_recount(log, case_id, user))
+
+
 def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegion, ...]:
     """The regions of the populations that wait for a recount. Raises PermissionDeniedError for anyone not blinded."""
     decision = may_recount(log, case_id, user)
@@ -75,25 +76,3 @@ def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegi
         for r in review.regions
         if r.counts and r.population is not None and r.population in due
     )
-
-
-def save_blinded_recount(
-    log: CaseLog, case_id: int, population: str, counts: Sequence[RecountedNucleus], by: User
-) -> RecountRecord:
-    """Record the second observer's count. Only nuclei with at least one signal of each colour are scored.
-
-    Raises ScoringError for fewer than 20 of them, PermissionDeniedError for anyone not blinded.
-    """
-    decision = may_recount(log, case_id, by)
-    if not decision:
-        raise PermissionDeniedError(decision.reason)
-    scored = tuple(c for c in counts if c.her2 > 0 and c.cep17 > 0)
-    if len(scored) < MINIMUM_NUCLEI:
-        raise ScoringError(
-            f"Count at least {MINIMUM_NUCLEI} nuclei with one or more signals of each colour; "
-            f"there are {len(scored)} so far."
-        )
-    tally = Tally(len(scored), sum(c.her2 for c in scored), sum(c.cep17 for c in scored))
-    record = log.save_recount(case_id, population, tally, by, blinded=True, nuclei=scored)
-    refresh_state(log, case_id, by)
-    return record

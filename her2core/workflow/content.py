@@ -45,6 +45,7 @@ from her2core.scoring import (
 )
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview
+from her2core.workflow.commenting import report_comment
 from her2core.workflow.findings import CaseWarning
 
 __all__ = ["build_content", "laboratory_of", "report_number", "summary_of"]
@@ -178,11 +179,11 @@ def _replaced(report: ReportRecord) -> Replaced:
 
 def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> PopulationResult:
     regions = sum(r.counts and r.population == population.label for r in review.regions)
-    comment = review.statement(StatementKind.COMMENT, population.label)
+    comment = report_comment(review, population)
     result = result_of(population, _observers(log, review, population), regions)
-    if comment is None or not comment.value["text"].strip() or population.comment is None:
+    if comment is None or not comment.edited:
         return result
-    return replace(result, comment=comment.value["text"])
+    return replace(result, comment=comment.text, comment_letter=f"{comment.letter}, worded by the pathologist")
 
 
 def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:

@@ -9,7 +9,7 @@ from her2core.caselog import CaseLog, ReportRecord
 from her2core.errors import ConflictError, WrongStateError
 from her2core.permissions import Action, require
 from her2core.records import CaseState, User
-from her2core.reporting.content import Laboratory
+from her2core.reporting.content import Laboratory, ReportContent
 from her2core.reporting.keys import Keyring
 from her2core.reporting.pdf import render_report
 from her2core.reporting.signing import sign
@@ -18,18 +18,28 @@ from her2core.settings import load_settings
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.content import build_content, laboratory_of, summary_of
 
-__all__ = ["MEANING", "preview", "sign_out", "verify"]
+__all__ = ["MEANING", "draft_report", "preview", "sign_out", "verify"]
 
 MEANING = "I have reviewed the images, the counts and the work-up, and I am responsible for this result."
 """What a signature says (21 CFR 11.50); shown before signing and printed on the report."""
 
 
-def preview(log: CaseLog, case_id: int, laboratory: Laboratory, user: User, *, demonstration: bool = False) -> bytes:
-    """The report as it would be signed by `user` now, without signature; preliminary while something is still open."""
+def draft_report(
+    log: CaseLog, case_id: int, laboratory: Laboratory, user: User, *, demonstration: bool = False
+) -> tuple[ReportContent, bytes]:
+    """The report as it would be signed by `user` now, without signature: what it says, and the PDF.
+
+    It is a preliminary one while something is still open.
+    """
     review = assess(log, case_id)
     signer = user if not review.obstacles else None
     content = build_content(log, review, laboratory, signer, MEANING, _now(), demonstration=demonstration)
-    return render_report(content)
+    return content, render_report(content)
+
+
+def preview(log: CaseLog, case_id: int, laboratory: Laboratory, user: User, *, demonstration: bool = False) -> bytes:
+    """The PDF of `draft_report`."""
+    return draft_report(log, case_id, laboratory, user, demonstration=demonstration)[1]
 
 
 def sign_out(

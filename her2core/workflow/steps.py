@@ -23,6 +23,7 @@ from her2core.records import (
     User,
 )
 from her2core.scoring import (
+    Adjudication,
     Outcome,
     apply_corrections,
     check_correction,
@@ -47,7 +48,6 @@ __all__ = [
     "follow_findings",
     "redo_last",
     "refresh_state",
-    "set_comment",
     "set_details",
     "set_flags",
     "set_indeterminate",
@@ -250,12 +250,6 @@ def set_indeterminate(log: CaseLog, case_id: int, reasons: Sequence[str], by: Us
     return refresh_state(log, case_id, by)
 
 
-def set_comment(log: CaseLog, case_id: int, population: str, text: str, by: User) -> CaseReview:
-    """Record the pathologist's own wording of a comment."""
-    log.set_comment(case_id, population, text, by)
-    return refresh_state(log, case_id, by)
-
-
 def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User) -> CaseReview:
     """Record that a warning was read."""
     log.acknowledge(case_id, warning.key, warning.text, by)
@@ -265,7 +259,12 @@ def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User) -> C
 def adjudicate(
     log: CaseLog, case_id: int, population: str, category: Outcome, group: int, reason: str, by: User
 ) -> CaseReview:
-    """Record the decision between two counts that fall into different groups."""
+    """Record the decision between two counts that fall into different groups.
+
+    Raises ScoringError for a group that contradicts the category or a missing reason, WrongStateError where no
+    decision is due.
+    """
+    Adjudication(by.id, category, group, reason)  # what it refuses must not get into the case log
     log.save_adjudication(case_id, population, category.value, group, reason, by)
     return refresh_state(log, case_id, by)
 

@@ -16,8 +16,9 @@ from her2core import workflow
 from her2core.records import Case, CaseState, CorrectionKind, Nucleus, Population, RegionAnalysis
 from her2core.scoring import MINIMUM_NUCLEI
 from her2core.ui import second_read
-from her2core.ui.second_read import Counts, missing, scored, with_edits
+from her2core.ui.second_read import given_in_table, missing, with_edits
 from her2core.ui.services import services
+from her2core.workflow import Counts, scored_nuclei
 from tests.pages.app import ROOT, as_user, page_alone, said, signed_in, words
 from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, TestLaboratory
 
@@ -43,13 +44,14 @@ def opened(lab: TestLaboratory, name: str, case: Case) -> AppTest:
     return as_user(at, lab.person(name)).run()
 
 
-def counted(at: AppTest, counts: Mapping[int, tuple[int, int]], region_id: int) -> AppTest:
-    """The page after these counts were given, by nucleus id."""
-    at.session_state["recount_counts"] = (
-        at.session_state["her2core_case_id"],
-        {(region_id, nucleus): pair for nucleus, pair in counts.items()},
-    )
-    return at.run()
+def count(lab: TestLaboratory, case: Case, counts: Mapping[int, tuple[int | None, int | None]]) -> None:
+    """Counts by nucleus id, given by the second observer in the first region."""
+    given = {(region_of(lab, case), nucleus): pair for nucleus, pair in counts.items()}
+    workflow.count_blinded(lab.log, case.id, given, lab.person("okafor"))
+
+
+def so_far(lab: TestLaboratory, case: Case) -> Counts:
+    return workflow.blinded_recount(lab.log, case.id, lab.person("okafor"))[1]
 
 
 def waiting(lab: TestLaboratory, counts: list[tuple[int, int]] = GROUP_3, accession: str = "S26-001") -> Case:
@@ -126,7 +128,8 @@ def with_first_counts(lab: TestLaboratory, her2: int, cep17: int, edited: int, *
     lab.log.save_analysis(region.id, replace(analysis, nuclei=nuclei), berg)
     counts = {"her2": edited, "cep17": cep17}
     workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, counts, berg)
-    workflow.refresh_state(lab.log, case.id, berg)
+    for point in workflow.refresh_state(lab.log, case.id, berg).unsettled:
+        workflow.acknowledge(lab.log, case.id, point, berg)
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
     return lab.log.case(case.id)
 
@@ -198,7 +201,8 @@ def full(pair: tuple[int, int]) -> dict[int, tuple[int, int]]:
 
 def test_hand_in_waits_for_twenty_nuclei_with_both_colours(lab: TestLaboratory) -> None:
     case = waiting(lab)
-    at = counted(opened(lab, "okafor", case), {**full((6, 4)), 3: (0, 4)}, region_of(lab, case))
+    count(lab, case, {**full((6, 4)), 3: (0, 4)})
+    at = opened(lab, "okafor", case)
     assert at.button(key="hand_in").disabled
     assert said(at, "Count 1 more nucleus with signals of both colours.")
     assert said(at, "1 without signals of both colours, not scored.")
@@ -207,7 +211,8 @@ def test_hand_in_waits_for_twenty_nuclei_with_both_colours(lab: TestLaboratory) 
 
 def test_recount_in_the_same_group_settles_the_outcome(lab: TestLaboratory) -> None:
     case = waiting(lab)
-    at = counted(opened(lab, "okafor", case), full((6, 4)), region_of(lab, case))
+    count(lab, case, full((6, 4)))
+    at = opened(lab, "okafor", case)
     at.button(key="hand_in").click().run()
     assert not at.exception
     (record,) = lab.log.recounts(case.id)
@@ -221,7 +226,8 @@ def test_recount_in_another_group_leads_to_adjudication(lab: TestLaboratory) -> 
     case = waiting(lab)
     at = signed_in("okafor", PAGE)
     at.button(key=f"recount_{case.id}").click().run()
-    at = counted(at, full((2, 2)), region_of(lab, case))
+    count(lab, case, full((2, 2)))
+    at.run()
     at.button(key="hand_in").click().run()
     assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
     assert any("Pending adjudication" in toast.value for toast in at.toast)
@@ -231,9 +237,8 @@ def test_second_click_stores_nothing_more(lab: TestLaboratory, monkeypatch: pyte
     """A click that was on its way when the first was answered; AppTest itself cannot press a button that is gone."""
     case = waiting(lab)
     monkeypatch.setenv("HER2CORE_DATA", str(lab.data_dir))
-    session: dict[str, Any] = {
-        "recount_counts": (case.id, {(region_of(lab, case), n): pair for n, pair in full((6, 4)).items()})
-    }
+    count(lab, case, full((6, 4)))
+    session: dict[str, Any] = {}
     monkeypatch.setattr(streamlit, "session_state", session)
     for _ in range(2):
         second_read._hand_in(services(), lab.person("okafor"), case.id, "A")
@@ -243,7 +248,8 @@ def test_second_click_stores_nothing_more(lab: TestLaboratory, monkeypatch: pyte
 
 def test_case_that_moved_on_meanwhile_takes_no_recount(lab: TestLaboratory) -> None:
     case = waiting(lab)
-    at = counted(opened(lab, "okafor", case), full((6, 4)), region_of(lab, case))
+    count(lab, case, full((6, 4)))
+    at = opened(lab, "okafor", case)
     workflow.note_counts_seen(lab.log, case.id, lab.person("okafor"))
     at.button(key="hand_in").click().run()
     assert not at.exception
@@ -262,29 +268,56 @@ def test_counts_of_another_population_outlive_the_hand_in(lab: TestLaboratory) -
         regions[label] = lab.add_region(case, GROUP_4, shade)
         lab.analyse(regions[label], replace(FLAGS, heterogeneous=True, population=label))
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
-    at = opened(lab, "okafor", lab.log.case(case.id))
     kept: Counts = {(regions["B"].id, 1): (6, 4)}
-    at.session_state["recount_counts"] = (
-        case.id,
-        {**{(regions["A"].id, nucleus): pair for nucleus, pair in full((4, 3)).items()}, **kept},
-    )
-    at.run()
+    workflow.count_blinded(lab.log, case.id, kept, lab.person("okafor"))
+    count(lab, case, full((4, 3)))
+    at = opened(lab, "okafor", lab.log.case(case.id))
     at.button(key="hand_in").click().run()
     assert [record.population for record in lab.log.recounts(case.id)] == ["A"]
-    assert at.session_state["recount_counts"] == (case.id, kept)
+    assert so_far(lab, case) == kept
     assert said(at, "Blinded recount, population B")
 
 
 def test_leaving_out_forgets_the_count_and_goes_on(lab: TestLaboratory) -> None:
     case = waiting(lab)
-    region = region_of(lab, case)
-    at = counted(opened(lab, "okafor", case), {1: (6, 4)}, region)
-    at.button(key=f"recount_skip_{(region, 1)}").click().run()
-    assert at.session_state["recount_counts"] == (case.id, {})
+    count(lab, case, {2: (6, 4)})
+    at = opened(lab, "okafor", case)
+    at.button(key="recount_step_1").click().run()
     assert said(at, "Nr 2")
+    at.button(key=f"recount_skip_{(region_of(lab, case), 2)}").click().run()
+    assert so_far(lab, case) == {}
+    assert said(at, "Nr 3")
+
+
+def test_a_half_done_recount_is_there_again_for_a_new_session(lab: TestLaboratory) -> None:
+    """As after a reload, at another machine, or after the server ended: nothing of it was in the session."""
+    case = waiting(lab)
+    region = region_of(lab, case)
+    at = opened(lab, "okafor", case)
+    at.number_input(key=f"recount_{region}_1_None_None_her2").set_value(6)
+    at.number_input(key=f"recount_{region}_1_None_None_cep17").set_value(4)
+    at.button(key=f"recount_{region}_1_None_None_save").click().run()
+    lab.log.close()
+    again = TestLaboratory.reopen(lab.data_dir)
+    assert so_far(again, case) == {(region, 1): (6, 4)}
+    other = opened(again, "okafor", case)
+    assert said(other, f"1 of at least {MINIMUM_NUCLEI}")
+    assert said(other, "Nr 2")  # where it goes on
+    again.log.close()
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit_of_the_table_leaves_alone_what_was_counted_elsewhere_since() -> None:
+    basis: Counts = {(7, 11): (4, 2)}
+    first = {0: {"HER2": 5}}
+    assert given_in_table(basis, 7, [11, 12], {}, first) == {(7, 11): (5, 2)}
+    # The same rows come again with each further edit; only what is new is given.
+    second = {0: {"HER2": 5}, 1: {"HER2": 3}}
+    assert given_in_table(basis, 7, [11, 12], first, second) == {(7, 12): (3, None)}
+    emptied = {0: {"HER2": None, "CEP17": None}, 1: {"HER2": 3}}
+    assert given_in_table(basis, 7, [11, 12], second, emptied) == {(7, 11): (None, None)}
 
 
 @pytest.mark.parametrize(
@@ -315,5 +348,5 @@ def test_missing_names_half_counted_nuclei_and_how_many_lack() -> None:
         "Give both counts of nucleus 4, or leave it out.",
         f"Count {MINIMUM_NUCLEI - 1} more nuclei with signals of both colours.",
     )
-    assert [nucleus.nucleus_id for nucleus in scored(counts)] == [2]
+    assert [nucleus.nucleus_id for nucleus in scored_nuclei(counts)] == [2]
     assert missing({(1, n): (2, 1) for n in range(MINIMUM_NUCLEI)}) == ()

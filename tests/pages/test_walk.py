@@ -91,7 +91,7 @@ def test_the_sign_button_waits_until_nothing_is_open(lab: TestLaboratory) -> Non
     case = lab.reviewed(POSITIVE)
     at = _on(lab, case.id, "sign_out.py")
     assert at.button(key="sign").disabled
-    assert said(at, "Confirm that the result fits the histology")
+    assert said(at, "not stated yet")
     (key,) = [c.key for c in at.segmented_control if c.key is not None and c.key.startswith("attest_")]
     at.segmented_control(key=key).select("fits the histology").run()
     assert not at.exception

@@ -1,0 +1,177 @@
+"""A blinded recount while it is made: each count is in the case log once it is given, so that it outlives the browser.
+
+Nothing of it is kept elsewhere. The counts lie in the audit trail until the recount is handed in, which makes a record
+of them; whoever opens the case at another machine goes on where the recount was left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from her2core.caselog import AuditEntry, CaseLog
+from her2core.caselog.entries import RecountedNucleus, RecountRecord
+from her2core.errors import ScoringError
+from her2core.records import Tally, User
+from her2core.scoring.tally import MINIMUM_NUCLEI
+from her2core.workflow.blinding import BlindedRegion, blinded_regions, may_recount
+from her2core.workflow.steps import refresh_state
+
+__all__ = [
+    "MOST_SIGNALS",
+    "Counts",
+    "OpenRecount",
+    "blinded_recount",
+    "count_blinded",
+    "hand_in_recount",
+    "open_recounts",
+    "save_blinded_recount",
+    "scored_nuclei",
+]
+
+MOST_SIGNALS = 200
+"""In one nucleus; more is a slip of the keyboard."""
+
+Counts = dict[tuple[int, int], tuple[int | None, int | None]]
+"""(region id, nucleus id) to (HER2, CEP17); None where that colour is not counted yet."""
+
+_COUNTED, _SAVED, _ANALYSED = "recount counted", "recount saved", "region analysed"
+_MOST_ENTRIES = 100_000
+_NOTHING = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecount:
+    """A recount that somebody has begun and not handed in. `nuclei` have both counts; what they are is not told."""
+
+    observer_id: int
+    nuclei: int
+    last_at: datetime
+
+
+def scored_nuclei(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> list[RecountedNucleus]:
+    """The nuclei that bear on the result: at least one signal of each colour, as for the first count."""
+    return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
+
+
+def count_blinded(
+    log: CaseLog, case_id: int, given: Mapping[tuple[int, int], tuple[int | None, int | None]], by: User
+) -> None:
+    """Keep the counts of some nuclei; `(None, None)` leaves a nucleus out again.
+
+    Raises PermissionDeniedError for anyone not blinded, ScoringError for what is no count of a nucleus boxed here.
+    """
+    boxes = _boxes(blinded_regions(log, case_id, by))
+    _check(given, boxes)
+    changed = [[*key, *pair] for key, pair in given.items()]
+    if changed:
+        log.note(_COUNTED, by, case_id, {"counts": changed})
+
+
+def blinded_recount(log: CaseLog, case_id: int, user: User) -> tuple[tuple[BlindedRegion, ...], Counts]:
+    """The regions that wait for a recount, and what this user has counted in them and not handed in.
+
+    Counts in a region that was analysed anew since are gone, because its nuclei are others.
+    Raises PermissionDeniedError for anyone not blinded.
+    """
+    regions = blinded_regions(log, case_id, user)
+    kept = _replayed(_entries(log, case_id), user.id, {r.region.id: r.population for r in regions})
+    boxes = _boxes(regions)
+    return regions, {key: pair for key, pair in kept.items() if key in boxes}
+
+
+def open_recounts(log: CaseLog, case_id: int, regions: Mapping[int, str]) -> tuple[OpenRecount, ...]:
+    """Who has begun a recount and how far each is. `regions` maps the ids of the regions to their populations."""
+    entries = _entries(log, case_id)
+    last: dict[int, datetime] = {}
+    for entry in entries:  # latest first
+        if entry.action == _COUNTED and entry.by_user_id is not None:
+            last.setdefault(entry.by_user_id, entry.at)
+    found = []
+    for user_id, at in last.items():
+        nuclei = sum(None not in pair for pair in _replayed(entries, user_id, regions).values())
+        if nuclei:
+            found.append(OpenRecount(user_id, nuclei, at))
+    return tuple(found)
+
+
+def hand_in_recount(log: CaseLog, case_id: int, population: str, by: User) -> RecountRecord:
+    """Make a record of what was counted in a population. Handing in twice, as by a double click, gives it back.
+
+    Raises as `save_blinded_recount`.
+    """
+    if not may_recount(log, case_id, by):
+        own = [r for r in log.recounts(case_id) if (r.population, r.observer_id) == (population, by.id)]
+        if own:
+            return own[-1]
+    regions, counts = blinded_recount(log, case_id, by)
+    own_regions = {r.region.id for r in regions if r.population == population}
+    made = {key: pair for key, pair in counts.items() if key[0] in own_regions}
+    return save_blinded_recount(log, case_id, population, scored_nuclei(made), by)
+
+
+def save_blinded_recount(
+    log: CaseLog, case_id: int, population: str, counts: Sequence[RecountedNucleus], by: User
+) -> RecountRecord:
+    """Record the second observer's count. Only nuclei with at least one signal of each colour are scored.
+
+    Raises ScoringError for fewer than 20 of them, for one counted twice or not of this population, and
+    PermissionDeniedError for anyone not blinded.
+    """
+    boxes = _boxes(r for r in blinded_regions(log, case_id, by) if r.population == population)
+    _check({(c.region_id, c.nucleus_id): (c.her2, c.cep17) for c in counts}, boxes)
+    twice = [key for key, times in Counter((c.region_id, c.nucleus_id) for c in counts).items() if times > 1]
+    if twice:
+        raise ScoringError(f"Nucleus {twice[0][1]} is counted twice; count each nucleus once.")
+    scored = tuple(c for c in counts if c.her2 > 0 and c.cep17 > 0)
+    if len(scored) < MINIMUM_NUCLEI:
+        raise ScoringError(
+            f"Count at least {MINIMUM_NUCLEI} nuclei with one or more signals of each colour; "
+            f"there are {len(scored)} so far."
+        )
+    tally = Tally(len(scored), sum(c.her2 for c in scored), sum(c.cep17 for c in scored))
+    record = log.save_recount(case_id, population, tally, by, blinded=True, nuclei=scored)
+    refresh_state(log, case_id, by)
+    return record
+
+
+def _entries(log: CaseLog, case_id: int) -> list[AuditEntry]:
+    return log.audit(case_id, _MOST_ENTRIES, actions=(_COUNTED, _SAVED, _ANALYSED))
+
+
+def _replayed(entries: Sequence[AuditEntry], user_id: int, regions: Mapping[int, str]) -> Counts:
+    """The counts of a user from `entries`, latest first; `regions` are the ids that matter, with their populations."""
+    counts: Counts = {}
+    for entry in reversed(entries):
+        if entry.action == _ANALYSED:
+            _forget(counts, {entry.detail.get("region_id")})
+        elif entry.by_user_id != user_id:
+            continue
+        elif entry.action == _SAVED:
+            _forget(counts, {r for r, label in regions.items() if label == entry.detail.get("population")})
+        else:
+            for region_id, nucleus_id, her2, cep17 in entry.detail["counts"]:
+                counts[(region_id, nucleus_id)] = (her2, cep17)
+    return {key: pair for key, pair in counts.items() if pair != _NOTHING and key[0] in regions}
+
+
+def _forget(counts: Counts, region_ids: Collection[object]) -> None:
+    for key in [key for key in counts if key[0] in region_ids]:
+        del counts[key]
+
+
+def _boxes(regions: Iterable[BlindedRegion]) -> frozenset[tuple[int, int]]:
+    return frozenset((r.region.id, nucleus_id) for r in regions for nucleus_id, _ in r.boxes)
+
+
+def _check(given: Mapping[tuple[int, int], tuple[int | None, int | None]], boxes: Collection[tuple[int, int]]) -> None:
+    for key, pair in given.items():
+        if key not in boxes:
+            raise ScoringError(f"Nucleus {key[1]} is not among those to be recounted.")
+        for count in pair:
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+                raise ScoringError(f"Nucleus {key[1]}: a count is a whole number.")
+            if count is not None and not 0 <= count <= MOST_SIGNALS:
+                raise ScoringError(f"Nucleus {key[1]}: a count lies between 0 and {MOST_SIGNALS}.")
