@@ -227,7 +227,7 @@ def _small(picture: bytes) -> bytes:
         size = (round(image.width * part), round(image.height * part))
         fitting = image if part == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        palette = fitting.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        palette = fitting.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         palette.save(buffer, "PNG", optimize=True)
         if buffer.tell() < LARGEST_BYTES:
             return buffer.getvalue()
@@ -262,6 +262,8 @@ def _taken(page: Page, laboratory: Laboratory, shot: Shot, file: Path) -> list[s
     try:
         page.set_viewport_size({"width": shot.size[0], "height": shot.size[1]})
         shot.go(page, laboratory)
+        if page.get_by_test_id("stException").count():
+            raise RuntimeError("the page shows an error instead of its content")
         file.write_bytes(_small(page.screenshot(animations="disabled")))
     except (PlaywrightError, RuntimeError) as error:
         file.with_stem(f"failed-{file.stem}").write_bytes(page.screenshot())
