@@ -13,6 +13,7 @@ import argparse
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -281,6 +282,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=[shot.name for shot in SHOTS], help="these pictures only")
     parser.add_argument("--out", type=Path, default=IMAGES)
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends with it
     shots = [shot for shot in SHOTS if chosen.only is None or shot.name in chosen.only]
     with _served(chosen.data) as laboratory:
         problems = take(laboratory, shots, chosen.out)
