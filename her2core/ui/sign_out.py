@@ -23,6 +23,19 @@ from her2core.workflow import MEANING, CaseReview
 __all__ = ["draw"]
 
 _PREVIEW_PX = 540
+# The three columns take the height of the screen; each scrolls by itself. The heights given to Streamlit are the least.
+_TALL = """<style>
+.st-key-work_up, .st-key-report_says, [data-testid="stLayoutWrapper"]:has(> .st-key-work_up),
+[data-testid="stLayoutWrapper"]:has(> .st-key-report_says) {height: max(584px, calc(100vh - 184px)) !important;}
+.st-key-ai_differences, [data-testid="stLayoutWrapper"]:has(> .st-key-ai_differences)
+{height: max(540px, calc(100vh - 228px)) !important;}
+.st-key-report_pdf > [data-testid="stLayoutWrapper"],
+.st-key-report_pdf > [data-testid="stLayoutWrapper"] > [data-testid="stVerticalBlock"]
+{height: max(506px, calc(100vh - 262px)) !important;}
+.st-key-signed_pdf > [data-testid="stLayoutWrapper"],
+.st-key-signed_pdf > [data-testid="stLayoutWrapper"] > [data-testid="stVerticalBlock"]
+{height: max(482px, calc(100vh - 286px)) !important;}
+</style>"""
 _PDF, _DIFFERENCES = "Report (PDF)", "AI to final"
 
 
@@ -38,7 +51,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
         if st.button("Go to intake", type="primary", key="to_intake"):
             st.switch_page("pages/intake.py")
         return
-    st.html(RESULT_STYLE + REPORT_STYLE)
+    st.html(RESULT_STYLE + REPORT_STYLE + _TALL)
     _head(rooms, user, review)
     steps, said, preview = st.columns([1.02, 1.05, 1.15], gap="medium")
     drafted = _drafted(rooms, user, review)
@@ -194,7 +207,8 @@ def _preview(rooms: Services, user: User, review: CaseReview, drafted: Drafted |
     if drafted is None:
         return
     st.caption("Preliminary, because something is still open" if review.obstacles else "This is what you sign")
-    show_pdf(drafted[1], _PREVIEW_PX - 34)
+    with st.container(key="report_pdf"):
+        show_pdf(drafted[1], _PREVIEW_PX - 34)
 
 
 def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
@@ -215,7 +229,8 @@ def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
         icon=":material/download:", key=f"download_{report.id}", width="stretch", on_click=rooms.log.note,
         args=("report downloaded", user, report.case_id, {"report_id": report.id}),
     )  # fmt: skip
-    show_pdf(pdf, _PREVIEW_PX)
+    with st.container(key="signed_pdf"):
+        show_pdf(pdf, _PREVIEW_PX - 58)
 
 
 @st.cache_data(show_spinner="Preparing the report", max_entries=8)

@@ -39,6 +39,7 @@ WORK_UP_STYLE = """<style>
 .h2c-step.ahead, .h2c-step.none {opacity: .72;}
 .h2c-step b {font-weight: 600;} .h2c-step .says {opacity: .85;}
 .h2c-step .todo {margin-top: 3px;} .h2c-step .who {font-size: 12.5px; opacity: .85;}
+[class*="st-key-step_"] {padding-left: 30px;} [class*="st-key-step_"] p {font-size: 13.5px;}
 .h2c-pop-head {font-size: 12.5px; font-weight: 600; opacity: .7; margin: 4px 0 0 30px;}
 .h2c-two {width: 100%; border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums;}
 .h2c-two th, .h2c-two td {text-align: right; padding: 1.5px 0 1.5px 8px; font-weight: 500;}
@@ -59,14 +60,15 @@ _MARKS = {
 
 
 def facts_of(review: CaseReview) -> CaseFacts:
-    """What the steps of a case depend on beside its assessment."""
+    """What the steps of a case depend on beside its assessment. Once it is signed, only what was read then counts."""
+    unread = sum(not w.acknowledged for w in review.warnings)
     return CaseFacts(
         reviewed=review.reviewed,
         controls_ok=review.case.details.controls_ok,
         ihc_same_sample=review.case.details.ihc_same_sample,
         attested=review.attested,
-        warnings_open=sum(not w.acknowledged for w in review.warnings),
-        warnings=len(review.warnings),
+        warnings_open=unread if review.editable else 0,
+        warnings=len(review.warnings) if review.editable else len(review.warnings) - unread,
         settled=not review.unsettled,
         signed=not review.editable,
     )
@@ -327,12 +329,12 @@ def _edited_by(rooms: Services, comment: ReportComment) -> str:
 
 
 def _warnings(rooms: Services, user: User, review: CaseReview) -> None:
-    unread = [w for w in review.warnings if not w.acknowledged]
+    unread = [w for w in review.warnings if not w.acknowledged] if review.editable else []
     for warning in unread:
         left, right = st.columns([2.4, 1], vertical_alignment="center")
         left.markdown(f":orange[:material/warning:] {plain(warning.text)}")
         right.button(
-            "Acknowledge", key=f"warning_{warning.key}", width="stretch", disabled=not review.editable,
+            "Acknowledge", key=f"warning_{warning.key}", width="stretch",
             on_click=saved, args=(workflow.acknowledge, rooms.log, review.case.id, warning, user),
         )  # fmt: skip
     _acknowledged([w for w in review.warnings if w.acknowledged])

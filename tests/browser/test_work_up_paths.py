@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -55,7 +56,7 @@ class Bench:
         self.shade += 2
         return self.shade
 
-    def reviewed(self, accession: str, counts: Sequence[tuple[int, int]], **details: object) -> Case:
+    def reviewed(self, accession: str, counts: Sequence[tuple[int, int]], **details: Any) -> Case:
         """A case with one region whose counts are confirmed."""
         case = self.lab.open_case(accession, **details)
         self.lab.analyse(self.lab.add_region(case, counts, self.next_shade()))
