@@ -44,8 +44,3 @@ class Presence:
             self._visits[(case_id, window)] = replace(known, last_seen_s=now)
             others = [v for (case, other), v in self._visits.items() if case == case_id and other != window]
         return tuple(sorted(others, key=lambda v: v.since))
-
-    def left(self, window: str) -> None:
-        """The window shows no case any more."""
-        with self._lock:
-            self._visits = {k: v for k, v in self._visits.items() if k[1] != window}

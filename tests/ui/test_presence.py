@@ -54,10 +54,3 @@ def test_another_user_in_the_same_window_is_another_visit() -> None:
     presence.here(1, "a", 9)
     (visit,) = presence.here(1, "b", 8)
     assert visit.user_id == 9
-
-
-def test_who_left_is_not_there() -> None:
-    presence = Presence(Clock())
-    presence.here(1, "a", 7)
-    presence.left("a")
-    assert presence.here(1, "b", 8) == ()

@@ -39,7 +39,7 @@ class Field {
     this.canvas.width = Math.round(width * dots);
     this.canvas.height = Math.round(height * dots);
     this.view.resize(width, height);
-    if (this.fresh) this.view.fit();
+    if (this.fresh) this.settle();
     this.fresh = false;
     this.paint();
   }
@@ -47,10 +47,16 @@ class Field {
   /** Another region is shown, as it was left or as a whole. */
   begin({ width, height }, left) {
     Object.assign(this.view, { imageWidth: width, imageHeight: height });
-    if (left) Object.assign(this.view, left);
-    if (left) this.view.keepInside();
-    else this.view.fit();
+    this.left = left;
+    if (!this.fresh) this.settle(); // before the first resize there is no room to settle in
     this.cancel();
+  }
+
+  settle() {
+    if (this.left) {
+      Object.assign(this.view, this.left);
+      this.view.keepInside();
+    } else this.view.fit();
   }
 
   paint() {

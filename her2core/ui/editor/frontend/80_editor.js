@@ -2,7 +2,7 @@
 
 /** How each region was left, for as long as the page lives. Ids only, nothing of the patient. */
 const leftAt = new Map();
-const FOOTER_PX = 26; // the note at the bottom of every page
+const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
 const LEAST_HEIGHT_PX = 540;
 
 class Editor {
@@ -336,12 +336,14 @@ class Editor {
     on("undo", () => this.edit("undo", {}));
     on("redo", () => this.edit("redo", {}));
     on("dismiss", () => this.dismiss());
-    for (const slider of this.dom.querySelectorAll("[data-look]"))
+    for (const slider of this.dom.querySelectorAll("[data-look]")) {
+      slider.addEventListener("pointerup", () => slider.blur()); // the next key is an act again
       slider.addEventListener("input", () => {
         const [channel, what] = slider.dataset.look.split("-");
         this.look[channel][what] = Number(slider.value);
         this.lookChanged();
       });
+    }
     this.parts.order.addEventListener("change", () => {
       this.orderBy = this.parts.order.value;
       this.order = ordered(this.state.nuclei, this.orderBy);
@@ -368,15 +370,18 @@ class Editor {
 
   /** All of the editor is in sight: it takes the height that is left below what stands above it. */
   fitToPage() {
-    const scrolled = this.dom.closest(".stMain")?.scrollTop ?? 0;
-    const top = this.dom.getBoundingClientRect().top + scrolled;
-    const height = Math.max(LEAST_HEIGHT_PX, window.innerHeight - top - FOOTER_PX);
-    if (top > 0) this.dom.style.height = `${Math.floor(height)}px`;
+    const page = this.dom.getRootNode().host?.closest(".stMain");
+    const top = this.dom.getBoundingClientRect().top + (page?.scrollTop ?? 0);
+    if (top <= 0) return;
+    const take = (height) => (this.dom.style.height = `${Math.floor(Math.max(LEAST_HEIGHT_PX, height))}px`);
+    take(window.innerHeight - top - FOOTER_PX);
+    const over = page ? page.scrollHeight - page.clientHeight : 0;
+    if (over > 0) take(window.innerHeight - top - FOOTER_PX - over);
   }
 
   key(event) {
     const target = event.composedPath()[0];
-    const typing = target instanceof Element && target.matches("input:not([type=range]), textarea, select, [contenteditable]");
+    const typing = target instanceof Element && target.matches("input, textarea, select, [contenteditable]");
     if (typing || event.altKey || !this.dom.isConnected || document.querySelector('[role="dialog"]')) return;
     const act = this.keyAct(event);
     if (!act) return;
