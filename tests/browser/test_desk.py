@@ -64,7 +64,7 @@ def test_after_the_server_died_one_click_goes_on_in_the_same_region(server: Serv
     for shade in (120, 130):
         server.lab.analyse(server.lab.add_region(case, NEGATIVE, shade))
     second = log.regions(case.id)[1]
-    at = ReviewPage(dark_page(browser), server, case).open()
+    at = ReviewPage(dark_page(browser), server.lab, case).open(server)
     at.part("regions").get_by_role("button", name="A2").click()
     expect(at.part("field")).to_have_attribute("aria-label", "Region A2 with 20 boxed nuclei", timeout=PATIENCE_MS)
     page = at.page
@@ -79,6 +79,6 @@ def test_after_the_server_died_one_click_goes_on_in_the_same_region(server: Serv
     elsewhere = dark_page(browser)
     _sign_in(elsewhere, server)
     elsewhere.locator(f".st-key-last_{case.id} button").click()
-    again = ReviewPage(elsewhere, server, case).ready()
+    again = ReviewPage(elsewhere, server.lab, case).ready()
     expect(again.part("field")).to_have_attribute("aria-label", "Region A2 with 20 boxed nuclei", timeout=PATIENCE_MS)
     elsewhere.context.close()
