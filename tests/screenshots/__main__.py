@@ -40,7 +40,7 @@ SMALL, LARGE = (1366, 768), (1920, 1080)
 LARGEST_BYTES = 400_000
 _PATIENCE_MS = 240_000
 _SETTLED_MS = 1_500  # after the last rerun: charts and canvases are drawn by then
-_BUSY = '[data-testid="stStatusWidget"], [data-testid="stSpinner"], [data-stale="true"]'
+_BUSY = '[data-testid="stStatusWidget"], [data-testid="stSpinner"], [data-testid="stSkeleton"], [data-stale="true"]'
 _PASSWORDS = {account.username: account.password for account in ACCOUNTS}
 
 
