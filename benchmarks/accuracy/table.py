@@ -82,7 +82,11 @@ def page(
             "Share of images with the right group, by how far the true tally is from the nearest group border.",
             _parts(columns, ("by margin",), MARGIN_CUTS, "", lambda cut: f"{100 * cut:g} %"),
         ),
-        ("By condition", "Share of images with the right group, of how many.", _conditions(columns)),
+        (
+            "By condition",
+            "Share of images with the right group, of how many. Further conditions are in evaluation.json.",
+            _conditions(columns),
+        ),
     )
     header = ["Measure", *(c.title for c in columns), _PAPER]
     for title, note, rows in blocks:
@@ -286,13 +290,10 @@ def _conditions(columns: Sequence[Column]) -> Rows:
         found: Mapping[str, Sequence[Report]] = c.ours.get("by condition", {})
         return found
 
-    order = list(CONDITION_WORDS)
-    names = {name for c in columns for name in conditions(c)}
     rows: Rows = []
-    for name in sorted(names, key=lambda n: (order.index(n) if n in order else len(order), n)):
+    for name, words in CONDITION_WORDS.items():
         found = {part[k] for c in columns for part in conditions(c).get(name, []) for k in ("from", "below")}
         cuts = CONDITION_CUTS.get(name) or sorted(found - {None})
-        words = CONDITION_WORDS.get(name, name.replace("_", " ").capitalize())
         rows += _parts(columns, ("by condition", name), cuts, f"{words}: ", "{:.3g}".format)
     styles = sorted({style for c in columns for style in c.ours.get("by style", {})} - {"not stated"})
     return rows + [_row(columns, f"Renderer: {s}", ["by style", s], share_of) for s in styles]

@@ -31,12 +31,14 @@ CONDITIONS = {
     "cep17_contrast": "CEP17 signal, grey levels",
     "her2_fwhm": "HER2 signal width, of the nucleus",
     "cep17_fwhm": "CEP17 signal width, of the nucleus",
+    "faint": "Spots too faint to count, a nucleus",
     "noise": "Noise, grey levels",
     "blur": "Blur, px",
     "jpeg_quality": "JPEG quality (100: PNG)",
     "texture": "Texture of chromatin",
     "rim": "Bright rims",
     "haze": "Haze",
+    "glow": "Glow from out of focus",
 }
 
 

@@ -21,12 +21,12 @@ __all__ = ["best_threshold", "count_loss", "tune_classical", "tune_ufish"]
 Validation = Sequence[tuple[TrueRegion, Pixels]]
 Progress = Callable[[str], None]
 
-_SMOOTHING = (0.02, 0.035, 0.06)
+_SMOOTHING = (0.01, 0.02, 0.04)
 _SEPARATION = (0.2, 0.3, 0.45)
-_TOP_HAT = (0.08, 0.12, 0.16)
-_CLASSICAL_THRESHOLDS = tuple(np.round(np.arange(0.2, 2.01, 0.1), 2).tolist())
-_NUCLEUS_PX = (48.0, 64.0)
-_UFISH_THRESHOLDS = tuple(np.round(np.arange(0.1, 0.96, 0.05), 2).tolist())
+_TOP_HAT = (0.05, 0.08, 0.12)
+_CLASSICAL_THRESHOLDS = tuple(np.round(np.arange(0.2, 3.01, 0.1), 2).tolist())
+_NUCLEUS_PX = (32.0, 48.0, 64.0)
+_UFISH_THRESHOLDS = (*np.round(np.arange(0.1, 0.96, 0.05), 2).tolist(), 0.97, 0.98, 0.99)
 
 
 def count_loss(found: NDArray[np.int64], true: NDArray[np.int64]) -> float:

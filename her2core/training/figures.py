@@ -86,7 +86,7 @@ def _diagonal(axes: Axes, stated: Sequence[float], observed: Sequence[float], n:
     sizes = 15 + 180 * np.asarray(n, float) / max(max(n, default=1), 1)
     axes.scatter(stated, observed, s=sizes, color=_BLUE, label="measured (size: how many)", zorder=3)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.legend(fontsize=_FONT - 1, loc="upper left", markerscale=0.6)
+    axes.legend(fontsize=_FONT - 1, loc="lower right", markerscale=0.6)
 
 
 def score_reliability_figure(bins: Sequence[Bin]) -> bytes:
@@ -138,7 +138,6 @@ def group_probability_figure(intervals: Mapping[str, Any]) -> bytes:
     figure = _figure(4.6, 4.4)
     axes = figure.subplots()
     _diagonal(axes, [b["stated"] for b in bins], [b["observed"] for b in bins], [b["n"] for b in bins])
-    axes.legend(fontsize=_FONT - 1, loc="lower right", markerscale=0.6)
     _dress(axes, "Probability of the likeliest group", "Stated by resampling the nuclei", "Share of images it is right")
     axes.set_xlim(0.18, 1.02)
     return _png(figure)

@@ -49,12 +49,16 @@ CONDITION_CUTS: dict[str, tuple[float, ...]] = {
     "cep17_contrast": (45.0, 90.0),
     "her2_fwhm": (0.05, 0.07),  # shares of the nucleus width
     "cep17_fwhm": (0.06, 0.09),
+    "faint": (0.1, 0.4),  # spots a nucleus too faint to count
     "noise": (1.5, 3.5),  # grey levels
     "blur": (0.4, 0.8),  # px
     "jpeg_quality": (75.0, 90.0, 100.0),  # 100 is PNG
     "texture": (0.1, 0.2),
     "rim": (0.05, 0.45),
     "haze": (0.03, 0.25),
+    "glow": (0.05, 0.35),
+    "share of clustered nuclei": (0.05, 0.5),
+    "true nuclei to score": (20.0, 40.0),
 }
 # A careful reader: two readings of sharp fields differ by 0.1 signals a nucleus (findings.md); clusters are estimated.
 READER_OFF = 0.1
@@ -406,8 +410,7 @@ def _by_condition(reads: Sequence[Read]) -> dict[str, Any]:
     values = {name: [r.region.conditions[name] for r in reads] for name in sorted(names)}
     values["share of clustered nuclei"] = [_share_clustered(r) for r in reads]
     values["true nuclei to score"] = [float(r.true.n) for r in reads]
-    cuts = {**CONDITION_CUTS, "share of clustered nuclei": (0.05, 0.5), "true nuclei to score": (20.0, 40.0)}
-    table = {name: _strata_of(reads, v, cuts.get(name) or thirds(v)) for name, v in values.items()}
+    table = {name: _strata_of(reads, v, CONDITION_CUTS.get(name) or thirds(v)) for name, v in values.items()}
     return {name: parts for name, parts in table.items() if len(parts) > 1}
 
 

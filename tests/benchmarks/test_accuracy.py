@@ -145,6 +145,15 @@ def test_what_a_set_does_not_state_is_a_dash_and_empty_rows_are_left_out() -> No
     assert widths == {5}
 
 
+def test_conditions_without_words_stay_in_the_numbers() -> None:
+    report, _ = summarise(world(), 0.5)
+    parts = [{"from": None, "below": 1.0, "accuracy": 1.0, "n": 2}]
+    odd = {**report, "by condition": {"vignette": parts, "blur": [{**parts[0], "below": 0.4}]}}
+    text = page({}, [Column("First", odd, {})], {}, [], [])
+    assert "Blur, px: below 0.4 | 100 % of 2" in text
+    assert "ignette" not in text
+
+
 def test_margins_are_named_as_shares() -> None:
     assert "| 10 % and more | 100 % of 2 | 100 % of 2 |" in small_page().splitlines()
 
