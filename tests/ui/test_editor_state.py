@@ -33,7 +33,7 @@ def test_each_nucleus_says_what_counts_now_and_what_the_ai_said(lab: TestLaborat
     told = _told(lab, case.id)
     first, second = told["nuclei"][:2]
     assert (first["her2"], first["ai"]["her2"], first["state"]) == (9, 2, "edited")
-    assert first["edited"].startswith("set counts by Samuel Okafor, ")
+    assert first["edited"].startswith("counts set by Samuel Okafor, ")
     assert (second["her2"], second["edited"], second["state"]) == (2, "", "scored")
     assert len(second["signals"]) == 4
     assert told["seen"] == made.id

@@ -35,6 +35,16 @@ REASONS = (
 )
 """Why a pathologist leaves a nucleus out; the other reasons follow from its counts and place."""
 
+_DONE: Mapping[CorrectionKind, str] = {
+    CorrectionKind.COUNTS: "counts set",
+    CorrectionKind.EXCLUDE: "excluded",
+    CorrectionKind.INCLUDE: "included",
+    CorrectionKind.CLUSTER: "cluster set",
+    CorrectionKind.ADD: "added",
+    CorrectionKind.SIGNALS: "signals marked",
+    CorrectionKind.BOX: "box moved",
+}  # an UNDO is never in force by itself
+
 
 @dataclass(frozen=True, slots=True)
 class EditorNews:
@@ -124,7 +134,8 @@ def _edited(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> str:
     if not reviewed.corrections:
         return ""
     last = reviewed.corrections[-1]
-    what = "counts confirmed" if last.kind is CorrectionKind.COUNTS and not reviewed.changed else last.kind.value
+    confirmed = last.kind is CorrectionKind.COUNTS and not reviewed.changed
+    what = "counts confirmed" if confirmed else _DONE[last.kind]
     return f"{what} by {names.get(last.by_user_id, 'somebody')}, {last.at.astimezone():%H:%M}"
 
 

@@ -3,7 +3,7 @@
 /** How each region was left, for as long as the page lives. Ids only, nothing of the patient. */
 const leftAt = new Map();
 const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
-const LEAST_HEIGHT_PX = 540;
+const LEAST_HEIGHT_PX = 440;
 
 class Editor {
   constructor(root, post) {
