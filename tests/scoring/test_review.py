@@ -112,6 +112,66 @@ def test_cluster_and_box_change_nothing_else(nucleus: Build) -> None:
     assert (found.nucleus.her2, found.nucleus.cep17, found.nucleus.scored) == (9, 2, True)
 
 
+RECOUNT: dict[str, Any] = {
+    "her2": 3,
+    "cep17": 1,
+    "clustered": False,
+    "uncertain": True,
+    "uncertainty": 0.4,
+    "signals": [{"channel": "her2", "x": 20.0, "y": 30.0}],
+    "scored": True,
+    "reason": None,
+}
+
+
+def test_a_recount_of_the_moved_box_takes_the_place_of_the_count_and_goes_with_an_undo(nucleus: Build) -> None:
+    ai = nucleus(9, 2, id=1, reason=Exclusion.EDGE)
+    moved = made(1, 1, Kind.BOX, box=[1, 2, 90.5, 80], recount=RECOUNT)
+    found = only(apply_corrections([ai], [moved]))
+    n = found.nucleus
+    assert (n.box, n.her2, n.cep17, n.scored, n.uncertain, n.uncertainty) == ((1, 2, 90.5, 80), 3, 1, True, True, 0.4)
+    assert n.her2_regressed == ai.her2_regressed
+    assert found.ai == ai
+    assert only(apply_corrections([ai], [moved, undo(2, 1, 1)])).nucleus == ai
+
+
+def test_a_person_who_left_a_nucleus_out_is_not_overruled_by_a_recount(nucleus: Build) -> None:
+    left_out = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)
+    moved = made(2, 1, Kind.BOX, box=[1, 2, 90.5, 80], recount=RECOUNT)
+    found = only(apply_corrections([nucleus(9, 2, id=1)], [left_out, moved]))
+    assert found.nucleus.reason is Exclusion.NOT_TUMOUR
+
+
+@pytest.mark.parametrize(
+    "recount",
+    [
+        None,
+        {},
+        {key: value for key, value in RECOUNT.items() if key != "signals"},
+        RECOUNT | {"her2": -1},
+        RECOUNT | {"her2": 2000},
+        RECOUNT | {"scored": False},
+        RECOUNT | {"reason": "no idea"},
+        RECOUNT | {"signals": [{"channel": "her2", "x": float("inf"), "y": 1}]},
+    ],
+)
+def test_an_impossible_recount_is_refused(nucleus: Build, recount: Any) -> None:
+    with pytest.raises(ScoringError):
+        check_correction([nucleus(9, 2, id=1)], [], 1, Kind.BOX, {"box": [1, 2, 90.5, 80], "recount": recount})
+
+
+def test_what_stood_before_a_recount_is_kept_with_it(nucleus: Build) -> None:
+    old = check_correction([nucleus(9, 2, id=1)], [], 1, Kind.BOX, {"box": [1, 1, 9, 9], "recount": RECOUNT})
+    assert (old["box"], old["her2"], old["cep17"], old["scored"]) == ([10.0, 10.0, 70.0, 80.0], 9, 2, True)
+
+
+def test_dots_move_the_estimate_of_a_cluster_by_as_many(nucleus: Build) -> None:
+    ai = nucleus(20, 2, id=1, clustered=True, signals=(Signal(Channel.HER2, 20, 20), Signal(Channel.CEP17, 30, 30)))
+    dots = [{"channel": "her2", "x": x, "y": 20.0} for x in (20.0, 24.0, 28.0)]
+    found = only(apply_corrections([ai], [made(1, 1, Kind.SIGNALS, signals=dots)]))
+    assert (found.nucleus.her2, found.nucleus.cep17) == (22, 0)
+
+
 def test_an_excluded_nucleus_stays_out_until_it_is_included(nucleus: Build) -> None:
     ai = nucleus(9, 2, id=1)
     excluded = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)
