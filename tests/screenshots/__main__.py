@@ -70,8 +70,11 @@ def _settle(page: Page, path: str = "") -> None:
     if path:
         page.wait_for_url(lambda url: url.rstrip("/").endswith(path))
     page.wait_for_timeout(400)
-    page.wait_for_function(f"() => !document.querySelector('{_BUSY}')")
-    page.wait_for_timeout(_SETTLED_MS)
+    idle = False
+    while not idle:  # quiet for a while, since one rerun may follow another
+        page.wait_for_function(f"() => !document.querySelector('{_BUSY}')")
+        page.wait_for_timeout(_SETTLED_MS)
+        idle = page.locator(_BUSY).count() == 0
 
 
 def _menu(page: Page, title: str) -> None:
