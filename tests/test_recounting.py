@@ -12,7 +12,7 @@ import pytest
 
 from her2core import workflow
 from her2core.caselog import RecountedNucleus, StatementKind
-from her2core.errors import PermissionDeniedError, ScoringError, WrongStateError
+from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
 from her2core.records import IHC, Case, CaseState, CorrectionKind, Role, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
@@ -311,6 +311,20 @@ def test_the_attestation_outlives_a_change_that_leaves_the_result(lab: TestLabor
     assert workflow.assess(lab.log, case.id).state is CaseState.ANALYSED
     confirmed(lab, case, "berg")
     assert workflow.assess(lab.log, case.id).attested is True
+
+
+# --- two people at one case -------------------------------------------------------------------------------------------
+
+
+def test_a_step_on_an_older_state_is_refused_where_another_person_changed_the_case(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4)
+    berg, okafor = lab.person("berg"), lab.person("okafor")
+    workflow.check_unchanged(lab.log, case.id, case.version, berg)
+    workflow.set_details(lab.log, case.id, replace(case.details, ihc=IHC.THREE_PLUS), case.version, okafor)
+    with pytest.raises(ConflictError, match="Samuel Okafor changed this case"):
+        workflow.check_unchanged(lab.log, case.id, case.version, berg)
+    workflow.check_unchanged(lab.log, case.id, case.version, okafor)  # the own change is no conflict
+    workflow.check_unchanged(lab.log, case.id, lab.log.case(case.id).version, berg)
 
 
 # --- comments ---------------------------------------------------------------------------------------------------------

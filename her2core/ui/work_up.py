@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -21,7 +21,7 @@ from her2core.scoring import (
 from her2core.scoring.progress import CaseFacts, Step, StepKind, StepState, work_up_steps
 from her2core.ui.details import IHC_WORDS
 from her2core.ui.services import Services
-from her2core.ui.session import saved
+from her2core.ui.session import flash, saved
 from her2core.ui.words import escaped, local_time, number, plain
 from her2core.workflow import CaseReview, CaseWarning, ReportComment
 
@@ -182,6 +182,22 @@ def _controls(rooms: Services, user: User, review: CaseReview, step: Step) -> No
         _comment(rooms, user, review, population)
 
 
+def _take(
+    rooms: Services, user: User, review: CaseReview, step: Callable[..., object], *args: object, done: str = ""
+) -> None:
+    """Take a step from a callback, unless somebody else changed the case since it was drawn: that is said then.
+
+    All steps are taken in callbacks. They run before the page is drawn anew, so that what was typed over an older state
+    of the case is refused in words and never dropped.
+    """
+
+    def act() -> object:
+        workflow.check_unchanged(rooms.log, review.case.id, review.case.version, user)
+        return step(*args)
+
+    saved(act, done=done)
+
+
 def _hybridised(rooms: Services, user: User, review: CaseReview) -> None:
     key = f"controls_{review.case.version}"
 
@@ -189,7 +205,9 @@ def _hybridised(rooms: Services, user: User, review: CaseReview) -> None:
         value = st.session_state[key]
         if value is not None:
             changed = replace(review.case.details, controls_ok=value)
-            saved(workflow.set_details, rooms.log, review.case.id, changed, review.case.version, user)
+            _take(
+                rooms, user, review, workflow.set_details, rooms.log, review.case.id, changed, review.case.version, user
+            )
 
     st.segmented_control(
         "Batch and on-slide controls", list(_CONTROLS), format_func=_CONTROLS.__getitem__, key=key, on_change=given,
@@ -208,20 +226,28 @@ def _ihc(rooms: Services, user: User, review: CaseReview, step: Step) -> None:
 
 def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
     case, details = review.case, review.case.details
+    score_key, same_key = f"ihc_score_{case.version}", f"ihc_same_{case.version}"
+
+    def save() -> None:
+        ihc = st.session_state[score_key]
+        same = None if ihc is None else bool(st.session_state[same_key])
+        changed = replace(details, ihc=ihc, ihc_same_sample=same)
+        _take(
+            rooms, user, review, workflow.set_details, rooms.log, case.id, changed, case.version, user,
+            done="IHC saved.",
+        )  # fmt: skip
+
     with st.form(f"ihc_{case.version}", border=False):
         one, two, three = st.columns([1, 1.3, 0.8], vertical_alignment="bottom")
-        ihc = one.selectbox(
+        one.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
-            format_func=IHC_WORDS.__getitem__, key=f"ihc_score_{case.version}",
+            format_func=IHC_WORDS.__getitem__, key=score_key,
         )  # fmt: skip
-        same = two.toggle(
-            "on the same sample", bool(details.ihc_same_sample), key=f"ihc_same_{case.version}",
+        two.toggle(
+            "on the same sample", bool(details.ihc_same_sample), key=same_key,
             help="Groups 2 to 4 are decided with IHC of the tissue sample that FISH was done on.",
         )  # fmt: skip
-        if three.form_submit_button("Save", key="ihc_save", width="stretch"):
-            changed = replace(details, ihc=ihc, ihc_same_sample=None if ihc is None else same)
-            saved(workflow.set_details, rooms.log, case.id, changed, case.version, user, done="IHC saved.")
-            st.rerun()
+        three.form_submit_button("Save", key="ihc_save", width="stretch", on_click=save)
 
 
 def _recount(rooms: Services, review: CaseReview, population: PopulationAssessment) -> None:
@@ -261,65 +287,69 @@ def _two_counts(rooms: Services, population: PopulationAssessment) -> str:
 
 
 def _adjudicate(rooms: Services, user: User, review: CaseReview, population: PopulationAssessment) -> None:
-    with st.form(f"adjudicate_{population.label}_{review.case.version}"):
+    label = population.label
+    category_key, group_key, reason_key = (f"adjudicate_{name}_{label}" for name in ("category", "group", "reason"))
+
+    def save() -> None:
+        category, called = st.session_state[category_key], st.session_state[group_key]
+        if category is None or called is None:
+            flash("error", "Choose the final category and the group held to be right.")
+            return
+        _take(
+            rooms, user, review, workflow.adjudicate, rooms.log, review.case.id, label, category, called,
+            st.session_state[reason_key] or "", user, done="Adjudication saved.",
+        )  # fmt: skip
+
+    with st.form(f"adjudicate_{label}_{review.case.version}"):
         one, two = st.columns(2)
-        category = one.selectbox(
+        one.selectbox(
             "Final category", [Outcome.NEGATIVE, Outcome.POSITIVE], format_func=lambda o: o.value, index=None,
-            placeholder="Choose", key=f"adjudicate_category_{population.label}",
+            placeholder="Choose", key=category_key,
         )  # fmt: skip
         groups = [g for g in (population.provisional_group, population.recount_group) if g is not None]
-        called = two.selectbox(
+        two.selectbox(
             "Group held to be right", list(dict.fromkeys([*groups, 1, 2, 3, 4, 5])), index=None, placeholder="Choose",
-            format_func=lambda g: f"Group {g}", key=f"adjudicate_group_{population.label}",
+            format_func=lambda g: f"Group {g}", key=group_key,
         )  # fmt: skip
-        reason = st.text_area(
-            "Reason (becomes part of the report)", height=70, key=f"adjudicate_reason_{population.label}"
+        st.text_area("Reason (becomes part of the report)", height=70, key=reason_key)
+        st.form_submit_button(
+            "Save adjudication", type="primary", disabled=not review.editable, key=f"adjudicate_{label}", on_click=save
         )
-        pressed = st.form_submit_button(
-            "Save adjudication", type="primary", disabled=not review.editable, key=f"adjudicate_{population.label}"
-        )
-    if not pressed:
-        return
-    if category is None or called is None:
-        st.error("Choose the final category and the group held to be right.", icon=":material/error:")
-        return
-    saved(
-        workflow.adjudicate, rooms.log, review.case.id, population.label, category, called, reason or "", user,
-        done="Adjudication saved.",
-    )  # fmt: skip
-    st.rerun()
 
 
 def _comment(rooms: Services, user: User, review: CaseReview, population: PopulationAssessment) -> None:
     comment = workflow.report_comment(review, population)
     if comment is None:
         return
-    title = f"Comment {comment.letter}"
-    if comment.edited:
-        title += ", edited"
-    with st.expander(title, icon=":material/edit_note:", key=f"comment_box_{population.label}"):
-        if comment.edited:
-            st.caption(_edited_by(rooms, comment))
-        with st.form(f"comment_{population.label}_{review.case.version}", border=False):
-            wording = st.text_area(
-                f"Comment {comment.letter} as the report prints it", comment.text, height=190,
-                disabled=not review.editable, key=f"comment_text_{population.label}_{review.case.version}",
-            )  # fmt: skip
-            with st.container(horizontal=True):
-                store = st.form_submit_button(
-                    "Save comment", disabled=not review.editable, key=f"comment_save_{population.label}"
-                )
-                restore = st.form_submit_button(
-                    "Laboratory's wording", disabled=not (review.editable and comment.edited),
-                    key=f"comment_restore_{population.label}", help="Takes the own wording back.",
-                )  # fmt: skip
-    if store or restore:
-        text = "" if restore else (wording or "")
-        saved(
-            workflow.set_comment, rooms.log, review.case.id, population.label, comment.letter, text, user,
+    label, letter = population.label, comment.letter
+    key = f"comment_text_{label}_{review.case.version}"
+
+    def save(*, restore: bool) -> None:
+        text = "" if restore else (st.session_state[key] or "")
+        _take(
+            rooms, user, review, workflow.set_comment, rooms.log, review.case.id, label, letter, text, user,
             done="Comment saved.",
         )  # fmt: skip
-        st.rerun()
+
+    title = f"Comment {letter}, edited" if comment.edited else f"Comment {letter}"
+    with st.expander(title, icon=":material/edit_note:", key=f"comment_box_{label}"):
+        if comment.edited:
+            st.caption(_edited_by(rooms, comment))
+        with st.form(f"comment_{label}_{review.case.version}", border=False):
+            st.text_area(
+                f"Comment {letter} as the report prints it", comment.text, height=190, disabled=not review.editable,
+                key=key,
+            )  # fmt: skip
+            with st.container(horizontal=True):
+                st.form_submit_button(
+                    "Save comment", disabled=not review.editable, key=f"comment_save_{label}", on_click=save,
+                    kwargs={"restore": False},
+                )  # fmt: skip
+                st.form_submit_button(
+                    "Laboratory's wording", disabled=not (review.editable and comment.edited),
+                    key=f"comment_restore_{label}", on_click=save, kwargs={"restore": True},
+                    help="Takes the own wording back.",
+                )  # fmt: skip
 
 
 def _edited_by(rooms: Services, comment: ReportComment) -> str:
@@ -355,7 +385,7 @@ def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
     def attested() -> None:
         value = st.session_state[key]
         if value is not None:
-            saved(workflow.attest, rooms.log, review.case.id, user, value == _FITS)
+            _take(rooms, user, review, workflow.attest, rooms.log, review.case.id, user, value == _FITS)
 
     st.segmented_control(
         "The FISH result and the histology", [_FITS, _DISCORDANT], default=present, key=key, on_change=attested,
@@ -367,17 +397,24 @@ def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
 def _indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
     statement = review.statement(StatementKind.INDETERMINATE)
     present = list(statement.value["reasons"]) if statement is not None else []
+    key = f"reasons_{review.case.version}"
+
+    def save() -> None:
+        reasons = tuple(st.session_state[key])
+        _take(
+            rooms, user, review, workflow.set_indeterminate, rooms.log, review.case.id, reasons, user,
+            done="Reasons saved.",
+        )  # fmt: skip
+
     with (
         st.expander("The test cannot give a result (indeterminate)", expanded=bool(present), key="indeterminate_box"),
         st.form(f"indeterminate_{review.case.version}", border=False),
     ):
-        reasons = st.multiselect(
+        st.multiselect(
             "Reasons", _choices(present), default=present, accept_new_options=True,
-            disabled=not review.editable, placeholder="Choose or type reasons", key=f"reasons_{review.case.version}",
+            disabled=not review.editable, placeholder="Choose or type reasons", key=key,
         )  # fmt: skip
-        if st.form_submit_button("Save reasons", disabled=not review.editable, key="indeterminate_save"):
-            saved(workflow.set_indeterminate, rooms.log, review.case.id, tuple(reasons), user, done="Reasons saved.")
-            st.rerun()
+        st.form_submit_button("Save reasons", disabled=not review.editable, key="indeterminate_save", on_click=save)
 
 
 def _choices(present: Iterable[str]) -> list[str]:

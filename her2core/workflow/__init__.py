@@ -25,6 +25,7 @@ from her2core.workflow.differences import (
 )
 from her2core.workflow.exporting import export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
+from her2core.workflow.meanwhile import check_unchanged
 from her2core.workflow.recounting import (
     MOST_SIGNALS,
     Counts,
@@ -86,6 +87,7 @@ __all__ = [
     "blinded_regions",
     "build_content",
     "change_password",
+    "check_unchanged",
     "confirm_review",
     "correct",
     "count_blinded",

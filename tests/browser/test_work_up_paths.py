@@ -89,7 +89,7 @@ class Bench:
         find.fill(case.details.accession)
         find.press("Enter")
         _press(page.locator(f".st-key-open_{case.id}"), re.compile("."))
-        _sees(page, case.details.accession)
+        expect(page.locator(".h2c-strip")).to_contain_text(case.details.accession, timeout=PATIENCE_MS)
         page.get_by_role("link", name="Work-up and sign-out").click()
         expect(page.locator(".st-key-work_up")).to_be_visible(timeout=PATIENCE_MS)
         return page
