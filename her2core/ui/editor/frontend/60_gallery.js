@@ -38,12 +38,13 @@ class Gallery {
   }
 
   dress(tile, nucleus) {
-    const version = JSON.stringify([nucleus.box, nucleus.her2, nucleus.cep17, nucleus.state, nucleus.clustered]);
-    tile.title = named(nucleus);
-    tile.setAttribute("aria-label", named(nucleus));
+    const name = named(nucleus);
+    const version = `${nucleus.box} ${nucleus.state} ${name}`;
     if (tile.dataset.version === version) return;
     const style = this.editor.state.styles[nucleus.state];
     tile.dataset.version = version;
+    tile.title = name;
+    tile.setAttribute("aria-label", name);
     tile.dataset.state = nucleus.state;
     tile.style.setProperty("--state", style.colour);
     tile.querySelector(".sign").textContent = style.sign;
