@@ -1,8 +1,9 @@
 """A nucleus at one size, whatever its size in the region: what stage 2 sees.
 
 Every crop is a square around the centre of a nucleus' box, scaled so that the longer side of the box is
-`NUCLEUS_PX`. Signals of all fields are then alike in size. A fourth plane marks the ellipse inside the box, so that the
-network knows whose signals to count where neighbours reach into the crop.
+`NUCLEUS_PX`. Signals of all fields are then alike in size. A plane marks the ellipse inside the box, so that the
+network knows whose signals to count where neighbours reach into the crop; two more show the probes with their contrast
+turned up.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from torch import Tensor
 
 from her2core.records import Box
 
-__all__ = ["CROP_PX", "NUCLEUS_PX", "Crop", "cut", "sharpness", "to_input"]
+__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "cut", "sharpness", "to_input"]
 
 NUCLEUS_PX = 64
 CROP_PX = 80
+INPUT_PLANES = 6
+_LEAST_NOISE = 1 / 255
+_BLACK = 6 / 255
 _RAYS = 48
 _STEP = 5  # of the 23 radii along a ray, over which a sharp outline falls
 
@@ -82,24 +86,38 @@ def sharpness(crops: Sequence[Crop]) -> NDArray[np.float32]:
     radii = torch.linspace(0.7, 1.2, 23)[None, None, :]  # of the box' half axes
     rays = torch.stack([half[:, 0] * torch.cos(angles) * radii, half[:, 1] * torch.sin(angles) * radii], dim=-1)
     along = F.grid_sample(dapi, rays, align_corners=False)[:, 0]  # (N, rays, radii)
-    steepest = (along[..., :-_STEP] - along[..., _STEP:]).amax(dim=-1)
+    steepest = (along[..., :-_STEP] - along[..., _STEP:]).amax(dim=-1).clamp(min=0)  # 0: brighter outside
     contrast = along.amax(dim=-1) - along.amin(dim=-1)
     clear = contrast >= 0.6 * contrast.quantile(0.8, dim=1, keepdim=True)
     relative = torch.where(clear, steepest / contrast.clamp(min=4), torch.nan)
     return np.asarray(relative.nanquantile(0.25, dim=1).numpy(), np.float32)
 
 
-def to_input(pixels: Tensor, half_axes_px: Tensor) -> Tensor:
-    """Network input float32[N, 4, S, S] of crops uint8 or float[N, 3, S, S] (0-255) and half axes float[N, 2] (x, y).
+def _stretched(probes: Tensor, inside: Tensor) -> Tensor:
+    """Probe channels float[N, 2, S, S] as multiples of their fluctuation in the nucleus, compressed: faint and bright
+    signals become alike, as when a reader turns up the contrast. inside: bool[N, 1, S, S]."""
+    flat = torch.where(inside, probes, torch.nan).flatten(2)  # (N, 2, S*S)
+    middle = flat.nanmedian(dim=2, keepdim=True).values
+    below = torch.where(flat < middle, middle - flat, torch.nan).nanmedian(dim=2, keepdim=True).values  # signals are up
+    noise = 1.4826 * below.nan_to_num(0) + _LEAST_NOISE
+    stretched = torch.asinh((probes.flatten(2) - middle.nan_to_num(0)) / (3 * noise)) / 3
+    return stretched.view_as(probes)
 
-    Brightness is scaled by each crop: the brightest probe and DAPI levels of dim and bright fields become alike.
+
+def to_input(pixels: Tensor, half_axes_px: Tensor) -> Tensor:
+    """Network input float32[N, INPUT_PLANES, S, S] of crops uint8 or float[N, 3, S, S] (0-255) and half axes
+    float[N, 2] (x, y).
+
+    Planes: RGB, scaled by the brightness of each crop, so that dim and bright fields become alike; the ellipse of the
+    nucleus; HER2 and CEP17 against their fluctuation inside it (`_stretched`).
     """
-    x = pixels.float() / 255  # (N, 3, S, S)
-    level = torch.quantile(x.flatten(2), 0.995, dim=2)[:, :, None, None]  # (N, 3, 1, 1)
-    x = x / (0.5 * level + 0.5 * level.amax(dim=1, keepdim=True) + 0.02)
+    raw = pixels.float() / 255  # (N, 3, S, S)
+    level = torch.quantile(raw.flatten(2), 0.995, dim=2)[:, :, None, None]  # (N, 3, 1, 1)
+    x = raw / (0.5 * level + 0.5 * level.amax(dim=1, keepdim=True) + 0.02)
     side = x.shape[-1]
     along = torch.arange(side, device=x.device, dtype=x.dtype) + 0.5 - side / 2  # (S,)
     dx = (along[None, :] / half_axes_px[:, :1])[:, None, :]  # (N, 1, S)
     dy = (along[None, :] / half_axes_px[:, 1:])[:, :, None]  # (N, S, 1)
-    inside = torch.sigmoid((1.08 - torch.sqrt(dx**2 + dy**2)) * 14)[:, None]  # (N, 1, S, S)
-    return torch.cat([x, inside], dim=1)
+    ellipse = torch.sigmoid((1.08 - torch.sqrt(dx**2 + dy**2)) * 14)[:, None]  # (N, 1, S, S)
+    seen = (ellipse > 0.5) & (raw.amax(dim=1, keepdim=True) > _BLACK)  # black is beyond the image
+    return torch.cat([x, ellipse, _stretched(raw[:, :2], seen)], dim=1)

@@ -31,7 +31,7 @@ FEATURES = (
     "HER2 integral above peaks, share",
     "network's cluster score",
 )
-# Peaks within about this relative height of the threshold are doubtful.
+# Peaks that hold within about this much of the threshold are doubtful.
 _NEAR = 0.15
 _LOWEST_PEAK = 0.1
 
@@ -41,10 +41,10 @@ def features(output: CounterOutput, thresholds: tuple[float, float]) -> Tensor:
     near, off, regression, peaks, above = [], [], [], [], []
     for channel, threshold in enumerate(thresholds):
         density = output.density[:, channel].float()
-        is_peak, relative = local_maxima(density, _LOWEST_PEAK)
-        closeness = torch.exp(-(relative - threshold).abs() / _NEAR) * is_peak
+        is_peak, held = local_maxima(density, _LOWEST_PEAK)
+        closeness = torch.exp(-(held - threshold).abs() / _NEAR) * is_peak
         near.append(closeness.sum(dim=(1, 2)))
-        found = (is_peak & (relative >= threshold)).sum(dim=(1, 2)).float()
+        found = (is_peak & (held >= threshold)).sum(dim=(1, 2)).float()
         integral = density.sum(dim=(1, 2))
         off.append((integral - found).abs())
         above.append(((integral - found) / (1 + integral)).clamp(-1, 1))

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+from her2core.counting.crops import INPUT_PLANES
+
 __all__ = ["DENSITY_SIGMA_PX", "CounterNet", "CounterOutput"]
 
 # Each signal is a Gaussian of this width in the density map, in crop pixels.
@@ -52,13 +54,13 @@ class _Up(nn.Module):
 
 
 class CounterNet(nn.Module):
-    """ResNet-18 on crops with four planes (RGB and the nucleus' ellipse), a regression head and a density decoder."""
+    """ResNet-18 on the planes of `crops.to_input`, with a regression head and a density decoder."""
 
     def __init__(self) -> None:
         super().__init__()
         self.backbone = resnet18(weights=None, num_classes=3)
-        self.backbone.conv1 = nn.Conv2d(4, 64, 7, stride=2, padding=3, bias=False)
-        self.fine = nn.Sequential(_conv(4, 16), _conv(16, 16))
+        self.backbone.conv1 = nn.Conv2d(INPUT_PLANES, 64, 7, stride=2, padding=3, bias=False)
+        self.fine = nn.Sequential(_conv(INPUT_PLANES, 16), _conv(16, 16))
         self.up3 = _Up(256, 128, 64)
         self.up2 = _Up(64, 64, 48)
         self.up1 = _Up(48, 64, 32)

@@ -16,7 +16,7 @@ __all__ = ["Reading"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """peak_threshold: HER2 and CEP17, relative height from which on a peak is a signal. integral_gain: factors on the
+    """peak_threshold: HER2 and CEP17, from how many signals held around it a peak is one. integral_gain: factors on the
     integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain), regression and peaks.
     cluster: whether HER2 signals are clustered; None: the network's own word. doubt: whether a count is wrong; None
     where it was not fitted, and all nuclei are uncertain.

@@ -104,8 +104,8 @@ WRONG_SHARE_IN_CLUSTER = 0.15
 def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     """How the output is read so that counts are right on average, from nuclei that training has not seen.
 
-    Peaks: the height of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2 in
-    clusters, CEP17 everywhere). Clusters: least squares of the relative error over the ways of counting. Whether
+    Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
+    in clusters, CEP17 everywhere). Clusters: least squares over the ways of counting. Whether
     signals are clustered and whether a count is wrong: logistic regression (`Judgement`).
     """
     output = _outputs(net, crops)
@@ -121,7 +121,7 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
             error = (found(threshold) - true)[~clustered]
             return float(error.abs().mean() + error.mean().abs())
 
-        best = min((0.05 * i for i in range(3, 19)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
+        best = min((0.05 * i for i in range(6, 20)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
         thresholds.append(best)
         peaks.append(found(best))
         chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
@@ -146,16 +146,17 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
 
 
 def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
-    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least, relatively; the integral
-    alone where there are too few clusters to tell."""
+    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least; the integral alone where
+    there are too few clusters to tell. Misses are weighed by the root of the count, as the spread of counts is."""
     if len(true) < 30:
         return 1.0, 0.0, 0.0
     ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
-    relative = (ways / true[:, None]).double()
+    root = true.sqrt().double()
+    scaled = ways.double() / root[:, None]
     # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
-    ridge = 0.02 * len(true) * torch.eye(3, dtype=torch.float64)
-    right = relative.T @ torch.ones(len(true), dtype=torch.float64) + ridge @ torch.full((3,), 1 / 3).double()
-    a, b, c = torch.linalg.solve(relative.T @ relative + ridge, right).tolist()
+    ridge = 0.02 * float(true.sum()) * torch.eye(3, dtype=torch.float64)
+    right = scaled.T @ root + ridge @ torch.full((3,), 1 / 3).double()
+    a, b, c = torch.linalg.solve(scaled.T @ scaled + ridge, right).tolist()
     return a, b, c
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from her2core.counting import Counter
+from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet
 from her2core.counting.peaks import find_peaks
 from her2core.errors import CancelledError, ModelError
@@ -84,7 +85,7 @@ def test_weights_of_another_network_are_refused() -> None:
 
 
 def test_the_network_keeps_the_size_of_the_crop() -> None:
-    output = CounterNet().eval()(torch.zeros(2, 4, 80, 80))
+    output = CounterNet().eval()(torch.zeros(2, INPUT_PLANES, 80, 80))
     assert output.density.shape == (2, 2, 80, 80)
     assert output.regressed.shape == (2, 2)
     assert output.cluster_logit.shape == (2,)

@@ -59,3 +59,27 @@ def test_a_dim_field_looks_to_the_network_as_a_bright_one() -> None:
     axes = torch.tensor([[30.0, 30.0]])
     dim, bright = to_input(pixels, axes), to_input(pixels * 4, axes)
     assert torch.allclose(dim, bright, rtol=0.15, atol=0.03)
+
+
+def test_faint_and_bright_signals_look_alike_with_their_contrast_turned_up() -> None:
+    """One signal of 12 and one of 120 grey levels: ten times apart in the image, far less in the stretched planes."""
+    rng = np.random.default_rng(4)
+    ys, xs = np.mgrid[:CROP_PX, :CROP_PX]
+    spot = np.exp(-((xs - 40) ** 2 + (ys - 40) ** 2) / (2 * 2.0**2))
+    planes = []
+    for levels in (12.0, 120.0):
+        pixels = rng.normal(30, 1.0, (CROP_PX, CROP_PX, 3)) + np.array([1.0, 0.0, 0.0]) * (levels * spot)[..., None]
+        tensor = torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)).permute(2, 0, 1)[None]
+        planes.append(to_input(tensor, torch.tensor([[30.0, 30.0]]))[0])
+    faint, bright = (float(p[4, 40, 40]) for p in planes)
+    assert 0.2 < faint < bright < 3.5 * faint
+    assert abs(float(planes[1][5, 40, 40])) < 0.3  # nothing in the other colour
+    assert all(torch.isfinite(p).all() for p in planes)
+
+
+def test_a_crop_beyond_the_image_is_no_background() -> None:
+    pixels = torch.full((1, 3, CROP_PX, CROP_PX), 40, dtype=torch.uint8)
+    pixels[..., 44:] = 0
+    x = to_input(pixels, torch.tensor([[30.0, 30.0]]))
+    assert torch.isfinite(x).all()
+    assert float(x[0, 4, 40, 20].abs()) < 0.05

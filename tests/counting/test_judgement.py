@@ -109,3 +109,12 @@ def test_a_nucleus_out_of_focus_is_less_sharp() -> None:
     sharp, soft, blurred = sharpness([crop_of_disc(0.7), crop_of_disc(2.0), crop_of_disc(6.0)])
     assert sharp > 1.3 * soft
     assert soft > 1.4 * blurred
+
+
+def test_what_is_brighter_outside_or_black_has_no_sharpness() -> None:
+    ys, xs = np.mgrid[:120, :120]
+    pixels = np.zeros((120, 120, 3), np.uint8)
+    pixels[..., 2] = np.clip(3 * np.hypot(xs - 60, ys - 60), 0, 255)
+    box = (30.0, 30.0, 90.0, 90.0)
+    found = sharpness([*cut(pixels, [box]), *cut(np.zeros_like(pixels), [box])])
+    assert found.tolist() == [0.0, 0.0]
