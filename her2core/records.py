@@ -128,8 +128,8 @@ class Nucleus:
 
     `her2` and `cep17` are whole signals; None where the nucleus could not be counted. `her2_regressed` and
     `cep17_regressed` are stage 2's real-valued regression (Xue et al. 2023). `reason` is set if and only if
-    `scored` is false. `uncertain` asks the pathologist to look; `uncertainty` is the chance, 0-1, that a count is wrong,
-    and `focus` the sharpness against the median nucleus of the region; both None where they were not measured.
+    `scored` is false. `uncertain` asks the pathologist to look; `uncertainty` is the chance, 0-1, that a count is
+    wrong, and `focus` the sharpness against the median nucleus of the region; both None where not measured.
     """
 
     id: int

@@ -99,7 +99,7 @@ def test_the_estimate_counts_a_cluster_and_never_less_than_its_peaks() -> None:
 
 
 def test_a_flagged_region_needs_less_evidence_for_a_cluster() -> None:
-    count = counted(8, 2, cluster=0.4, in_cluster=12.0)
+    count = counted(8, 2, cluster=0.2, in_cluster=12.0)
     assert not settle(1, BOX, 0.9, count, 0.0, SIZE).clustered
     assert settle(1, BOX, 0.9, count, 0.0, SIZE, clusters_expected=True).clustered
 

@@ -71,6 +71,7 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "HER2CORE_LABORATORY_ADDRESS": "A",
         "HER2CORE_LABORATORY_DIRECTOR": "D",
         "HER2CORE_LABORATORY_ACCREDITATION": "C",
+        "HER2CORE_COUNTING": "regression",
         "HER2CORE_MAX_UPLOAD_MB": "7",
         "HER2CORE_MAX_IMAGE_MPX": "8",
         "HER2CORE_IDLE_MINUTES": "9",
@@ -78,7 +79,7 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "HER2CORE_CA_PASSPHRASE": "correct horse",
     }
     assert set(variables) == {variable_of(field.name) for field in dataclasses.fields(Settings)}
-    expected = Settings(tmp_path, Path("/w"), "cpu", "N", "A", "D", "C", 7, 8, 9, True, "correct horse")
+    expected = Settings(tmp_path, Path("/w"), "cpu", "N", "A", "D", "C", "regression", 7, 8, 9, True, "correct horse")
     assert load_settings(variables) == expected
 
 

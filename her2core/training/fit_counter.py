@@ -26,7 +26,7 @@ from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 from her2core.training.detector_data import data_digest
 
-__all__ = ["CounterRecipe", "calibrate", "counter_loss", "fit_counter", "split_images", "validate"]
+__all__ = ["CounterRecipe", "calibrate", "cluster_weights", "counter_loss", "fit_counter", "split_images", "validate"]
 
 CHANNEL_WEIGHTS = (1.0, 2.5)  # HER2, CEP17, in the loss of the density map
 _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
@@ -131,7 +131,7 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     reading = Reading(
         (thresholds[0], thresholds[1]),
         (gains[0], gains[1]),
-        _cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[clustered], crops.counts[clustered, 0]),
+        cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[clustered], crops.counts[clustered, 0]),
     )
     error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
     off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
@@ -145,9 +145,10 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     return replace(reading, cluster=judgement(clustered), doubt=judgement(wrong))
 
 
-def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
-    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least; the integral alone where
-    there are too few clusters to tell. Misses are weighed by the root of the count, as the spread of counts is."""
+def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
+    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least and are right in sum; the
+    integral alone where there are too few clusters to tell. Misses are weighed by the root of the count, as its spread
+    is. Right in sum, because groups come from totals, and least squares alone shrinks large counts."""
     if len(true) < 30:
         return 1.0, 0.0, 0.0
     ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
@@ -156,7 +157,9 @@ def _cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
     # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
     ridge = 0.02 * float(true.sum()) * torch.eye(3, dtype=torch.float64)
     right = scaled.T @ root + ridge @ torch.full((3,), 1 / 3).double()
-    a, b, c = torch.linalg.solve(scaled.T @ scaled + ridge, right).tolist()
+    weights = torch.linalg.solve(scaled.T @ scaled + ridge, right)
+    estimates = (ways.double() @ weights).maximum(ways[:, 2].double())  # as `Reading.in_cluster`
+    a, b, c = (weights * true.double().sum() / estimates.sum()).tolist()
     return a, b, c
 
 

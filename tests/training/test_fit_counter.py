@@ -12,7 +12,14 @@ from her2core.errors import TrainingError
 from her2core.models import load_weights
 from her2core.training import fit_counter as module
 from her2core.training.counter_data import Batch, augment, identity, load_crops
-from her2core.training.fit_counter import CounterRecipe, counter_loss, fit_counter, split_images, validate
+from her2core.training.fit_counter import (
+    CounterRecipe,
+    cluster_weights,
+    counter_loss,
+    fit_counter,
+    split_images,
+    validate,
+)
 from her2core.training.render import render_region
 
 RECIPE = CounterRecipe(steps=4, batch=4, validate_every=2, validation_share=0.5)
@@ -124,3 +131,19 @@ def test_validation_tells_the_ways_of_counting_apart(folder: Path) -> None:
 def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"truth\.json"):
         load_crops(tmp_path)
+
+
+def test_clusters_are_estimated_right_in_sum_from_ways_that_err_each_in_its_own_way() -> None:
+    generator = torch.Generator().manual_seed(8)
+    true = torch.randint(6, 40, (600,), generator=generator).float()
+    noise = torch.randn(600, 2, generator=generator)
+    ways = torch.stack([true * (1 + 0.3 * noise[:, 0]), 0.8 * true * (1 + 0.2 * noise[:, 1]), 0.4 * true], dim=1)
+    weights = torch.tensor(cluster_weights(ways, true))
+    estimate = (ways @ weights).maximum(ways[:, 2])
+    assert float(estimate.sum() / true.sum()) == pytest.approx(1.0, abs=0.005)
+    alone = [float((ways[:, i] * true.sum() / ways[:, i].sum() - true).abs().mean()) for i in (0, 1)]
+    assert float((estimate - true).abs().mean()) < min(alone)
+
+
+def test_few_clusters_are_estimated_by_the_integral() -> None:
+    assert cluster_weights(torch.rand(5, 3), torch.rand(5)) == (1.0, 0.0, 0.0)
