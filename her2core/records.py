@@ -335,7 +335,7 @@ class CorrectionKind(StrEnum):
     CLUSTER = "set cluster"  # {"clustered": bool}
     ADD = "add nucleus"  # a whole Nucleus.to_dict()
     SIGNALS = "set signals"  # {"signals": [...] as in Nucleus.to_dict()}; the counts follow
-    BOX = "move box"  # {"box": [x0, y0, x1, y1]}
+    BOX = "move box"  # {"box": [x0, y0, x1, y1]}, and "recount" where the models counted the moved box
     UNDO = "undo"  # {"correction_id": int}
 
 
