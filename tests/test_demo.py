@@ -53,10 +53,12 @@ class Seeing:
     def analyse(self, pixels_rgb: NDArray[np.uint8], models: None, *, clusters_expected: bool) -> RegionAnalysis:
         self.analysed += 1
         nuclei = []
-        for number, true in enumerate(self.truths[_digest(pixels_rgb)]["nuclei"], start=1):
+        truths = self.truths[_digest(pixels_rgb)]["nuclei"]
+        miscounted = next((number for number, true in enumerate(truths, start=1) if true["scorable"]), 0)
+        for number, true in enumerate(truths, start=1):
             box = (true["box"][0], true["box"][1], true["box"][2], true["box"][3])
             reason = None if true["scorable"] else Exclusion.OVERLAP
-            her2 = true["her2"] + (number == 1)
+            her2 = true["her2"] + (number == miscounted)
             nuclei.append(
                 Nucleus(number, box, 0.9, her2, true["cep17"], 2.0, 2.0, true["cluster"], reason is None, reason)
             )

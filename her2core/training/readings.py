@@ -26,12 +26,15 @@ __all__ = [
     "Reading",
     "TrueNucleus",
     "TrueRegion",
+    "count_in",
     "match_nuclei",
+    "nuclei_in",
     "read_regions",
     "read_with_models",
     "recounted",
     "regression_only",
     "true_tally",
+    "ways_of",
 ]
 
 Pair = tuple[float, float]
