@@ -188,7 +188,8 @@ def _take(
     """Take a step from a callback, unless somebody else changed the case since it was drawn: that is said then.
 
     All steps are taken in callbacks. They run before the page is drawn anew, so that what was typed over an older state
-    of the case is refused in words and never dropped.
+    of the case is refused in words and never dropped. The keys of the fields change with what they show and with
+    nothing else: a click that follows another one quickly still finds its field.
     """
 
     def act() -> object:
@@ -199,7 +200,7 @@ def _take(
 
 
 def _hybridised(rooms: Services, user: User, review: CaseReview) -> None:
-    key = f"controls_{review.case.version}"
+    key = "controls_hybridised"
 
     def given() -> None:
         value = st.session_state[key]
@@ -226,7 +227,8 @@ def _ihc(rooms: Services, user: User, review: CaseReview, step: Step) -> None:
 
 def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
     case, details = review.case, review.case.details
-    score_key, same_key = f"ihc_score_{case.version}", f"ihc_same_{case.version}"
+    shown = f"{details.ihc}_{details.ihc_same_sample}"
+    score_key, same_key = f"ihc_score_{shown}", f"ihc_same_{shown}"
 
     def save() -> None:
         ihc = st.session_state[score_key]
@@ -237,7 +239,7 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
             done="IHC saved.",
         )  # fmt: skip
 
-    with st.form(f"ihc_{case.version}", border=False):
+    with st.form(f"ihc_{shown}", border=False):
         one, two, three = st.columns([1, 1.3, 0.8], vertical_alignment="bottom")
         one.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
@@ -300,7 +302,7 @@ def _adjudicate(rooms: Services, user: User, review: CaseReview, population: Pop
             st.session_state[reason_key] or "", user, done="Adjudication saved.",
         )  # fmt: skip
 
-    with st.form(f"adjudicate_{label}_{review.case.version}"):
+    with st.form(f"adjudicate_form_{label}"):
         one, two = st.columns(2)
         one.selectbox(
             "Final category", [Outcome.NEGATIVE, Outcome.POSITIVE], format_func=lambda o: o.value, index=None,
@@ -322,7 +324,8 @@ def _comment(rooms: Services, user: User, review: CaseReview, population: Popula
     if comment is None:
         return
     label, letter = population.label, comment.letter
-    key = f"comment_text_{label}_{review.case.version}"
+    shown = f"{label}_{letter}_{0 if comment.at is None else comment.at.timestamp()}"
+    key = f"comment_text_{shown}"
 
     def save(*, restore: bool) -> None:
         text = "" if restore else (st.session_state[key] or "")
@@ -335,7 +338,7 @@ def _comment(rooms: Services, user: User, review: CaseReview, population: Popula
     with st.expander(title, icon=":material/edit_note:", key=f"comment_box_{label}"):
         if comment.edited:
             st.caption(_edited_by(rooms, comment))
-        with st.form(f"comment_{label}_{review.case.version}", border=False):
+        with st.form(f"comment_{shown}", border=False):
             st.text_area(
                 f"Comment {letter} as the report prints it", comment.text, height=190, disabled=not review.editable,
                 key=key,
@@ -380,7 +383,7 @@ def _acknowledged(warnings: Sequence[CaseWarning]) -> None:
 
 def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
     present = None if review.attested is None else (_FITS if review.attested else _DISCORDANT)
-    key = f"attest_{review.case.version}"
+    key = f"attest_{present}"
 
     def attested() -> None:
         value = st.session_state[key]
@@ -397,7 +400,8 @@ def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
 def _indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
     statement = review.statement(StatementKind.INDETERMINATE)
     present = list(statement.value["reasons"]) if statement is not None else []
-    key = f"reasons_{review.case.version}"
+    shown = 0 if statement is None else statement.id
+    key = f"reasons_{shown}"
 
     def save() -> None:
         reasons = tuple(st.session_state[key])
@@ -408,7 +412,7 @@ def _indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
 
     with (
         st.expander("The test cannot give a result (indeterminate)", expanded=bool(present), key="indeterminate_box"),
-        st.form(f"indeterminate_{review.case.version}", border=False),
+        st.form(f"indeterminate_{shown}", border=False),
     ):
         st.multiselect(
             "Reasons", _choices(present), default=present, accept_new_options=True,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from her2core import workflow
 from her2core.records import IHC, Case, CaseState, Population
@@ -83,7 +84,9 @@ class Bench:
     def open(self, name: str, case: Case) -> Page:
         """The page of a person, on the work-up of a case."""
         page = self.page(name)
+        _idle(page)
         page.get_by_role("link", name="Worklist").click()
+        _idle(page)
         page.get_by_text("All open cases", exact=True).click()
         find = page.get_by_role("textbox", name="Find")
         find.fill(case.details.accession)
@@ -135,10 +138,33 @@ def _sees(where: Page | Locator, text: str | re.Pattern[str]) -> None:
     expect(where.get_by_text(text).first).to_be_visible(timeout=PATIENCE_MS)
 
 
+def _idle(where: Page | Locator) -> None:
+    """Wait until the page is drawn to its end: what is drawn anew under a click loses it."""
+    page = where if isinstance(where, Page) else where.page
+    app = page.locator('[data-testid="stApp"]')
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE_MS)
+
+
 def _press(where: Page | Locator, name: str | re.Pattern[str]) -> None:
+    _idle(where)
     button = where.get_by_role("button", name=name).first
     expect(button).to_be_enabled(timeout=PATIENCE_MS)
     button.click()
+
+
+def _choose(page: Page, field: Locator, option: str) -> None:
+    """Choose from a select box. Its list closes when the page is drawn anew just then: it is opened again."""
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(20):
+        _idle(page)
+        field.click()
+        try:
+            wanted.click(timeout=3_000)
+        except PlaywrightTimeout:
+            page.keyboard.press("Escape")
+        else:
+            return
+    raise AssertionError(f"“{option}” is never offered")
 
 
 def _step(page: Page, title: str) -> Locator:
@@ -162,10 +188,12 @@ def _finish(bench: Bench, page: Page, case: Case) -> None:
     for warning in workflow.assess(bench.lab.log, case.id).warnings:
         if not warning.acknowledged:
             button = page.locator(f".st-key-warning_{warning.key} button")
+            _idle(page)
             button.click()
             expect(button).to_have_count(0, timeout=PATIENCE_MS)
     assessment = workflow.assess(bench.lab.log, case.id).assessment
     if assessment is not None and assessment.outcome is not Outcome.INDETERMINATE:
+        _idle(page)
         page.get_by_role("radio", name="fits the histology").click()
     _sees(page, "Nothing is open: the report can be signed.")
 
@@ -221,12 +249,12 @@ def test_group_2_with_late_ihc_is_negative_with_a_comment_that_can_be_worded(ben
     case = bench.reviewed("S26-104", GROUP_2)
     page = bench.open("berg", case)
     _stands(page, "IHC on the same sample", "now", "Enter the HER2 IHC score.")
-    page.locator(".st-key-work_up").get_by_label("HER2 IHC score").click()
-    page.get_by_role("option", name="1+", exact=True).click()
+    _choose(page, page.locator(".st-key-work_up").get_by_label("HER2 IHC score"), "1+")
     page.locator(".st-key-work_up").get_by_text("on the same sample", exact=True).click()
     _press(page.locator(".st-key-ihc_save"), "Save")
     _headline(page, "comment A")
     box = page.locator(".st-key-comment_box_A")
+    _idle(page)
     box.get_by_text("Comment A", exact=True).click()
     box.get_by_role("textbox").fill("Worded by us for this patient.")
     _press(box, "Save comment")
@@ -259,6 +287,7 @@ def test_group_3_with_ihc_2_and_an_unchanged_recount_is_positive(bench: Bench) -
     workflow.count_blinded(bench.lab.log, case.id, rest, bench.lab.person("okafor"))
     other.get_by_role("button", name="Next nucleus").or_(other.locator(".st-key-recount_step_1 button")).first.click()
     _sees(other, "20 of at least 20 nuclei counted")
+    _idle(other)
     other.get_by_role("button", name="Hand in").dblclick()
     _sees(other, "No recount is due for this case.")
     assert len(bench.lab.log.recounts(case.id)) == 1
@@ -275,16 +304,10 @@ def test_group_4_recounted_as_group_1_is_adjudicated_with_reason(bench: Bench) -
     page = bench.open("berg", case)
     _stands(page, "Adjudication", "now", "Group 4 or Group 1")
     form = page.locator(".st-key-step_adjudication_A")
-    form.get_by_label("Final category").click()
-    page.get_by_role("option", name="positive").click()
-    form.get_by_label("Group held to be right").click()
-    page.get_by_role("option", name="Group 1").click()
+    _choose(page, form.get_by_label("Final category"), "positive")
+    _choose(page, form.get_by_label("Group held to be right"), "Group 1")
     _press(form, "Save adjudication")
     _sees(page, "Give the reason for the adjudication")
-    form.get_by_label("Final category").click()
-    page.get_by_role("option", name="positive").click()
-    form.get_by_label("Group held to be right").click()
-    page.get_by_role("option", name="Group 1").click()
     form.get_by_label("Reason (becomes part of the report)").fill("Recounted together at the microscope.")
     _press(form, "Save adjudication")
     _headline(page, "HER2 positive: ISH Group 4, IHC 2+, recount Group 1, adjudicated positive")
@@ -348,8 +371,7 @@ def test_of_two_people_with_the_same_case_the_later_is_told_and_nothing_is_overw
     first, second = bench.open("berg", case), bench.open("okafor", case)
     for page, score in ((second, "3+"), (first, "1+")):
         work_up = page.locator(".st-key-work_up")
-        work_up.get_by_label("HER2 IHC score").click()
-        page.get_by_role("option", name=score, exact=True).click()
+        _choose(page, work_up.get_by_label("HER2 IHC score"), score)
         work_up.get_by_text("on the same sample", exact=True).click()
         _press(page.locator(".st-key-ihc_save"), "Save")
         if page is second:
