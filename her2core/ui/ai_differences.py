@@ -20,6 +20,7 @@ DIFFERENCES_STYLE = """<style>
 .h2c-diff th {font-weight: 500; opacity: .65; font-size: 12px; text-align: left; padding: 2px 8px 3px 0;
   position: sticky; top: 0;}
 .h2c-diff td {padding: 3px 8px 3px 0; vertical-align: top; border-top: 1px solid rgba(140,155,170,.2);}
+.h2c-diff td:nth-child(2), .h2c-diff td:nth-child(3) {white-space: nowrap;}
 .h2c-diff td.moved {font-weight: 700;}
 </style>"""
 
