@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from her2core.errors import NotFoundError, SettingsError, TrainingError
 from her2core.records import (
     IHC,
-    Box,
     Case,
     CaseDetails,
     CorrectionKind,
@@ -30,6 +29,7 @@ from her2core.records import (
     Tally,
     User,
 )
+from her2core.scoring import iou
 from her2core.settings import SETTINGS_FILE, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -362,17 +362,9 @@ def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: 
 def _true_nucleus(nucleus: Nucleus, truth: dict[str, Any]) -> dict[str, Any] | None:
     """The scorable nucleus of the truth that the box shows; None where it shows none of them well."""
     best = max(
-        (n for n in truth["nuclei"] if n["scorable"]), key=lambda true: _iou(nucleus.box, true["box"]), default=None
+        (n for n in truth["nuclei"] if n["scorable"]), key=lambda true: iou(nucleus.box, true["box"]), default=None
     )
-    return best if best is not None and _iou(nucleus.box, best["box"]) >= 0.5 else None
-
-
-def _iou(a: Box, b: Sequence[float]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+    return best if best is not None and iou(nucleus.box, best["box"]) >= 0.5 else None
 
 
 def _prepared(room: _Room, case: Case, by: User) -> None:

@@ -18,14 +18,13 @@ from her2core.imaging import quality
 from her2core.models import pick_device, short_name
 from her2core.records import Box, Channel, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions
+from her2core.settings import COUNTING
 
-__all__ = ["CLUSTER_THRESHOLD", "COUNTING", "Models", "analyse", "count_box", "load_models", "settle"]
+__all__ = ["CLUSTER_THRESHOLD", "Models", "analyse", "count_box", "load_models", "settle"]
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
-# Ways of counting to choose from.
-COUNTING = ("density", "regression")
 # From this probability on a nucleus' HER2 signals are taken as clustered, and counted by the integral.
 # Below one half, because a cluster counted by its peaks is missed by far more than single signals by an estimate.
 CLUSTER_THRESHOLD = 0.3
@@ -58,7 +57,8 @@ class Models:
 def load_models(weights_dir: Path, device: str = "auto", counting: str = "density") -> Models:
     """The models of a folder (`detector.safetensors`, `counter.safetensors` and their cards).
 
-    counting: one of COUNTING; "density" is the default because it measures best, "regression" is the paper's way.
+    counting: one of `settings.COUNTING`; "density" is the default because it measures best, "regression" is the
+    paper's way.
     Raises ValueError for another word, and WeightsMissingError, WeightsMismatchError or ModelError as
     `models.load_weights` does.
     """

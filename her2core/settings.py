@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from her2core.errors import SettingsError
 
-__all__ = ["DEVICES", "SETTINGS_FILE", "Settings", "load_settings", "variable_of"]
+__all__ = ["COUNTING", "DEVICES", "SETTINGS_FILE", "Settings", "load_settings", "variable_of"]
 
 SETTINGS_FILE: Final = "settings.toml"
 COUNTING: Final = ("density", "regression")

@@ -12,7 +12,7 @@ import click
 
 from her2core.cli._shared import Progress, device_option, weights_option
 from her2core.errors import Her2CoreError
-from her2core.settings import Settings, load_settings
+from her2core.settings import COUNTING, Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.exchange.analysis import ImageResult
@@ -28,9 +28,7 @@ __all__ = ["analyze", "render"]
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the analysis as JSON; - is stdout.")
 @click.option("--overlay", type=click.Path(path_type=Path, file_okay=False), help="Folder for the overlays (PNG).")
 @click.option("--clusters", is_flag=True, help="The regions show clustered HER2 signals.")
-@click.option(
-    "--counting", type=click.Choice(["density", "regression"]), help="How to count; the setting holds otherwise."
-)
+@click.option("--counting", type=click.Choice(COUNTING), help="How to count; the setting holds otherwise.")
 @device_option
 @weights_option
 @click.pass_context

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from her2core.counting.network import DENSITY_SIGMA_PX
 
-__all__ = ["PEAK_THRESHOLD", "find_peaks", "local_maxima"]
+__all__ = ["PEAK_THRESHOLD", "count_peaks", "find_peaks", "local_maxima"]
 
 # Signals held around a peak from which on it is one.
 PEAK_THRESHOLD = 0.6
@@ -39,6 +39,12 @@ def local_maxima(density: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     highest = F.max_pool2d(ranked, 3, stride=1, padding=1)
     held = F.avg_pool2d(maps, 5, stride=1, padding=2)[:, 0] * 25 / _HELD_BY_ONE
     return (held >= threshold) & (ranked >= highest)[:, 0], held
+
+
+def count_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> Tensor:
+    """How many peaks `find_peaks` finds in each of the maps float[N, S, S], without their positions: float[N]."""
+    is_peak, _ = local_maxima(density, threshold)
+    return is_peak.sum(dim=(1, 2)).float()
 
 
 def find_peaks(density: Tensor, threshold: float = PEAK_THRESHOLD) -> list[NDArray[np.float32]]:

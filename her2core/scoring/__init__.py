@@ -29,7 +29,7 @@ from her2core.scoring.review import (
     next_redo,
     next_undo,
 )
-from her2core.scoring.scorable import ScorableRules, judge, overlap_fractions
+from her2core.scoring.scorable import ScorableRules, iou, judge, overlap_fractions
 from her2core.scoring.spatial import Pattern, SpatialPattern, amplified_cells, pattern_sentence, spatial_pattern
 from her2core.scoring.states import Event, is_allowed, next_state, state_of
 from her2core.scoring.suitability import Countability, CountabilityAdvice, countability
@@ -105,6 +105,7 @@ __all__ = [
     "dots_over_dots",
     "exclusions",
     "group",
+    "iou",
     "is_allowed",
     "is_amplified",
     "judge",

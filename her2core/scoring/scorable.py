@@ -16,7 +16,7 @@ import numpy.typing as npt
 from her2core.errors import ScoringError
 from her2core.records import Box, Exclusion
 
-__all__ = ["ScorableRules", "judge", "missing_colour", "overlap_fractions"]
+__all__ = ["ScorableRules", "iou", "judge", "missing_colour", "overlap_fractions"]
 
 EDGE_MARGIN_PX = 2.0  # a box that ends this close to the image edge belongs to a nucleus that is cut
 MOST_OVERLAP = 0.20  # share of a nucleus under others; touching nuclei stay below it, as boxes are a little wide
@@ -81,6 +81,15 @@ def judge(
     if relative_focus is not None and relative_focus < rules.least_focus:
         return Exclusion.OUT_OF_FOCUS
     return missing_colour(her2, cep17)
+
+
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes, xyxy; 0 where they do not meet."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
 def overlap_fractions(boxes_xyxy: Sequence[Box]) -> list[float]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
 from her2core.counting.judgement import Judgement, features
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
-from her2core.counting.peaks import PEAK_THRESHOLD, find_peaks
+from her2core.counting.peaks import PEAK_THRESHOLD, count_peaks
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import save_weights, write_atomically
@@ -114,16 +114,13 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     for channel in range(2):
         density, true = output.density[:, channel], crops.counts[:, channel]
 
-        def found(threshold: float, density: Tensor = density) -> Tensor:
-            return torch.tensor([float(len(p)) for p in find_peaks(density, threshold)])
-
-        def loss(threshold: float, true: Tensor = true, found: Callable[[float], Tensor] = found) -> float:
-            error = (found(threshold) - true)[~clustered]
+        def loss(threshold: float, density: Tensor = density, true: Tensor = true) -> float:
+            error = (count_peaks(density, threshold) - true)[~clustered]
             return float(error.abs().mean() + error.mean().abs())
 
         best = min((0.05 * i for i in range(6, 20)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
         thresholds.append(best)
-        peaks.append(found(best))
+        peaks.append(count_peaks(density, best))
         chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
         gains.append(float(true[chosen].sum() / density[chosen].sum().clamp(min=1e-6)))
     integral = output.density[:, 0].sum(dim=(1, 2))
@@ -166,11 +163,10 @@ def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
 def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
     """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
     output = _outputs(net, crops, batch_size)
-    found = [[len(p) for p in find_peaks(output.density[:, i])] for i in range(2)]
     rows = {
         "regressed": output.regressed,
         "integral": output.density.sum(dim=(2, 3)),
-        "peaks": torch.tensor(found, dtype=torch.float32).T,
+        "peaks": torch.stack([count_peaks(output.density[:, i]) for i in range(2)], dim=1),
     }
     clustered = crops.clustered > 0.5
     metrics = {}

@@ -17,7 +17,7 @@ from her2core.ui import disagreement
 from her2core.ui.blinding import stays_blind
 from her2core.ui.editor import EditorNews, Inbox, editor_state, encoded_picture, mount_editor, mount_pictures
 from her2core.ui.services import Services, count_box, region_image
-from her2core.ui.session import guarded, saved, show_flash
+from her2core.ui.session import REVIEW_REGION, guarded, saved, show_flash
 from her2core.ui.words import local_time, plain
 from her2core.workflow import CaseReview, CountBox, RegionReview
 from her2core.workflow.presence import Presence, Visit
@@ -25,7 +25,7 @@ from her2core.workflow.reviewing import Edit, Taken, take_edit
 
 __all__ = ["draw"]
 
-_REGION, _INBOX, _WINDOW, _SHOWN = "review_region", "review_inbox", "review_window", "review_shown_version"
+_INBOX, _WINDOW, _SHOWN = "review_inbox", "review_window", "review_shown_version"
 _EDITOR = "review_editor"
 _SIGN_OF_LIFE_S = 10
 # The button for the whole case lies over the end of the editor's toolbar, which leaves it room; nothing else is drawn
@@ -170,7 +170,7 @@ def _workbench(case_id: int) -> None:
 
 def _region(shown: Sequence[RegionReview]) -> RegionReview:
     """The region that is looked at; the first that counts where none was chosen."""
-    wanted = st.session_state.get(_REGION)
+    wanted = st.session_state.get(REVIEW_REGION)
     first = next((r for r in shown if r.counts), shown[0])
     return next((r for r in shown if r.region.id == wanted), first)
 
@@ -186,7 +186,7 @@ def _receive(case_id: int) -> None:
     rooms, user = guarded(Role.PATHOLOGIST)
     message = st.session_state[f"{_EDITOR}_{case_id}"].get("message")
     if isinstance(message, dict) and isinstance(message.get("region"), int):
-        st.session_state[_REGION] = message["region"]
+        st.session_state[REVIEW_REGION] = message["region"]
 
     def take(edit: Edit) -> Taken:
         return _take(rooms, user, case_id, edit, _inbox(case_id))

@@ -20,6 +20,7 @@ from her2core.records import Role, User
 from her2core.ui.services import Services, services
 
 __all__ = [
+    "REVIEW_REGION",
     "at_page",
     "current_user",
     "end_session",
@@ -38,7 +39,7 @@ _USER = "her2core_user_id"
 _SINCE = "her2core_signed_in_at"
 _SEEN = "her2core_last_seen"
 _CASE = "her2core_case_id"
-_REGION = "review_region"  # the one that the review page shows
+REVIEW_REGION = "review_region"  # the one that the review page shows
 _READ = "case_log_case"  # the one that the case log shows
 _PAGE = "her2core_page"
 _KEPT = "her2core_place_kept"
@@ -112,7 +113,7 @@ def guarded(*roles: Role, by_timer: bool = False) -> tuple[Services, User]:
 def open_case(case_id: int | None, region_id: int | None = None) -> None:
     """Remember which case the pages are about, and which of its regions is looked at first."""
     st.session_state[_CASE] = case_id
-    st.session_state[_REGION] = region_id
+    st.session_state[REVIEW_REGION] = region_id
 
 
 def read_case(case_id: int) -> None:
@@ -175,7 +176,7 @@ def _touch() -> None:
 def _keep_place(rooms: Services, user: User) -> None:
     """Remember in the case log where the user is, when that changed."""
     page, case_id = st.session_state.get(_PAGE), opened_case()
-    region_id = st.session_state.get(_REGION)
+    region_id = st.session_state.get(REVIEW_REGION)
     if not isinstance(page, str) or case_id is None or user.role is not Role.PATHOLOGIST:
         return
     place = (case_id, page, region_id if isinstance(region_id, int) else None)

@@ -27,6 +27,7 @@ from her2core.scoring import (
     Outcome,
     apply_corrections,
     check_correction,
+    iou,
     next_nucleus_id,
     next_redo,
     next_undo,
@@ -191,7 +192,7 @@ def add_nucleus(log: CaseLog, region_id: int, pixels_rgb: PixelsRGB, box: Box, b
         raise WrongStateError("Analyse this region first, then add what was missed.")
     corrections = log.corrections(region_id)
     for reviewed in apply_corrections(analysis.nuclei, corrections):
-        if _iou(reviewed.nucleus.box, box) > _SAME_NUCLEUS_IOU:
+        if iou(reviewed.nucleus.box, box) > _SAME_NUCLEUS_IOU:
             raise ScoringError(
                 f"Nucleus {reviewed.nucleus.id} is there already. Correct it instead of adding it again."
             )
@@ -282,12 +283,3 @@ def amend(log: CaseLog, case_id: int, reason: str, version: int, by: User) -> Ca
 def withdraw_amendment(log: CaseLog, case_id: int, by: User) -> Case:
     """Close an amendment under which nothing was changed. Raises WrongStateError where something was."""
     return log.withdraw_amendment(case_id, log.case(case_id).version, by)
-
-
-def _iou(a: Box, b: Box) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +14,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import chromium
 from tests.pages.lab import CA_PASSPHRASE, TestLaboratory
+from tests.served import free_port, wait_until_up
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_MS = 180_000  # for one step; the machine may be busy with training
-_START_S = 120
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Server:
         command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(self.port)]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        _wait_until_up(self.process, self.port)
+        wait_until_up(self.process, self.port)
 
     def kill(self) -> None:
         """As `kill -9` does: nothing is finished, nothing is closed."""
@@ -66,7 +63,7 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """The laboratory of tests/pages/lab.py, served as `python -m her2core serve` does."""
-    served = Server(TestLaboratory.make(tmp_path / "data"), _free_port(), tmp_path / "server.log")
+    served = Server(TestLaboratory.make(tmp_path / "data"), free_port(), tmp_path / "server.log")
     try:
         served.start()
         yield served
@@ -107,23 +104,3 @@ def dark_page(browser: Browser, width: int = 1366, height: int = 768) -> Page:
         'localStorage.setItem(key, JSON.stringify("Dark")); localStorage.setItem(`her2core-${key}`, "set");'
     )
     return opened
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + _START_S
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise RuntimeError("the server ended at once; see server.log in the test's folder")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.3)
-    raise RuntimeError("the server did not come up in time")

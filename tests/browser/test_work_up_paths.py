@@ -18,7 +18,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from her2core import workflow
 from her2core.records import IHC, Case, CaseState, Population
 from her2core.scoring import Outcome
-from tests.browser.conftest import PATIENCE_MS, Server, _free_port, dark_page
+from tests.browser.conftest import PATIENCE_MS, Server, dark_page
 from tests.conftest import chromium
 from tests.pages.lab import (
     FLAGS,
@@ -30,6 +30,7 @@ from tests.pages.lab import (
     POSITIVE,
     TestLaboratory,
 )
+from tests.served import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
@@ -119,7 +120,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     path = chromium()
     assert path is not None, "no Chromium; tests/conftest.py skips browser tests then"
     folder = tmp_path_factory.mktemp("work-up")
-    server = Server(TestLaboratory.make(folder / "data"), _free_port(), folder / "server.log")
+    server = Server(TestLaboratory.make(folder / "data"), free_port(), folder / "server.log")
     try:
         server.start()
         with sync_playwright() as playwright:

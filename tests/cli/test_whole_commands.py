@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from her2core.scoring import iou
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -32,12 +34,6 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _iou(a: list[float], b: list[float]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    both = max(width, 0.0) * max(height, 0.0)
-    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-
-
 def test_rendered_region_is_analysed_as_its_truth_says(rendered: Path, tmp_path: Path) -> None:
     truth: dict[str, Any] = json.loads((rendered / "truth.json").read_text())[0]
     broken = tmp_path / "broken.jpg"
@@ -54,7 +50,7 @@ def test_rendered_region_is_analysed_as_its_truth_says(rendered: Path, tmp_path:
     with Image.open(tmp_path / "o" / f"{truth['image']}_overlay.png") as overlay:
         assert overlay.size == (good["width"], good["height"])
     scorable = [nucleus for nucleus in truth["nuclei"] if nucleus["scorable"]]
-    found = [max(_iou(true["box"], nucleus["box"]) for nucleus in good["nuclei"]) > 0.5 for true in scorable]
+    found = [max(iou(true["box"], nucleus["box"]) for nucleus in good["nuclei"]) > 0.5 for true in scorable]
     assert sum(found) >= 0.7 * len(found)
     assert good["tally"]["n"] >= 0.5 * len(scorable)
     for nucleus in good["nuclei"]:

@@ -9,7 +9,7 @@ import torch
 from her2core.counting import Counter
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet
-from her2core.counting.peaks import find_peaks
+from her2core.counting.peaks import count_peaks, find_peaks
 from her2core.errors import CancelledError, ModelError
 from her2core.records import Channel
 from tests.training.drawn import drawn_region
@@ -39,6 +39,14 @@ def test_two_equal_pixels_are_one_peak() -> None:
 
 def test_an_empty_map_has_no_peaks() -> None:
     assert find_peaks(torch.zeros(2, 20, 20))[0].shape == (0, 2)
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.6, 0.9])
+def test_peaks_are_counted_as_they_are_found(threshold: float) -> None:
+    maps = torch.rand(4, 40, 40, generator=torch.Generator().manual_seed(2)) / 10
+    maps[0] = density([(10.3, 12.7), (20.0, 12.0), (30.5, 30.5)])
+    assert count_peaks(maps, threshold).tolist() == [float(len(found)) for found in find_peaks(maps, threshold)]
+    assert count_peaks(maps, threshold)[0] == 3
 
 
 @pytest.fixture(scope="module")

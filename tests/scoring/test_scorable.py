@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from her2core.errors import ScoringError
 from her2core.records import Box, Exclusion
-from her2core.scoring import ScorableRules, judge, overlap_fractions
+from her2core.scoring import ScorableRules, iou, judge, overlap_fractions
 
 INSIDE: Box = (100.0, 100.0, 180.0, 170.0)
 
@@ -153,3 +153,17 @@ def test_overlap_is_a_share_and_does_not_depend_on_order_or_scale(seed: int, n: 
     assert overlap_fractions(boxes[::-1]) == found[::-1]
     doubled: list[Box] = [(2 * x0, 2 * y0, 2 * x1, 2 * y1) for x0, y0, x1, y1 in boxes]
     assert overlap_fractions(doubled) == pytest.approx(found, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("other", "share"),
+    [
+        ((0, 0, 10, 10), 1.0),
+        ((5, 0, 15, 10), 1 / 3),
+        ((2, 2, 7, 7), 0.25),
+        ((10, 0, 20, 10), 0.0),
+        ((30, 30, 40, 40), 0.0),
+    ],
+)
+def test_iou_is_the_shared_part_of_two_boxes(other: Box, share: float) -> None:
+    assert iou((0, 0, 10, 10), other) == iou(other, (0, 0, 10, 10)) == pytest.approx(share)

@@ -14,12 +14,9 @@ import io
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +29,7 @@ from playwright.sync_api import Error as PlaywrightError
 from her2core.caselog import CaseLog
 from her2core.demo import ACCOUNTS, CA_PASSPHRASE
 from tests.conftest import chromium
+from tests.served import free_port, wait_until_up
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -168,36 +166,16 @@ def _served(filled: Path | None) -> Iterator[Laboratory]:
         subprocess.run([sys.executable, "-m", "her2core", "demo"], cwd=ROOT, env=environment, check=True)
         with CaseLog(data) as log:
             cases = {case.accession: case.id for case in log.find_cases(limit=100)}
-        port = _free_port()
+        port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         with (Path(folder) / "server.log").open("wb") as log_file:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log_file, stderr=subprocess.STDOUT)
             try:
-                _wait_until_up(process, port)
+                wait_until_up(process, port)
                 yield Laboratory(f"http://127.0.0.1:{port}", cases)
             finally:
                 process.terminate()
                 process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 180
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise RuntimeError("the server ended at once")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.5)
-    raise RuntimeError("the server did not come up in time")
 
 
 # --- the pictures -----------------------------------------------------------------------------------------------------
