@@ -240,16 +240,16 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
         )  # fmt: skip
 
     with st.form(f"ihc_{shown}", border=False):
-        one, two, three = st.columns([1, 1.3, 0.8], vertical_alignment="bottom")
-        one.selectbox(
+        left, right = st.columns([2, 0.8], vertical_alignment="bottom")
+        left.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
             format_func=IHC_WORDS.__getitem__, key=score_key,
         )  # fmt: skip
-        two.toggle(
+        left.toggle(
             "on the same sample", bool(details.ihc_same_sample), key=same_key,
             help="Groups 2 to 4 are decided with IHC of the tissue sample that FISH was done on.",
         )  # fmt: skip
-        three.form_submit_button("Save", key="ihc_save", width="stretch", on_click=save)
+        right.form_submit_button("Save", key="ihc_save", width="stretch", on_click=save)
 
 
 def _recount(rooms: Services, review: CaseReview, population: PopulationAssessment) -> None:
