@@ -31,6 +31,7 @@ from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Populati
 from her2core.reporting.keys import Keyring
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
+from her2core.workflow import signing
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import (
     CA_PASSPHRASE,
@@ -312,6 +313,23 @@ def test_a_double_click_signs_once(lab: TestLaboratory) -> None:
         for _ in range(2)
     )
     assert first.id == second.id
+    assert len(lab.log.reports(case.id)) == 1
+
+
+def test_the_second_click_signs_nothing_where_the_first_finished_in_the_middle_of_it(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, berg = lab.ready(POSITIVE), lab.person("berg")
+    as_signed = (lab.log, lab.keyring, lab.accounts, case.id, case.version, berg, PASSWORDS["berg"])
+    firsts = []
+
+    def read_after_the_first_was_stored(*args: Any) -> workflow.CaseReview:
+        monkeypatch.undo()
+        firsts.append(workflow.sign_out(*as_signed))
+        return workflow.assess(*args)
+
+    monkeypatch.setattr(signing, "assess", read_after_the_first_was_stored)
+    assert workflow.sign_out(*as_signed).id == firsts[0].id
     assert len(lab.log.reports(case.id)) == 1
 
 

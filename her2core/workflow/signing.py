@@ -63,13 +63,14 @@ def sign_out(
     """
     require(user, Action.SIGN)
     accounts.reauthenticate(user, password)
+    review = assess(log, case_id)
+    # Asked after the case was read: the first of two clicks may have been storing its report just then.
     done = _signed_before(log, case_id, version, user)
     if done is not None:
         return done
     settings = load_settings()
     laboratory = laboratory or laboratory_of(settings)
     demonstration = settings.demo if demonstration is None else demonstration
-    review = assess(log, case_id)
     _may_be_signed(review, version)
     at = _now()
     content = build_content(log, review, laboratory, user, meaning, at, demonstration=demonstration)
