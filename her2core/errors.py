@@ -23,6 +23,7 @@
     │   └── PermissionDeniedError
     ├── SigningError                  no usable key, wrong passphrase
     ├── VerificationError             the file cannot be examined as a report at all
+    ├── ExchangeError                 a report that cannot be written for another system
     └── CancelledError                the user stopped an analysis
 
 Pages catch the root only and show `str(error)`; so every message says, in words a pathologist
@@ -35,6 +36,7 @@ __all__ = [
     "CaseLogError",
     "ConflictError",
     "DuplicateError",
+    "ExchangeError",
     "Her2CoreError",
     "ImageError",
     "ImageSizeError",
@@ -147,6 +149,10 @@ class SigningError(Her2CoreError):
 
 class VerificationError(Her2CoreError):
     """A file cannot be examined as a report."""
+
+
+class ExchangeError(Her2CoreError):
+    """A report cannot be written in the format of another system."""
 
 
 class CancelledError(Her2CoreError):

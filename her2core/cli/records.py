@@ -167,32 +167,70 @@ def restore(ctx: click.Context, file: Path, even_if_damaged: bool) -> None:
 
 @click.command()
 @click.argument("cases", nargs=-1, metavar="CASE...")
-@click.option("--all", "every_case", is_flag=True, help="All cases of the log.")
-@click.option("--format", "file_format", type=click.Choice(["csv"]), default="csv", show_default=True)
-@click.option("--nuclei", is_flag=True, help="A line a nucleus, instead of a line a population.")
+@click.option("--all", "every_case", is_flag=True, help="All cases of the log; with fhir and hl7 all signed ones.")
+@click.option("--format", "file_format", type=click.Choice(["csv", "fhir", "hl7"]), default="csv", show_default=True)
+@click.option("--nuclei", is_flag=True, help="csv: a line a nucleus, instead of a line a population.")
+@click.option("--preliminary", is_flag=True, help="fhir, hl7: cases without signed report too, as preliminary.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file (default: stdout).")
-def export(cases: tuple[str, ...], every_case: bool, file_format: str, nuclei: bool, out: Path | None) -> None:
+def export(
+    cases: tuple[str, ...], every_case: bool, file_format: str, nuclei: bool, preliminary: bool, out: Path | None
+) -> None:
     """Export cases, named by their accession numbers. What is exported holds patient data."""
-    from her2core import workflow
-    from her2core.exchange.tables import cases_csv, nuclei_csv
-
     if bool(cases) == every_case:
         raise click.UsageError("Name the cases by their accession numbers, or give --all.")
-    log = open_case_log(load_settings())
+    if nuclei and file_format != "csv":
+        raise click.UsageError("--nuclei goes with --format csv only.")
+    if preliminary and file_format == "csv":
+        raise click.UsageError("--preliminary goes with --format fhir or hl7.")
+    settings = load_settings()
+    log = open_case_log(settings)
     ids = _case_ids(log) if every_case else [log.case_by_accession(accession).id for accession in cases]
-    reviews = [workflow.assess(log, case_id) for case_id in ids]
-    if nuclei:
-        text = nuclei_csv(entry for review in reviews for entry in _region_entries(review))
+    if file_format == "csv":
+        text = _csv(log, ids, nuclei=nuclei)
     else:
-        text = cases_csv(_case_entry(log, review) for review in reviews)
-    for case_id in ids:
-        log.note("exported", None, case_id, {"format": file_format, "nuclei": nuclei})
+        if every_case:
+            ids = [case_id for case_id in ids if log.reports(case_id)]
+        text = _released(log, settings, ids, file_format, preliminary=preliminary)
     if out is None:
         click.echo(text, nl=False)
     else:
         with out.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
         click.echo(f"{out}: {len(ids)} cases", err=True)
+
+
+def _csv(log: CaseLog, ids: list[int], *, nuclei: bool) -> str:
+    from her2core import workflow
+    from her2core.exchange.tables import cases_csv, nuclei_csv
+
+    reviews = [workflow.assess(log, case_id) for case_id in ids]
+    if nuclei:
+        text = nuclei_csv(entry for review in reviews for entry in _region_entries(review))
+    else:
+        text = cases_csv(_case_entry(log, review) for review in reviews)
+    for case_id in ids:
+        log.note("exported", None, case_id, {"format": "csv", "nuclei": nuclei})
+    return text
+
+
+def _released(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> str:
+    """FHIR bundles, a line each, or HL7 messages one after the other."""
+    from her2core import workflow
+
+    wanted = workflow.Format(file_format)
+    texts = [
+        workflow.release(
+            log,
+            case_id,
+            wanted,
+            workflow.laboratory_of(settings),
+            None,
+            preliminary=preliminary,
+            demonstration=settings.demo,
+        )
+        for case_id in ids
+    ]
+    return "".join(f"{text}\n" if wanted is workflow.Format.FHIR else text for text in texts)
 
 
 def _case_entry(log: CaseLog, review: CaseReview) -> CaseEntry:

@@ -16,6 +16,7 @@ from her2core.permissions import Action, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
 from her2core.scoring import Outcome
+from her2core.ui import releases
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
 from her2core.ui.frame import case_strip
@@ -255,6 +256,8 @@ def _result_and_reports(rooms: Services, user: User, review: CaseReview) -> None
         st.markdown("**Reports**")
         if not reports:
             st.info("No report is signed yet.", icon=":material/draft:")
+        else:
+            releases.draw(rooms, user, review.case.id)
         for report in reports:
             _report(rooms, user, report, reports)
     with left:

@@ -37,6 +37,7 @@ from her2core.workflow.recounting import (
     save_blinded_recount,
     scored_nuclei,
 )
+from her2core.workflow.releasing import Format, release
 from her2core.workflow.signing import MEANING, draft_report, preview, sign_out, verify
 from her2core.workflow.statistics import LaboratoryFigures, laboratory_figures
 from her2core.workflow.steps import (
@@ -69,6 +70,7 @@ __all__ = [
     "CaseWarning",
     "CountBox",
     "Counts",
+    "Format",
     "LaboratoryFigures",
     "NucleusDifference",
     "OpenRecount",
@@ -107,6 +109,7 @@ __all__ = [
     "preview",
     "redo_last",
     "refresh_state",
+    "release",
     "report_comment",
     "report_number",
     "reset_password",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
 from her2core import __version__
 from her2core.caselog import CaseLog, ReportRecord, StatementKind
 from her2core.errors import WrongStateError
+from her2core.exchange.released import details_to_json
 from her2core.imaging import ImageLimits, read_region
 from her2core.records import User
 from her2core.reporting.content import (
@@ -128,8 +129,9 @@ def build_content(
     )
 
 
-def summary_of(review: CaseReview) -> dict[str, Any]:
-    """What the case log keeps beside the PDF, to search and to compare versions by."""
+def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict[str, Any]:
+    """What the case log keeps beside the PDF: to search and to compare versions by, and under "as_signed" the rest of
+    what other systems are told of the report, since the case may change afterwards."""
     assessment = review.assessment
     if assessment is None:
         return {}
@@ -153,6 +155,16 @@ def summary_of(review: CaseReview) -> dict[str, Any]:
                 "outcome": p.outcome.value,
             }
             for p in assessment.populations
+        },
+        "as_signed": {
+            "details": details_to_json(details),
+            "laboratory": None if laboratory is None else asdict(laboratory),
+            "rule_set": assessment.rule_set,
+            "intervals": {
+                p.label: [p.confidence.copy_number_95, p.confidence.ratio_95]
+                for p in assessment.populations
+                if p.confidence
+            },
         },
     }
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from her2core.caselog import AuditEntry, CaseLog
 from her2core.caselog.entries import RecountedNucleus, RecountRecord
-from her2core.errors import ScoringError
+from her2core.errors import ConflictError, ScoringError, WrongStateError
 from her2core.records import Tally, User
 from her2core.scoring.tally import MINIMUM_NUCLEI
 from her2core.workflow.blinding import BlindedRegion, blinded_regions, may_recount
@@ -39,6 +39,7 @@ Counts = dict[tuple[int, int], tuple[int | None, int | None]]
 
 _COUNTED, _SAVED, _ANALYSED = "recount counted", "recount saved", "region analysed"
 _MOST_ENTRIES = 100_000
+_TRIES = 3  # to hand in, where the case is changed by others in between
 _NOTHING = (None, None)
 
 
@@ -100,14 +101,24 @@ def open_recounts(log: CaseLog, case_id: int, regions: Mapping[int, str]) -> tup
 def hand_in_recount(log: CaseLog, case_id: int, population: str, by: User) -> RecountRecord:
     """Make a record of what was counted in a population. Handing in twice, as by a double click, gives it back.
 
-    Raises as `save_blinded_recount`.
+    Of two hand-ins at the same moment one is stored. Raises as `save_blinded_recount`.
     """
-    if not may_recount(log, case_id, by):
-        own = [r for r in log.recounts(case_id) if (r.population, r.observer_id) == (population, by.id)]
-        if own:
-            return own[-1]
-    regions, counts = blinded_recount(log, case_id, by)
-    own_regions = {r.region.id for r in regions if r.population == population}
+    for _ in range(_TRIES - 1):
+        try:
+            return _hand_in(log, case_id, population, by)
+        except ConflictError:  # whoever changed the case meanwhile may have handed in this very recount
+            continue
+    return _hand_in(log, case_id, population, by)
+
+
+def _hand_in(log: CaseLog, case_id: int, population: str, by: User) -> RecountRecord:
+    regions = blinded_regions(log, case_id, by) if may_recount(log, case_id, by) else ()
+    due = [r for r in regions if r.population == population]
+    own = [r for r in log.recounts(case_id) if (r.population, r.observer_id) == (population, by.id)]
+    if own and not due:
+        return own[-1]
+    _, counts = blinded_recount(log, case_id, by)
+    own_regions = {r.region.id for r in due}
     made = {key: pair for key, pair in counts.items() if key[0] in own_regions}
     return save_blinded_recount(log, case_id, population, scored_nuclei(made), by)
 
@@ -117,10 +128,17 @@ def save_blinded_recount(
 ) -> RecountRecord:
     """Record the second observer's count. Only nuclei with at least one signal of each colour are scored.
 
-    Raises ScoringError for fewer than 20 of them, for one counted twice or not of this population, and
-    PermissionDeniedError for anyone not blinded.
+    Raises ScoringError for fewer than 20 of them, for one counted twice or not of this population,
+    PermissionDeniedError for anyone not blinded, WrongStateError where this population waits for no recount, and
+    ConflictError where somebody changed the case in this moment.
     """
+    version = log.case(case_id).version  # what is checked now is still true when the record is written
     boxes = _boxes(r for r in blinded_regions(log, case_id, by) if r.population == population)
+    if not boxes:
+        raise WrongStateError(
+            f"Population {population} waits for no recount any more: another pathologist has handed one in. Yours was "
+            "not needed and is not stored."
+        )
     _check({(c.region_id, c.nucleus_id): (c.her2, c.cep17) for c in counts}, boxes)
     twice = [key for key, times in Counter((c.region_id, c.nucleus_id) for c in counts).items() if times > 1]
     if twice:
@@ -132,7 +150,7 @@ def save_blinded_recount(
             f"there are {len(scored)} so far."
         )
     tally = Tally(len(scored), sum(c.her2 for c in scored), sum(c.cep17 for c in scored))
-    record = log.save_recount(case_id, population, tally, by, blinded=True, nuclei=scored)
+    record = log.save_recount(case_id, population, tally, by, blinded=True, nuclei=scored, version=version)
     refresh_state(log, case_id, by)
     return record
 

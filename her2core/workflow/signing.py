@@ -81,7 +81,7 @@ def sign_out(
         content.kind.value,
         version=version,
         by=user,
-        summary=summary_of(review),
+        summary=summary_of(review, laboratory),
         reason=content.reason,
         replaces_id=_replaces(log, review),
         signed_at=at,

@@ -260,13 +260,22 @@ def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User) -> C
 def adjudicate(
     log: CaseLog, case_id: int, population: str, category: Outcome, group: int, reason: str, by: User
 ) -> CaseReview:
-    """Record the decision between two counts that fall into different groups.
+    """Record the decision between two counts that fall into different groups, or another one in its place.
 
-    Raises ScoringError for a group that contradicts the category or a missing reason, WrongStateError where no
-    decision is due.
+    Until the case is signed a decision can be mended; the earlier one stays in the case log. Raises ScoringError for a
+    group that contradicts the category or a missing reason, WrongStateError where the two counts leave nothing to
+    decide, ConflictError where somebody changed the case in this moment.
     """
     Adjudication(by.id, category, group, reason)  # what it refuses must not get into the case log
-    log.save_adjudication(case_id, population, category.value, group, reason, by)
+    review = assess(log, case_id)
+    assessed = review.assessment.populations if review.assessment is not None else ()
+    due = any(
+        p.label == population and (p.outcome is Outcome.PENDING_ADJUDICATION or p.adjudication is not None)
+        for p in assessed
+    )
+    if not due:
+        raise WrongStateError("No adjudication is due: the two counts of this population leave nothing to decide.")
+    log.save_adjudication(case_id, population, category.value, group, reason, by, version=review.case.version)
     return refresh_state(log, case_id, by)
 
 

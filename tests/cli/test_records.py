@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -242,6 +243,28 @@ def test_nuclei_are_exported_with_what_was_corrected(run: Run, signed: Path, tmp
     assert len(rows) == 24
     assert (rows[2]["ai_her2"], rows[2]["her2"], rows[2]["edited"]) == ("8", "10", "yes")
     assert run("export", "--all", "--out", out).exit_code == 1  # never overwritten
+
+
+def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_path: Path) -> None:
+    bundle = json.loads(run("export", "S26-1", "--format", "fhir").stdout)
+    assert bundle["entry"][0]["resource"]["status"] == "final"
+    (pdf,) = bundle["entry"][0]["resource"]["presentedForm"]
+    assert base64.b64decode(pdf["data"]) == _report(signed, tmp_path / "r.pdf").read_bytes()
+    out = tmp_path / "message.hl7"
+    assert run("export", "--all", "--format", "hl7", "--out", out).exit_code == 0
+    message = out.read_bytes()
+    assert message.startswith(b"MSH|^~\\&|HER2CORE|")
+    assert b"|her2-signals^" in message
+    assert b"\n" not in message
+    with CaseLog(signed) as log:
+        assert [e.detail["format"] for e in log.audit(limit=2, actions=("exported",))] == ["hl7", "fhir"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--format", "fhir", "--nuclei"), ("--preliminary",), ("--format", "dicom")], ids=lambda w: " ".join(w)
+)
+def test_export_options_that_do_not_go_together_are_refused(run: Run, signed: Path, words: tuple[str, ...]) -> None:
+    assert run("export", "S26-1", *words).exit_code == 2
 
 
 def test_export_needs_known_cases(run: Run, signed: Path) -> None:

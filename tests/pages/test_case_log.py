@@ -18,8 +18,9 @@ from her2core import workflow
 from her2core.caselog import ReportRecord
 from her2core.errors import IntegrityError, PermissionDeniedError
 from her2core.records import IHC, CaseDetails
-from her2core.ui import case_log
+from her2core.ui import case_log, releases
 from her2core.ui.services import Services, services
+from her2core.workflow import Format
 from tests.pages.lab import CA_PASSPHRASE, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -287,7 +288,7 @@ def test_a_report_is_shown_as_pictures_and_that_is_recorded(signed: TestLaborato
 def test_a_download_gives_the_signed_file_and_is_recorded(signed: TestLaboratory, rooms: Services) -> None:
     report = signed.log.report(1)
     at = opened(signed, "lind", report.case_id)
-    assert [b.label for b in at.download_button] == ["Download"]
+    assert [b.label for b in at.download_button] == ["FHIR R4 bundle", "HL7 v2.5.1 message", "Download"]
     assert "report downloaded" not in acts(signed, report.case_id)
     pdf = case_log.downloaded(rooms, signed.person("lind"), report)
     assert pdf == signed.log.report_pdf(report.id)
@@ -398,3 +399,14 @@ def test_an_export_leaves_out_what_the_user_could_recount_and_ends_blindness_for
     assert "S26-500" in text
     assert workflow.may_recount(lab.log, due.id, okafor)
     assert workflow.saw_counts(lab.log, later.id, okafor)
+
+
+@pytest.mark.parametrize("file_format", Format)
+def test_a_signed_report_is_made_for_other_systems_and_recorded(
+    signed: TestLaboratory, rooms: Services, file_format: Format
+) -> None:
+    report = signed.log.report(1)
+    data = releases.made(rooms, signed.person("lind"), report.case_id, file_format)
+    assert data.startswith(b'{"resourceType": "Bundle"' if file_format is Format.FHIR else b"MSH|")
+    entry = signed.log.audit(report.case_id, 1)[0]
+    assert (entry.action, entry.by_username, entry.detail["format"]) == ("exported", "lind", file_format.value)
