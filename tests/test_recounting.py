@@ -4,16 +4,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, BrokenBarrierError
+from typing import Any
 
 import pypdfium2
 import pytest
 
 from her2core import workflow
-from her2core.caselog import RecountedNucleus, StatementKind
+from her2core.caselog import RecountedNucleus, RecountRecord, StatementKind
 from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
-from her2core.records import IHC, Case, CaseState, CorrectionKind, Role, User
+from her2core.records import IHC, Case, CaseState, CorrectionKind, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
 from her2core.workflow import Counts
@@ -144,6 +148,43 @@ def test_handing_in_makes_the_record_once(lab: TestLaboratory) -> None:
     assert outcome(lab, case) is Outcome.POSITIVE  # Group 3, IHC 2+, confirmed
 
 
+def test_two_hand_ins_at_the_same_moment_store_one_recount(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one starts while the first has checked everything and written nothing."""
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    count(lab, case, full((6, 4)))
+    okafor, checked = lab.person("okafor"), Barrier(2, timeout=30)
+    save = lab.log.save_recount
+
+    def together(*args: Any, **kwargs: Any) -> RecountRecord:
+        with contextlib.suppress(BrokenBarrierError):  # only the first two meet
+            checked.wait()
+        checked.abort()
+        return save(*args, **kwargs)
+
+    monkeypatch.setattr(lab.log, "save_recount", together)
+    with ThreadPoolExecutor(2) as windows:
+        handed_in = [windows.submit(workflow.hand_in_recount, lab.log, case.id, "A", okafor) for _ in range(2)]
+        ids = {future.result(60).id for future in handed_in}
+    assert ids == {record.id for record in lab.log.recounts(case.id)}
+    assert len(ids) == 1
+    assert list(lab.log.check()) == []
+
+
+def test_the_later_of_two_observers_is_told_that_the_recount_is_there(lab: TestLaboratory) -> None:
+    """The other's record is written, and the state of the case not yet derived from it."""
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    ito, region = third(lab), region_of(lab, case)
+    for name in ("okafor", "ito"):
+        count(lab, case, full((6, 4)), name)
+    nuclei = [RecountedNucleus(region, nucleus, 6, 4) for nucleus in range(1, 21)]
+    lab.log.save_recount(case.id, "A", Tally(20, 120, 80), lab.person("okafor"), nuclei=nuclei)
+    with pytest.raises(WrongStateError, match="waits for no recount any more"):
+        workflow.hand_in_recount(lab.log, case.id, "A", ito)
+    assert [record.observer_id for record in lab.log.recounts(case.id)] == [lab.person("okafor").id]
+
+
 def test_twenty_nuclei_are_twenty_different_ones_of_this_case(lab: TestLaboratory) -> None:
     case = lab.reviewed(GROUP_3, **IHC_SAME)
     region, okafor = region_of(lab, case), lab.person("okafor")
@@ -191,6 +232,33 @@ def test_a_decision_between_two_counts_falls_when_a_count_changes(lab: TestLabor
     )
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
     assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
+
+
+def test_a_decision_can_be_mended_until_the_report_is_signed(lab: TestLaboratory) -> None:
+    case, berg = lab.reviewed(GROUP_4, **IHC_SAME), lab.person("berg")
+    with pytest.raises(WrongStateError, match="leave nothing to decide"):
+        workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "too early", berg)
+    recounted(lab, case, (6, 2))
+    workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "recounted together", berg)
+    workflow.attest(lab.log, case.id, berg, True)
+    workflow.adjudicate(lab.log, case.id, "A", Outcome.NEGATIVE, 4, "the wrong group was chosen", berg)
+    review = workflow.assess(lab.log, case.id)
+    assert outcome(lab, case) is Outcome.NEGATIVE
+    assert review.attested is None  # that was said of the positive result
+    assert [(a.category, a.group) for a in lab.log.adjudications(case.id)] == [("positive", 1), ("negative", 4)]
+    workflow.attest(lab.log, case.id, berg, True)
+    read_warnings(lab, case)
+    lab.sign(case)
+    with pytest.raises(WrongStateError, match="signed"):
+        workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "after the signature", berg)
+    assert len(lab.log.adjudications(case.id)) == 2
+
+
+def test_no_decision_is_taken_where_the_recount_agrees(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    recounted(lab, case, (6, 4))
+    with pytest.raises(WrongStateError, match="leave nothing to decide"):
+        workflow.adjudicate(lab.log, case.id, "A", Outcome.NEGATIVE, 4, "why not", lab.person("berg"))
 
 
 # --- under an open amendment ------------------------------------------------------------------------------------------

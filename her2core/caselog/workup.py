@@ -102,16 +102,17 @@ class WorkUp(Store):
         *,
         blinded: bool = True,
         nuclei: Sequence[RecountedNucleus] = (),
+        version: int | None = None,
     ) -> RecountRecord:
         """Records the count of the second observer, who is `by`. `nuclei`, if given, add up to `tally`.
 
         Raises WrongStateError where no recount is due, PermissionDeniedError for a first observer, ScoringError
-        where the nuclei do not add up.
+        where the nuclei do not add up, ConflictError where the case changed since `version`.
         """
         if nuclei and _added_up(nuclei) != tally:
             raise ScoringError("The nuclei of the recount do not add up to its totals.")
         with self.changing(by, Action.RECOUNT, "recount saved") as change:
-            row = change.case(case_id)
+            row = change.case(case_id, version)
             _due(row, CaseState.PENDING_RECOUNT, "No recount is due for this case.")
             _has_population(row, population)
             if change.user.id in _first_observers(change.db, case_id):
@@ -142,11 +143,20 @@ class WorkUp(Store):
             return [recount_of(row) for row in found]
 
     def save_adjudication(
-        self, case_id: int, population: str, category: str, group: int, reason: str, by: User
+        self,
+        case_id: int,
+        population: str,
+        category: str,
+        group: int,
+        reason: str,
+        by: User,
+        *,
+        version: int | None = None,
     ) -> AdjudicationRecord:
-        """Records the decision between two counts; `category` is "positive" or "negative".
+        """Records the decision between two counts, or a later one in its place; `category` is "positive" or "negative".
 
-        Raises WrongStateError where none is due, CaseLogError for another category or group or a missing reason.
+        Raises WrongStateError where none is due, CaseLogError for another category or group or a missing reason,
+        ConflictError where the case changed since `version`.
         """
         if category not in _CATEGORIES:
             raise CaseLogError("An adjudication ends positive or negative.")
@@ -154,8 +164,9 @@ class WorkUp(Store):
             raise CaseLogError("A group is a number from 1 to 5.")
         why = clean_text(reason, "reason for the decision", required=True)
         with self.changing(by, Action.ADJUDICATE, "adjudication saved") as change:
-            row = change.case(case_id)
-            _due(row, CaseState.PENDING_ADJUDICATION, "No adjudication is due for this case.")
+            row = change.case(case_id, version)
+            if not _decided(change.db, case_id, population):
+                _due(row, CaseState.PENDING_ADJUDICATION, "No adjudication is due for this case.")
             _has_population(row, population)
             adjudication_id = change.insert(
                 "adjudications",
@@ -224,6 +235,11 @@ def _due(case: Row, state: CaseState, message: str) -> None:
     # A case open for amendment keeps its signed state; the workflow knows what it waits for.
     if case["state"] != state and case["amending"] is None:
         raise WrongStateError(message)
+
+
+def _decided(db: Database, case_id: int, population: str) -> bool:
+    sql = "SELECT 1 FROM adjudications WHERE case_id = ? AND population = ?"
+    return db.execute(sql, [case_id, population]).fetchone() is not None
 
 
 def _has_population(case: Row, population: str) -> None:

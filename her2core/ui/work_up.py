@@ -144,7 +144,10 @@ def _has_controls(review: CaseReview, step: Step) -> bool:
     if step.kind is StepKind.RECOUNT:
         return now or (population is not None and population.recount_group is not None)
     if step.kind is StepKind.ADJUDICATION:
-        return population is not None and population.outcome is Outcome.PENDING_ADJUDICATION
+        return population is not None and (
+            population.outcome is Outcome.PENDING_ADJUDICATION
+            or (review.editable and population.adjudication is not None)
+        )
     if step.kind is StepKind.RESULT:
         return population is not None and population.comment_letter is not None
     if step.kind is StepKind.WARNINGS:
@@ -177,7 +180,7 @@ def _controls(rooms: Services, user: User, review: CaseReview, step: Step) -> No
     elif step.kind is StepKind.RECOUNT:
         _recount(rooms, review, population)
     elif step.kind is StepKind.ADJUDICATION:
-        _adjudicate(rooms, user, review, population)
+        _adjudication(rooms, user, review, population)
     elif step.kind is StepKind.RESULT:
         _comment(rooms, user, review, population)
 
@@ -288,9 +291,24 @@ def _two_counts(rooms: Services, population: PopulationAssessment) -> str:
     return f'<table class="h2c-two">{head}{rows}</table>'
 
 
+def _adjudication(rooms: Services, user: User, review: CaseReview, population: PopulationAssessment) -> None:
+    if population.adjudication is None:
+        _adjudicate(rooms, user, review, population)
+        return
+    with st.popover("Change the decision", icon=":material/edit:"):
+        st.caption("What you save takes the place of the decision; the case log keeps both.")
+        _adjudicate(rooms, user, review, population)
+
+
 def _adjudicate(rooms: Services, user: User, review: CaseReview, population: PopulationAssessment) -> None:
-    label = population.label
-    category_key, group_key, reason_key = (f"adjudicate_{name}_{label}" for name in ("category", "group", "reason"))
+    label, decided = population.label, population.adjudication
+    categories = [Outcome.NEGATIVE, Outcome.POSITIVE]
+    seen = [g for g in (population.provisional_group, population.recount_group) if g is not None]
+    groups = list(dict.fromkeys([*seen, 1, 2, 3, 4, 5]))
+    shown = "" if decided is None else f"_{decided.category.value}_{decided.group}_{hash(decided.reason)}"
+    category_key, group_key, reason_key = (
+        f"adjudicate_{name}_{label}{shown}" for name in ("category", "group", "reason")
+    )
 
     def save() -> None:
         category, called = st.session_state[category_key], st.session_state[group_key]
@@ -302,18 +320,19 @@ def _adjudicate(rooms: Services, user: User, review: CaseReview, population: Pop
             st.session_state[reason_key] or "", user, done="Adjudication saved.",
         )  # fmt: skip
 
-    with st.form(f"adjudicate_form_{label}"):
+    with st.form(f"adjudicate_form_{label}", border=decided is None):
         one, two = st.columns(2)
         one.selectbox(
-            "Final category", [Outcome.NEGATIVE, Outcome.POSITIVE], format_func=lambda o: o.value, index=None,
-            placeholder="Choose", key=category_key,
+            "Final category", categories, format_func=lambda o: o.value, placeholder="Choose", key=category_key,
+            index=None if decided is None else categories.index(decided.category),
         )  # fmt: skip
-        groups = [g for g in (population.provisional_group, population.recount_group) if g is not None]
         two.selectbox(
-            "Group held to be right", list(dict.fromkeys([*groups, 1, 2, 3, 4, 5])), index=None, placeholder="Choose",
-            format_func=lambda g: f"Group {g}", key=group_key,
+            "Group held to be right", groups, placeholder="Choose", format_func=lambda g: f"Group {g}", key=group_key,
+            index=None if decided is None or decided.group is None else groups.index(decided.group),
         )  # fmt: skip
-        st.text_area("Reason (becomes part of the report)", height=70, key=reason_key)
+        st.text_area(
+            "Reason (becomes part of the report)", "" if decided is None else decided.reason, height=70, key=reason_key
+        )
         st.form_submit_button(
             "Save adjudication", type="primary", disabled=not review.editable, key=f"adjudicate_{label}", on_click=save
         )
