@@ -8,7 +8,9 @@ after `HER2CORE_`, except that the data folder is `HER2CORE_DATA`. An empty vari
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -28,7 +30,15 @@ _ENVIRONMENT_ONLY: Final = frozenset({"data_dir", "ca_passphrase"})
 _DEFAULT_DATA: Final = Path("data")
 _SHIPPED_WEIGHTS: Final = Path(__file__).resolve().parent.parent / "models"
 _MAX_TEXT: Final = 200
-_RANGES: Final = {"max_upload_mb": (1, 2000), "max_image_mpx": (1, 1000), "idle_minutes": (1, 480)}
+_RANGES: Final = {
+    "max_upload_mb": (1, 2000),
+    "max_image_mpx": (1, 1000),
+    "idle_minutes": (1, 480),
+    "retention_years": (1, 100),
+}
+_SWITCHES: Final = ("demo", "second_signature")
+_THICKEST_UM: Final = 20
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -70,6 +80,24 @@ class Settings:
     idle_minutes: int = 15
     """Minutes without use after which a user must sign in again: 1 to 480."""
 
+    second_signature: bool = False
+    """Whether a report is final only once another pathologist has signed it too."""
+
+    timestamp_url: str = ""
+    """An RFC 3161 time-stamp authority, http(s); empty: signatures carry the time of this machine only."""
+
+    assay_type: str = ""
+    """What kind of test the laboratory runs ("laboratory-developed test"), printed on every report."""
+
+    section_thickness_um: float | None = None
+    """Thickness of the tissue sections in micrometres, printed on every report: above 0, at most 20."""
+
+    retention_years: int = 10
+    """Years after its last report until which a case is kept for sure: 1 to 100. Nothing is ever deleted by her2core."""
+
+    oidc_role_claim: str = ""
+    """The claim in which an OpenID provider names the role of a person; empty: roles are those of the accounts here."""
+
     demo: bool = False
     """The demonstration laboratory: invented cases, passwords shown to everyone. Never for patients."""
 
@@ -89,10 +117,13 @@ class Settings:
             if not _is_int(value) or not low <= value <= high:
                 raise SettingsError(f"The setting {name} must be a whole number from {low} to {high}.")
         for item in fields(self):
-            if item.name.startswith("laboratory_"):
+            if item.name.startswith("laboratory_") or item.name in ("assay_type", "oidc_role_claim"):
                 _check_text(item.name, getattr(self, item.name))
-        if not isinstance(self.demo, bool):
-            raise SettingsError("The setting demo must be true or false.")
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"The setting {name} must be true or false.")
+        _check_url("timestamp_url", self.timestamp_url)
+        _check_thickness(self.section_thickness_um)
         if self.ca_passphrase is not None and not (isinstance(self.ca_passphrase, str) and self.ca_passphrase):
             raise SettingsError(f"The passphrase in {variable_of('ca_passphrase')} must be a text that is not empty.")
 
@@ -155,7 +186,9 @@ def _from_text(name: str, text: str) -> Any:
         return Path(text)
     if name in _RANGES:
         return int(text) if text.strip().isascii() and text.strip().isdigit() and len(text) < 10 else text
-    if name == "demo":
+    if name == "section_thickness_um":
+        return _number(text)
+    if name in _SWITCHES:
         word = text.strip().lower()
         if word in _TRUE | _FALSE:
             return word in _TRUE
@@ -169,6 +202,27 @@ def _check_text(name: str, value: object) -> None:
         raise SettingsError(f"The setting {name} must be a text.")
     if len(value) > _MAX_TEXT or not value.replace("\n", " ").isprintable():
         raise SettingsError(f"The setting {name} must be a text of at most {_MAX_TEXT} characters that can be printed.")
+
+
+def _check_url(name: str, value: object) -> None:
+    if value != "" and not (isinstance(value, str) and _URL.fullmatch(value)):
+        raise SettingsError(f"The setting {name} must be an address that begins with http:// or https://.")
+
+
+def _check_thickness(value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and 0 < value <= _THICKEST_UM):  # type: ignore[operator,arg-type]
+        raise SettingsError(
+            f"The setting section_thickness_um must be a number of micrometres above 0, at most {_THICKEST_UM}."
+        )
+
+
+def _number(text: str) -> float | str:
+    """The number that a text spells, or the text, which is then refused in words."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _is_int(value: object) -> bool:

@@ -75,11 +75,20 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
         "HER2CORE_MAX_UPLOAD_MB": "7",
         "HER2CORE_MAX_IMAGE_MPX": "8",
         "HER2CORE_IDLE_MINUTES": "9",
+        "HER2CORE_SECOND_SIGNATURE": "on",
+        "HER2CORE_TIMESTAMP_URL": "https://tsa.example/stamp?x=1",
+        "HER2CORE_ASSAY_TYPE": "LDT",
+        "HER2CORE_SECTION_THICKNESS_UM": "4.5",
+        "HER2CORE_RETENTION_YEARS": "30",
+        "HER2CORE_OIDC_ROLE_CLAIM": "roles",
         "HER2CORE_DEMO": "yes",
         "HER2CORE_CA_PASSPHRASE": "correct horse",
     }
     assert set(variables) == {variable_of(field.name) for field in dataclasses.fields(Settings)}
-    expected = Settings(tmp_path, Path("/w"), "cpu", "N", "A", "D", "C", "regression", 7, 8, 9, True, "correct horse")
+    expected = Settings(
+        tmp_path, Path("/w"), "cpu", "N", "A", "D", "C", "regression", 7, 8, 9, True, "https://tsa.example/stamp?x=1",
+        "LDT", 4.5, 30, "roles", True, "correct horse",
+    )  # fmt: skip
     assert load_settings(variables) == expected
 
 
@@ -158,6 +167,15 @@ def test_a_wrong_value_in_the_file_is_refused_by_name(tmp_path: Path, name: str,
         ("HER2CORE_IDLE_MINUTES", "-1"),
         ("HER2CORE_DEVICE", "CPU"),
         ("HER2CORE_DEMO", "maybe"),
+        ("HER2CORE_SECOND_SIGNATURE", "two"),
+        ("HER2CORE_TIMESTAMP_URL", "ftp://tsa.example/"),
+        ("HER2CORE_TIMESTAMP_URL", "https://tsa.example/ x"),
+        ("HER2CORE_TIMESTAMP_URL", "tsa.example"),
+        ("HER2CORE_SECTION_THICKNESS_UM", "four"),
+        ("HER2CORE_SECTION_THICKNESS_UM", "0"),
+        ("HER2CORE_SECTION_THICKNESS_UM", "nan"),
+        ("HER2CORE_SECTION_THICKNESS_UM", "21"),
+        ("HER2CORE_RETENTION_YEARS", "0"),
     ],
 )
 def test_a_wrong_value_in_the_environment_is_refused(variable: str, text: str) -> None:

@@ -150,9 +150,9 @@ class Accounts:
         self._store.clear_attempts(throttling.account_key(_key(self._store.user(user_id).username)))
         self._store.note("sign-in pause ended", by, detail={"user_id": user_id})
 
-    def note_key_issued(self, user_id: int, by: User | None) -> None:
+    def note_key_issued(self, user_id: int, by: User | None, *, imported: bool = False) -> None:
         """Notes in the audit trail that a person was given a signing key. `by` None is the command line."""
-        self._store.note("signing key issued", by, detail={"user_id": user_id})
+        self._store.note("signing key imported" if imported else "signing key issued", by, detail={"user_id": user_id})
 
     def change_user(
         self,

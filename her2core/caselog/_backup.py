@@ -125,7 +125,8 @@ def _contents(snapshot: Path) -> tuple[str, list[str], list[str]]:
     with closing(sqlite3.connect(snapshot)) as conn:
         head = conn.execute("SELECT hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
         images = conn.execute("SELECT DISTINCT image_sha256 FROM regions ORDER BY 1").fetchall()
-        reports = conn.execute("SELECT sha256 FROM reports ORDER BY 1").fetchall()
+        signed = "SELECT sha256 FROM reports UNION SELECT sha256 FROM first_signatures ORDER BY 1"
+        reports = conn.execute(signed).fetchall()
     return ("" if head is None else str(head[0])), [row[0] for row in images], [row[0] for row in reports]
 
 

@@ -36,6 +36,7 @@ _CALLED = {
     "recounts": "recount",
     "adjudications": "adjudication",
     "reports": "report",
+    "first_signatures": "first signature",
     _MIGRATIONS: "migration",
 }
 _MOST_STRUCTURE_FINDINGS = 100
@@ -180,6 +181,10 @@ def _files(db: Database, images: ContentStore, pdfs: ContentStore) -> Iterator[F
         problem = _file_problem(pdfs, row["digest"])
         if problem is not None:
             yield Finding(f"PDF of report {row['id']}", problem, row["case_id"])
+    for row in rows(db, "SELECT id, case_id, sha256 AS digest FROM first_signatures"):
+        problem = _file_problem(pdfs, row["digest"])
+        if problem is not None:
+            yield Finding(f"PDF of first signature {row['id']}", problem, row["case_id"])
 
 
 def _file_problem(store: ContentStore, digest: str) -> str | None:

@@ -13,6 +13,7 @@ from sqlite_utils import Database
 from her2core.caselog._codec import moment, to_column
 from her2core.caselog.entries import (
     AdjudicationRecord,
+    FirstSignature,
     RecountedNucleus,
     RecountRecord,
     ReportKind,
@@ -222,5 +223,22 @@ def report_of(row: Row) -> ReportRecord:
         audit_head=row["audit_head"],
         signed_by=row["signed_by"],
         cosigned_by=tuple(json.loads(row["cosigned_by"])),
+        signed_at=moment(row["signed_at"]),
+    )
+
+
+def first_signature_of(row: Row) -> FirstSignature:
+    """A row of first_signatures."""
+    return FirstSignature(
+        id=row["id"],
+        case_id=row["case_id"],
+        case_version=row["case_version"],
+        kind=ReportKind(row["kind"]),
+        sha256=row["sha256"],
+        reason=row["reason"],
+        replaces_id=row["replaces_id"],
+        summary=json.loads(row["summary"]),
+        signed_by=row["signed_by"],
+        second_by=row["second_by"],
         signed_at=moment(row["signed_at"]),
     )

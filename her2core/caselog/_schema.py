@@ -13,8 +13,8 @@ __all__ = ["APPEND_ONLY", "MIGRATIONS", "TABLES"]
 
 MIGRATIONS = Migrations("her2core.caselog")
 
-# Every table whose rows are hashed into the audit trail, parents first.
-TABLES = (
+# Every table of the first release whose rows are hashed into the audit trail, parents first.
+_FIRST_TABLES = (
     "users",
     "cases",
     "regions",
@@ -25,7 +25,10 @@ TABLES = (
     "adjudications",
     "reports",
 )
-APPEND_ONLY = ("analyses", "corrections", "statements", "recounts", "adjudications", "reports", "audit")
+_FIRST_APPEND_ONLY = ("analyses", "corrections", "statements", "recounts", "adjudications", "reports", "audit")
+TABLES = (*_FIRST_TABLES, "first_signatures")
+"""Every table whose rows are hashed into the audit trail, parents first."""
+APPEND_ONLY = (*_FIRST_APPEND_ONLY, "first_signatures")
 
 _USERS = """
 CREATE TABLE users (
@@ -250,6 +253,27 @@ CREATE TABLE places (
 ) STRICT, WITHOUT ROWID
 """
 
+# A report that the first of two people has signed. It counts while the case is at the version that was signed.
+_FIRST_SIGNATURES = """
+CREATE TABLE first_signatures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id INTEGER NOT NULL REFERENCES cases (id),
+    case_version INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('final', 'amended', 'addendum')),
+    sha256 TEXT NOT NULL UNIQUE CHECK (length(sha256) = 64),
+    size_bytes INTEGER NOT NULL CHECK (size_bytes > 0),
+    reason TEXT NOT NULL,
+    replaces_id INTEGER REFERENCES reports (id),
+    summary TEXT NOT NULL,
+    audit_head TEXT NOT NULL,
+    signed_by INTEGER NOT NULL REFERENCES users (id),
+    second_by INTEGER NOT NULL REFERENCES users (id),
+    signed_at TEXT NOT NULL,
+    UNIQUE (case_id, case_version),
+    CHECK (signed_by <> second_by)
+) STRICT
+"""
+
 _INDEXES = (
     "CREATE INDEX cases_state ON cases (state, updated_at)",
     "CREATE INDEX cases_created ON cases (created_at)",
@@ -295,6 +319,8 @@ _CASE_OF = {
     "recounts": "SELECT 1 FROM cases WHERE id = NEW.case_id",
     "adjudications": "SELECT 1 FROM cases WHERE id = NEW.case_id",
 }
+_FIRST_CASE_OF = tuple(_CASE_OF)
+_CASE_OF["first_signatures"] = "SELECT 1 FROM cases WHERE id = NEW.case_id"
 
 
 def _signed(table: str, event: str) -> str:
@@ -337,14 +363,14 @@ def m0001_case_log(db: Database) -> None:
     tables = (_USERS, _CASES, _REGIONS, _ANALYSES, _CORRECTIONS, _STATEMENTS, _RECOUNTS, _ADJUDICATIONS, _REPORTS)
     for statement in (*tables, _AUDIT, _THROTTLE, *_INDEXES):
         db.execute(statement)
-    for table in (*TABLES, "audit"):
+    for table in (*_FIRST_TABLES, "audit"):
         db.execute(_no_delete(table))
         db.execute(_no_replace(table))
-    for table in APPEND_ONLY:
+    for table in _FIRST_APPEND_ONLY:
         db.execute(_no_update(table))
     for table in _FIXED_COLUMNS:
         db.execute(_fixed(table))
-    for table in _CASE_OF:
+    for table in _FIRST_CASE_OF:
         db.execute(_signed(table, "INSERT"))
     for statement in (_signed("regions", "UPDATE"), _CASE_DETAILS_SIGNED, _CASE_STAYS_SIGNED, _AUDIT_CONTINUES):
         db.execute(statement)
@@ -355,3 +381,12 @@ def m0002_places(db: Database) -> None:
     """Where each user stopped in each case."""
     db.execute(_PLACES)
     db.execute("CREATE INDEX places_case ON places (case_id)")
+
+
+@MIGRATIONS()
+def m0003_first_signatures(db: Database) -> None:
+    """Reports that wait for a second signature."""
+    table = "first_signatures"
+    db.execute(_FIRST_SIGNATURES)
+    for statement in (_no_delete(table), _no_replace(table), _no_update(table), _signed(table, "INSERT")):
+        db.execute(statement)

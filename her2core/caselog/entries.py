@@ -15,6 +15,7 @@ __all__ = [
     "AuditEntry",
     "CaseSummary",
     "Finding",
+    "FirstSignature",
     "RecountRecord",
     "RecountedNucleus",
     "ReportKind",
@@ -146,6 +147,26 @@ class ReportRecord:
     audit_head: str
     signed_by: int
     cosigned_by: tuple[int, ...]
+    signed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSignature:
+    """A report that the first of two people has signed, and who is to sign second.
+
+    It counts while the case is at `case_version`: any change of the case takes it back.
+    """
+
+    id: int
+    case_id: int
+    case_version: int
+    kind: ReportKind
+    sha256: str
+    reason: str
+    replaces_id: int | None
+    summary: dict[str, Any]
+    signed_by: int
+    second_by: int
     signed_at: datetime
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -125,13 +126,24 @@ def user_password(username: str, password_stdin: bool) -> None:
     else:
         Accounts(log).reset_password(person.id, password, None)
     click.echo(f"{person.username}: password set{', new signing key issued' if has_key else ''}")
+    if person.role is Role.PATHOLOGIST and not has_key:
+        click.echo(f"{person.username} has no signing key and cannot sign: issue one with `user key`.", err=True)
 
 
 @user.command("key")
 @click.argument("username")
 @_password_stdin
-def user_key(username: str, password_stdin: bool) -> None:
-    """Issue a signing key to a pathologist, who types the password; an earlier key is revoked."""
+@click.option(
+    "--import",
+    "pkcs12",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Take over the PKCS#12 key in this file, which another authority issued; its passphrase is asked for.",
+)
+def user_key(username: str, password_stdin: bool, pkcs12: Path | None) -> None:
+    """Issue a signing key to a pathologist, who types the password; an earlier key is revoked.
+
+    With --password-stdin and --import the passphrase of the file is the second line of stdin.
+    """
     from her2core import workflow
     from her2core.accounts import Accounts
 
@@ -140,5 +152,11 @@ def user_key(username: str, password_stdin: bool) -> None:
     person = person_named(log, username)
     keyring = open_keyring(settings)
     password = _password(password_stdin, f"Password of {person.username}", confirm=False)
-    workflow.issue_key(Accounts(log), keyring, settings.laboratory_name, person, password, None, "command line")
-    click.echo(f"{person.username}: signing key issued")
+    name, accounts, place = settings.laboratory_name, Accounts(log), "command line"
+    if pkcs12 is None:
+        workflow.issue_key(accounts, keyring, name, person, password, None, place)
+        click.echo(f"{person.username}: signing key issued")
+        return
+    of_file = _password(password_stdin, f"Passphrase of {pkcs12.name}", confirm=False)
+    workflow.import_key(accounts, keyring, name, person, pkcs12.read_bytes(), of_file, password, None, place)
+    click.echo(f"{person.username}: signing key imported")

@@ -165,14 +165,15 @@ class AiDisclosure:
 class Signatory:
     """Who signs, in what role, with what meaning (21 CFR 11.50). `at` is aware and in the laboratory's zone.
 
-    The first signatory is the responsible pathologist; a second one countersigns.
+    The first signatory is the responsible pathologist; a second one countersigns. `at` is None for a second signature
+    that is still to be given when the report is printed: its time stands in the signature field.
     """
 
     name: str
     credentials: str
     role: str
     meaning: str
-    at: datetime
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +243,10 @@ class ReportContent:
             raise SigningError("The version of a report starts at 1.")
         self._check_kind()
         for moment in (self.reported_at, *(signatory.at for signatory in self.signatories)):
-            if moment.utcoffset() is None:
+            if moment is not None and moment.utcoffset() is None:
                 raise SigningError("A time in a report needs its time zone.")
+        if self.signatories and self.signatories[0].at is None:
+            raise SigningError("The first signature of a report says when it is given.")
 
     def _check_kind(self) -> None:
         follows = self.kind in (ReportKind.AMENDED, ReportKind.ADDENDUM)

@@ -206,8 +206,21 @@ class Keyring:
     def _need_key(self, user: User, at: datetime | None) -> KeyRecord:
         record = self.key_of(user, at)
         if record is None:
-            raise SigningError("You have no valid signing key. Ask an administrator to issue one.")
+            raise SigningError(f"{self._why_none(user, at)} Ask an administrator to issue a new one.")
         return record
+
+    def _why_none(self, user: User, at: datetime | None) -> str:
+        """Why the last key of `user` does not sign at `at`."""
+        moment = at or datetime.now(UTC)
+        own = [key for key in self.records() if key.user_id == user.id]
+        if not own:
+            return "You have no signing key."
+        last = own[-1]
+        if last.revoked_at is not None and last.revoked_at <= moment:
+            return f"Your signing key was revoked on {last.revoked_at:%d %b %Y} ({last.revoked_reason})."
+        if last.expires_at < moment:
+            return f"Your signing key expired on {last.expires_at:%d %b %Y}."
+        return f"Your signing key is valid only from {last.issued_at:%d %b %Y}; the clock of this machine may be wrong."
 
     @staticmethod
     def _check_may_sign(user: User, passphrase: str) -> None:

@@ -396,7 +396,9 @@ def _signatory(person: Signatory) -> list[Flowable]:
         Paragraph(f"<b>{markup(name)}</b>", BODY_STYLE),
         Paragraph(markup(person.role), CELL),
         Paragraph(f"Meaning: {markup(person.meaning)}", CELL),
-        Paragraph(f"Signed: {local_time(person.at)}", CELL),
+        Paragraph(
+            "Signed: see the time in the field" if person.at is None else f"Signed: {local_time(person.at)}", CELL
+        ),
     ]
 
 

@@ -80,7 +80,10 @@ def sign(
             appearance_text_params=details,
         )
     except timestamps.TimestampRequestError as error:
-        raise SigningError("The time-stamp authority did not answer. Try again, or sign without it.") from error
+        raise SigningError(
+            "The time-stamp authority did not answer, so nothing was signed. Try again, or ask an administrator to "
+            "take the setting timestamp_url back."
+        ) from error
     except (PyHankoSigningError, PdfError, ValueError) as error:
         raise SigningError("This document cannot be signed: it is not a report made by her2core.") from error
     return output.getvalue()

@@ -253,6 +253,7 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "sign-in pause ended": lambda d, n: f"Ended the sign-in pause of {n.person(d)}",
     "signed out": lambda d, n: f"Signed out: {n.person(d)}, {d.get('why', '')}",
     "signing key issued": lambda d, n: f"Issued a signing key to {n.person(d)}",
+    "signing key imported": lambda d, n: f"Took over a signing key of another authority for {n.person(d)}",
     "signing key revoked": lambda d, n: f"Revoked the signing key of {n.person(d)}",
     "backed up": lambda _d, _: "Wrote a backup",
     "backup taken": lambda d, _: "Downloaded a backup" if d.get("to") == "download" else "Had a backup written",

@@ -4,7 +4,13 @@
 that no step can be taken that the work-up does not allow.
 """
 
-from her2core.workflow.accounts import change_password, create_account_with_key, issue_key, reset_password
+from her2core.workflow.accounts import (
+    change_password,
+    create_account_with_key,
+    import_key,
+    issue_key,
+    reset_password,
+)
 from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
 from her2core.workflow.blinding import (
     BlindedRegion,
@@ -15,7 +21,16 @@ from her2core.workflow.blinding import (
     who_may_recount,
 )
 from her2core.workflow.commenting import ReportComment, report_comment, set_comment
-from her2core.workflow.content import build_content, laboratory_of, report_number, summary_of
+from her2core.workflow.content import (
+    SECOND_MEANING,
+    Addendum,
+    Assay,
+    assay_of,
+    build_content,
+    laboratory_of,
+    report_number,
+    summary_of,
+)
 from her2core.workflow.differences import (
     NucleusDifference,
     TotalsDifference,
@@ -38,7 +53,18 @@ from her2core.workflow.recounting import (
     scored_nuclei,
 )
 from her2core.workflow.releasing import Format, release
-from her2core.workflow.signing import MEANING, draft_report, preview, sign_out, verify
+from her2core.workflow.signing import (
+    MEANING,
+    add_addendum,
+    draft_report,
+    preview,
+    sign_first,
+    sign_out,
+    sign_second,
+    verify,
+    who_may_sign_second,
+    withdraw_first_signature,
+)
 from her2core.workflow.statistics import LaboratoryFigures, laboratory_figures
 from her2core.workflow.steps import (
     CountBox,
@@ -64,7 +90,10 @@ from her2core.workflow.steps import (
 __all__ = [
     "MEANING",
     "MOST_SIGNALS",
+    "SECOND_MEANING",
+    "Addendum",
     "AiResult",
+    "Assay",
     "BlindedRegion",
     "CaseReview",
     "CaseWarning",
@@ -79,10 +108,12 @@ __all__ = [
     "ReportComment",
     "TotalsDifference",
     "acknowledge",
+    "add_addendum",
     "add_nucleus",
     "add_region",
     "adjudicate",
     "amend",
+    "assay_of",
     "assess",
     "attest",
     "blinded_recount",
@@ -98,6 +129,7 @@ __all__ = [
     "export_csv",
     "follow_findings",
     "hand_in_recount",
+    "import_key",
     "in_plain_words",
     "issue_key",
     "laboratory_figures",
@@ -121,11 +153,15 @@ __all__ = [
     "set_flags",
     "set_indeterminate",
     "set_populations",
+    "sign_first",
     "sign_out",
+    "sign_second",
     "summary_of",
     "totals_differences",
     "undo_last",
     "verify",
     "who_may_recount",
+    "who_may_sign_second",
     "withdraw_amendment",
+    "withdraw_first_signature",
 ]

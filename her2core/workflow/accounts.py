@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from her2core.accounts import Accounts, check_password
-from her2core.errors import Her2CoreError, SigningError
+from her2core.errors import AccountError, Her2CoreError, SigningError
 from her2core.permissions import Action, require
 from her2core.records import Role, User
 from her2core.reporting.keys import Keyring
 
-__all__ = ["change_password", "create_account_with_key", "issue_key", "reset_password"]
+__all__ = ["change_password", "create_account_with_key", "import_key", "issue_key", "reset_password"]
 
 
 def create_account_with_key(
@@ -45,14 +45,23 @@ def reset_password(
 
     The old signing key cannot be opened any more, so a pathologist gets a new one. It is made first: where it cannot
     be made, the password stays as it was and nobody is left without a key. `by` None is the command line.
-    Raises PermissionDeniedError, PasswordError, SigningError; nothing is changed then.
+    Raises PermissionDeniedError, PasswordError, SigningError; nothing is changed then. AccountError says where the key
+    was made and the password could not be stored.
     """
     if by is not None:
         require(by, Action.MANAGE_USERS)
     check_password(password, user.username, user.full_name)
     if user.role is Role.PATHOLOGIST and user.active:
         _issue(accounts, keyring, laboratory_name, user, password, by)
-    accounts.reset_password(user.id, password, by)
+    try:
+        accounts.reset_password(user.id, password, by)
+    except Her2CoreError as error:
+        if user.role is not Role.PATHOLOGIST or not user.active:
+            raise
+        raise AccountError(
+            f"{user.full_name} has a new signing key that opens with the new password, but the password itself could "
+            f"not be stored: until it is reset again, the person signs in with the old one and cannot sign. {error}"
+        ) from error
 
 
 def issue_key(
@@ -73,6 +82,29 @@ def issue_key(
         require(by, Action.MANAGE_KEYS)
     accounts.reauthenticate(user, password, source)
     _issue(accounts, keyring, laboratory_name, user, password, by)
+
+
+def import_key(
+    accounts: Accounts,
+    keyring: Keyring,
+    laboratory_name: str,
+    user: User,
+    pkcs12: bytes,
+    pkcs12_passphrase: str,
+    password: str,
+    by: User | None,
+    source: str = "",
+) -> None:
+    """Take over a PKCS#12 key that another authority issued to a pathologist, who types the own password.
+
+    The earlier key is revoked. Raises as `issue_key`.
+    """
+    if by is not None:
+        require(by, Action.MANAGE_KEYS)
+    accounts.reauthenticate(user, password, source)
+    keyring.ensure_laboratory_ca(laboratory_name)
+    keyring.import_key(user, pkcs12, pkcs12_passphrase, password)
+    accounts.note_key_issued(user.id, by, imported=True)
 
 
 def _issue(

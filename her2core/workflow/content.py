@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,19 @@ from her2core.workflow.assessing import CaseReview, RegionReview
 from her2core.workflow.commenting import report_comment
 from her2core.workflow.findings import CaseWarning
 
-__all__ = ["build_content", "laboratory_of", "report_number", "summary_of"]
+__all__ = [
+    "SECOND_MEANING",
+    "Addendum",
+    "Assay",
+    "assay_of",
+    "build_content",
+    "laboratory_of",
+    "report_number",
+    "summary_of",
+]
+
+SECOND_MEANING = "I have reviewed the images, the counts and this report, and I agree with the result."
+"""What a second signature says."""
 
 _PICTURES = 3
 _PICTURE_PX = 1100
@@ -57,6 +69,27 @@ _NO_SCALE = (
     "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
     "apart by size."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Assay:
+    """What the laboratory's settings say of the test itself."""
+
+    kind: str = ""
+    section_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Addendum:
+    """What is added to a signed report, and why now."""
+
+    text: str
+    reason: str
+
+
+def assay_of(settings: Settings) -> Assay:
+    """The assay as the settings describe it."""
+    return Assay(settings.assay_type, settings.section_thickness_um)
 
 
 def laboratory_of(settings: Settings) -> Laboratory:
@@ -83,17 +116,23 @@ def build_content(
     at: datetime,
     *,
     demonstration: bool = False,
+    second: User | None = None,
+    assay: Assay | None = None,
+    addendum: Addendum | None = None,
 ) -> ReportContent:
     """The report of a case as it stands, for `signer` to sign at `at` (aware); None: a preliminary one, not signed.
 
-    A case that is open for amendment gives an amended report. Raises WrongStateError where nothing is analysed yet.
+    `second` is who signs after that. A case that is open for amendment gives an amended report; a signed one gives an
+    addendum where one is given. Raises WrongStateError where nothing is analysed yet.
     """
     assessment = review.assessment
     if assessment is None:
         raise WrongStateError("Analyse the regions first; there is nothing to report yet.")
     earlier = [r for r in log.reports(review.case.id) if r.kind != ReportKind.PRELIMINARY.value]
-    replaced = earlier[-1] if earlier and review.amendment is not None else None
-    kind = _kind(signer, replaced)
+    follows = review.amendment is not None or addendum is not None
+    replaced = earlier[-1] if earlier and follows else None
+    kind = ReportKind.ADDENDUM if addendum is not None else _kind(signer, replaced)
+    assay = assay or Assay()
     summary = summary_of(review)
     counting = [r for r in review.regions if r.counts]
     reviewed = [n for r in counting for n in r.nuclei]
@@ -109,7 +148,7 @@ def build_content(
         ai=_disclosure(counting),
         audit_head=log.audit_head(),
         reported_at=at,
-        signatories=() if signer is None else (_signatory(signer, meaning, at),),
+        signatories=_signatories(signer, second, meaning, at),
         heterogeneous=assessment.heterogeneous,
         heterogeneity=_heterogeneity(review, assessment),
         clusters=_clusters(reviewed),
@@ -122,8 +161,11 @@ def build_content(
         thumbnails=tuple(_thumbnail(log, r) for r in counting[:_PICTURES]),
         nuclei=tuple(_row(r, n) for r in counting for n in r.nuclei),
         replaces=None if replaced is None else _replaced(replaced),
-        reason="" if replaced is None or review.amendment is None else review.amendment.reason,
-        changes=() if replaced is None else _changes(replaced.summary, summary),
+        reason=_reason(review, addendum),
+        interpretation="" if addendum is None else addendum.text,
+        changes=() if replaced is None or addendum is not None else _changes(replaced.summary, summary),
+        assay_type=assay.kind,
+        section_thickness_um=assay.section_um,
         demonstration=demonstration,
         limitations=_limitations(counting),
     )
@@ -175,8 +217,19 @@ def _kind(signer: User | None, replaced: ReportRecord | None) -> ReportKind:
     return ReportKind.FINAL if replaced is None else ReportKind.AMENDED
 
 
-def _signatory(user: User, meaning: str, at: datetime) -> Signatory:
-    return Signatory(user.full_name, user.credentials, "Pathologist", meaning, at)
+def _signatories(signer: User | None, second: User | None, meaning: str, at: datetime) -> tuple[Signatory, ...]:
+    if signer is None:
+        return ()
+    first = Signatory(signer.full_name, signer.credentials, "Pathologist", meaning, at)
+    if second is None:
+        return (first,)
+    return (first, Signatory(second.full_name, second.credentials, "Second pathologist", SECOND_MEANING, None))
+
+
+def _reason(review: CaseReview, addendum: Addendum | None) -> str:
+    if addendum is not None:
+        return addendum.reason
+    return "" if review.amendment is None else review.amendment.reason
 
 
 def _replaced(report: ReportRecord) -> Replaced:
