@@ -93,7 +93,7 @@ class Settings:
     """Thickness of the tissue sections in micrometres, printed on every report: above 0, at most 20."""
 
     retention_years: int = 10
-    """Years after its last report until which a case is kept for sure: 1 to 100. Nothing is ever deleted by her2core."""
+    """Years after its last report until which a case must be kept: 1 to 100. her2core itself deletes nothing."""
 
     oidc_role_claim: str = ""
     """The claim in which an OpenID provider names the role of a person; empty: roles are those of the accounts here."""

@@ -67,6 +67,15 @@ class Accounts:
         """Makes an account without password for an identity of an OpenID provider."""
         return self._store.insert_user(username, full_name, credentials, role, None, by, identity=(issuer, subject))
 
+    def link(self, user_id: int, issuer: str, subject: str, by: User | None) -> User:
+        """Binds an account to an identity of an OpenID provider. Its password stays what reports are signed with.
+
+        Raises PermissionDeniedError, AccountError (bound already), DuplicateError (the identity has another account).
+        """
+        if by is not None:
+            require(by, Action.MANAGE_USERS)
+        return self._store.set_identity(user_id, issuer, subject, by)
+
     def sign_in(self, username: str, password: str, source: str = "") -> User:
         """The account that name and password open. `source`: where the attempt comes from, such as an address.
 

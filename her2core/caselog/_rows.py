@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from sqlite_utils import Database
@@ -142,12 +143,18 @@ def analysis_of(row: Row) -> RegionAnalysis:
     return RegionAnalysis(
         width_px=row["width_px"],
         height_px=row["height_px"],
-        nuclei=tuple(Nucleus.from_dict(entry) for entry in json.loads(row["nuclei"])),
+        nuclei=_nuclei(row["nuclei"]),
         models=json.loads(row["models"]),
         quality=json.loads(row["quality"]),
         device=row["device"],
         seconds=row["seconds"],
     )
+
+
+@lru_cache(maxsize=32)
+def _nuclei(text: str) -> tuple[Nucleus, ...]:
+    """The nuclei of an analysis, which never change once they are stored; each edit of a review reads them anew."""
+    return tuple(Nucleus.from_dict(entry) for entry in json.loads(text))
 
 
 def correction_of(row: Row) -> Correction:

@@ -124,6 +124,23 @@ class Users(Store):
             }
             return user_of(one(change.db, "users", user_id, "account"))
 
+    def set_identity(self, user_id: int, issuer: str, subject: str, by: User | None) -> User:
+        """Binds an account to an identity of an OpenID provider, once and for good.
+
+        Raises AccountError where the account is bound already, DuplicateError where the identity is.
+        """
+        names = [clean_text(text, "identity", required=True, longest=255) for text in (issuer, subject)]
+        with self.changing(by, _managing(by), "account bound to an identity") as change:
+            row = one(change.db, "users", user_id, "account")
+            if row["external_issuer"] is not None:
+                raise AccountError("This account is bound to an identity already; one person has one account for ever.")
+            sql = "SELECT 1 FROM users WHERE external_issuer = ? AND external_subject = ?"
+            if list(rows(change.db, sql, names)):
+                raise DuplicateError("This person has an account already, or had one once.")
+            change.update("users", user_id, {"external_issuer": names[0], "external_subject": names[1]})
+            change.detail = {"user_id": user_id, "issuer": names[0]}
+            return user_of(one(change.db, "users", user_id, "account"))
+
     def set_password_hash(
         self, user_id: int, password_hash: str, by: User | None, action: str, *, must_change: bool = False
     ) -> None:

@@ -130,6 +130,20 @@ def user_password(username: str, password_stdin: bool) -> None:
         click.echo(f"{person.username} has no signing key and cannot sign: issue one with `user key`.", err=True)
 
 
+@user.command("link")
+@click.argument("username")
+@click.option("--issuer", required=True, help="The provider's issuer, as in its tokens (iss).")
+@click.option("--subject", required=True, help="The person's subject at the provider (sub); not the e-mail address.")
+def user_link(username: str, issuer: str, subject: str) -> None:
+    """Bind an account to a person at an OpenID provider, for sign-in. Signing still asks for the account's password."""
+    from her2core.accounts import Accounts
+
+    log = open_case_log(load_settings())
+    person = person_named(log, username)
+    Accounts(log).link(person.id, issuer, subject, None)
+    click.echo(f"{person.username}: bound to the identity")
+
+
 @user.command("key")
 @click.argument("username")
 @_password_stdin

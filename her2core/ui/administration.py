@@ -204,6 +204,8 @@ def _manage(rooms: Services, user: User, person: User) -> None:
     if person.role is Role.PATHOLOGIST:
         with st.expander("New signing key"):
             _new_key(rooms, user, person)
+        with st.expander("Take over a key of another authority"):
+            _import_key(rooms, user, person)
         with st.expander("Revoke the signing key"):
             _revoke(rooms, user, person)
 
@@ -277,6 +279,40 @@ def _new_key(rooms: Services, user: User, person: User) -> None:
         return
     flash("success", f"Signing key of {person.full_name} made.")
     del st.session_state["key_password"]
+    st.rerun()
+
+
+def _import_key(rooms: Services, user: User, person: User) -> None:
+    if not person.active:
+        st.caption("The account is deactivated. Reactivate it first.")
+        return
+    st.caption(
+        "A PKCS#12 file (.p12, .pfx) with an EC or RSA key that a public authority or a card issued. It replaces the "
+        "present key. The laboratory then vouches for this one certificate, not for its issuer."
+    )
+    with st.form("import_key", border=False):
+        file = st.file_uploader("Key file", type=["p12", "pfx"], key="import_file", max_upload_size=1)
+        of_file = st.text_input("Passphrase of the file", type="password", key="import_passphrase", autocomplete="off")
+        own = st.text_input(
+            f"Password of {person.full_name}, who types it", type="password", key="import_password", autocomplete="off"
+        )
+        keyring = _passphrase(rooms, "import")
+        pressed = st.form_submit_button("Take over", key="import_now", width="stretch")
+    if not pressed:
+        return
+    if file is None:
+        st.error("Choose the key file first.", icon=":material/error:")
+        return
+    try:
+        workflow.import_key(
+            rooms.accounts, keyring, rooms.settings.laboratory_name, person, file.getvalue(), of_file or "", own or "",
+            user,
+        )  # fmt: skip
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    flash("success", f"{person.full_name} signs with the key from the file now.")
+    del st.session_state["import_password"], st.session_state["import_passphrase"]
     st.rerun()
 
 
@@ -379,6 +415,14 @@ def _laboratory(rooms: Services) -> None:
         "laboratory_accreditation": ("Accreditation", s.laboratory_accreditation),
     }
     other = {
+        "assay_type": ("Assay type, on reports", s.assay_type),
+        "section_thickness_um": (
+            "Section thickness, on reports",
+            "" if s.section_thickness_um is None else f"{s.section_thickness_um:g} µm",
+        ),
+        "second_signature": ("Reports are signed by", "two people" if s.second_signature else "one person"),
+        "timestamp_url": ("Time-stamp authority", s.timestamp_url),
+        "retention_years": ("Cases are kept for", f"{s.retention_years} years"),
         "idle_minutes": ("Signed out when idle for", f"{s.idle_minutes} minutes"),
         "max_upload_mb": ("Largest region file", f"{s.max_upload_mb} MB"),
         "max_image_mpx": ("Largest region image", f"{s.max_image_mpx} million pixels"),

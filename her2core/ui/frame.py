@@ -14,6 +14,7 @@ from her2core.errors import Her2CoreError
 from her2core.records import Case, Role, User
 from her2core.reporting.content import NOT_CLEARED
 from her2core.settings import Settings
+from her2core.ui import external
 from her2core.ui.services import Services
 from her2core.ui.session import (
     end_session,
@@ -156,6 +157,7 @@ def account_menu(rooms: Services, user: User) -> None:
         st.caption(f"{role_words(user.role)} · signed in as {user.username}")
         if st.button("Sign out", icon=":material/logout:", key="sign_out", width="stretch", type="primary"):
             end_session(rooms, user)
+            external.forget()
             st.rerun()
         with st.expander("Change password"):
             _new_password(rooms, user, "own")
@@ -184,6 +186,7 @@ def sign_in(rooms: Services, demonstration_accounts: Sequence[tuple[str, str, st
             pressed = st.form_submit_button("Sign in", type="primary", width="stretch", key="sign_in_now")
         if pressed:
             _try_to_sign_in(rooms, username, password)
+        external.offer(rooms)
         if demonstration_accounts:
             _accounts_table(demonstration_accounts)
 

@@ -222,6 +222,15 @@ def _verified(detail: Mapping[str, Any]) -> str:
     return f"Verified {'an uploaded file' if detail.get('uploaded') else 'the report'}{_about(detail)}: {verdict}"
 
 
+def _exported(detail: Mapping[str, Any]) -> str:
+    kind = str(detail.get("format", "csv"))
+    if kind == "csv":
+        return "Exported the nuclei as CSV" if detail.get("nuclei") else "Exported the result as CSV"
+    if kind == "archive":
+        return "Wrote the whole case to a file" + (", without names" if detail.get("deidentified") else "")
+    return f"Exported the {detail.get('status', '')} report as {kind.upper()}{_about(detail, 'report_version')}"
+
+
 _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "case opened": lambda d, _: _opened(d),
     "counts viewed": lambda _d, _: "Saw the counts for the first time",
@@ -244,9 +253,12 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "report viewed": lambda d, _: f"Looked at the report{_about(d)}",
     "report downloaded": lambda d, _: f"Downloaded the report{_about(d)}",
     "report verified": lambda d, _: _verified(d),
-    "exported": lambda d, _: "Exported the nuclei as CSV" if d.get("nuclei") else "Exported the result as CSV",
+    "exported": lambda d, _: _exported(d),
     "account added": lambda d, _: f"Added the account {d.get('username')}, {d.get('role')}",
     "account changed": lambda d, n: f"Changed the account of {n.person(d)}: {_changes(d)}",
+    "account bound to an identity": lambda d, n: f"Bound the account of {n.person(d)} to {d.get('issuer')}",
+    "first signature given": lambda d, n: f"Signed first of two; second: {n.people.get(d.get('second_by'), 'unknown')}",
+    "first signature withdrawn": lambda _d, _: "Took the first signature back",
     "password changed": lambda _d, _: "Changed the own password",
     "password reset": lambda d, n: f"Reset the password of {n.person(d)}",
     "password confirmed": lambda _d, _: "Typed the password again, to confirm",

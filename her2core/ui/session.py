@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
@@ -21,6 +21,7 @@ from her2core.ui.services import Services, services
 
 __all__ = [
     "REVIEW_REGION",
+    "USER_KEY",
     "at_page",
     "current_user",
     "end_session",
@@ -35,9 +36,10 @@ __all__ = [
     "show_flash",
 ]
 
-_USER = "her2core_user_id"
+USER_KEY = "her2core_user_id"
 _SINCE = "her2core_signed_in_at"
 _SEEN = "her2core_last_seen"
+_UNTIL = "her2core_signed_in_until"
 _CASE = "her2core_case_id"
 REVIEW_REGION = "review_region"  # the one that the review page shows
 _READ = "case_log_case"  # the one that the case log shows
@@ -46,10 +48,14 @@ _KEPT = "her2core_place_kept"
 _FLASH = "her2core_flash"
 
 
-def remember_user(user: User, at: datetime) -> None:
-    """Start the session of a user who has just proved the password. Nothing of an earlier session is left."""
+def remember_user(user: User, at: datetime, until: datetime | None = None) -> None:
+    """Start the session of a user who has just proved who it is. Nothing of an earlier session is left.
+
+    `until` is when the identity that a provider vouched for expires.
+    """
     _forget()
-    st.session_state[_USER] = user.id
+    st.session_state[_UNTIL] = until
+    st.session_state[USER_KEY] = user.id
     st.session_state[_SINCE] = at
     _touch()
 
@@ -64,7 +70,7 @@ def end_session(rooms: Services, user: User | None, why: str = "by the user") ->
 def current_user(rooms: Services) -> User | None:
     """Who is signed in, as the account is stored now; None if nobody is, the account is deactivated, its password was
     changed elsewhere, or the session was idle for longer than the laboratory allows."""
-    user_id, since = st.session_state.get(_USER), st.session_state.get(_SINCE)
+    user_id, since = st.session_state.get(USER_KEY), st.session_state.get(_SINCE)
     if not isinstance(user_id, int) or not isinstance(since, datetime):
         return None
     try:
@@ -72,6 +78,11 @@ def current_user(rooms: Services) -> User | None:
     except (AccountError, NotFoundError) as error:
         _forget()
         flash("info", str(error))
+        return None
+    until = st.session_state.get(_UNTIL)
+    if isinstance(until, datetime) and datetime.now(UTC) >= until:
+        end_session(rooms, user, "identity expired")
+        flash("info", "Your organisation vouched for you until now. Sign in again. All that you did is saved.")
         return None
     seen = st.session_state.get(_SEEN)
     if not isinstance(seen, float) or time.monotonic() - seen > rooms.settings.idle_minutes * 60:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from her2core import workflow
-from her2core.caselog import ReportRecord
+from her2core.caselog import FirstSignature, ReportRecord
 from her2core.errors import Her2CoreError
 from her2core.records import User
 from her2core.reporting.content import ReportContent
-from her2core.ui import ai_differences, work_up
+from her2core.ui import ai_differences, signatures, work_up
 from her2core.ui import population as population_panel
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
@@ -73,6 +73,12 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
     if not review.editable:
         if right.button("Amend", icon=":material/edit_document:", key="amend", width="stretch"):
             _amend_dialog(rooms, user, review)
+        if right.button("Addendum", icon=":material/note_add:", key="addendum", width="stretch"):
+            signatures.add_dialog(rooms, user, review)
+        return
+    first = rooms.log.first_signature(review.case.id)
+    if first is not None:
+        signatures.waiting(rooms, user, review, first)
         return
     if review.amendment is not None:
         left.caption(f"Amendment open: {plain(review.amendment.reason)}")
@@ -88,11 +94,14 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
             icon=":material/key_off:",
         )
         return
+    note = signatures.expiry_note(rooms, user)
+    if note:
+        left.caption(f":material/schedule: {note}")
     label = "Sign amended report" if review.amendment is not None else "Sign report"
     if right.button(
         label, type="primary", icon=":material/signature:", key="sign", width="stretch", disabled=bool(review.obstacles)
     ):
-        _sign_dialog(rooms, user, review)
+        (signatures.first_dialog if rooms.settings.second_signature else _sign_dialog)(rooms, user, review)
 
 
 @st.dialog("Sign the report", width="medium")
@@ -204,11 +213,27 @@ def _preview(rooms: Services, user: User, review: CaseReview, drafted: Drafted |
     if not review.editable and reports:
         _signed_report(rooms, user, reports[-1])
         return
+    first = rooms.log.first_signature(review.case.id)
+    if first is not None:
+        _half_signed(rooms, first)
+        return
     if drafted is None:
         return
     st.caption("Preliminary, because something is still open" if review.obstacles else "This is what you sign")
     with st.container(key="report_pdf"):
         show_pdf(drafted[1], _PREVIEW_PX - 34)
+
+
+def _half_signed(rooms: Services, first: FirstSignature) -> None:
+    """The very file that waits for its second signature."""
+    try:
+        pdf = rooms.log.first_signed_pdf(first)
+    except Her2CoreError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.caption("Signed once. Not final before the second signature.")
+    with st.container(key="report_pdf"):
+        show_pdf(pdf, _PREVIEW_PX - 34)
 
 
 def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:

@@ -1,0 +1,67 @@
+"""Two signatures and addenda on the page. What is done in their dialogs is shown in tests/test_signatures.py."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from her2core import workflow
+from her2core.caselog import FirstSignature
+from tests.pages.app import said, signed_in
+from tests.pages.lab import PASSWORDS, POSITIVE, TestLaboratory
+
+
+@pytest.fixture
+def waiting(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> FirstSignature:
+    """A report that Berg has signed and Okafor is to sign."""
+    monkeypatch.setenv("HER2CORE_SECOND_SIGNATURE", "yes")
+    case = lab.ready(POSITIVE)
+    people = (lab.person("berg"), PASSWORDS["berg"], lab.person("okafor"))
+    return workflow.sign_first(lab.log, lab.keyring, lab.accounts, case.id, case.version, *people)
+
+
+def sign_out_page(case_id: int, who: str) -> AppTest:
+    at = signed_in(who)
+    at.session_state["her2core_case_id"] = case_id
+    return at.switch_page("pages/sign_out.py").run()
+
+
+def keys(at: AppTest) -> set[str]:
+    return {str(button.key) for button in at.button}
+
+
+@pytest.mark.parametrize(("who", "signs"), [("okafor", True), ("berg", False)])
+def test_the_page_says_who_signed_and_who_is_to_sign(
+    lab: TestLaboratory, waiting: FirstSignature, who: str, signs: bool
+) -> None:
+    at = sign_out_page(waiting.case_id, who)
+    assert not at.exception
+    assert said(at, "Signed by Miriam Berg")
+    assert said(at, "final with the signature of Samuel Okafor")
+    assert ("sign_second" in keys(at)) is signs
+    assert "sign" not in keys(at)
+    if signs:
+        at.button(key="sign_second").click().run()
+        assert said(at, workflow.SECOND_MEANING)
+    else:
+        at.button(key="withdraw_first").click().run()
+        assert lab.log.first_signature(waiting.case_id) is None
+        assert "sign" in keys(at)
+
+
+def test_where_two_sign_the_dialog_asks_who_signs_second(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HER2CORE_SECOND_SIGNATURE", "yes")
+    case = lab.ready(POSITIVE)
+    at = sign_out_page(case.id, "berg")
+    at.button(key="sign").click().run()
+    assert not at.exception
+    assert said(at, "Second signature by")
+    assert at.selectbox(key="second_signer").options == ["Samuel Okafor"]
+
+
+def test_a_signed_case_offers_an_addendum_that_says_what_it_is(lab: TestLaboratory) -> None:
+    report = lab.sign(lab.ready(POSITIVE))
+    at = sign_out_page(report.case_id, "berg")
+    at.button(key="addendum").click().run()
+    assert not at.exception
+    assert said(at, "changes no number and no result")
