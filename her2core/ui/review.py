@@ -48,7 +48,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
     review = workflow.assess(rooms.log, case_id)
     _analysis(rooms, user, review, status)
     if any(r.counts for r in review.regions):
-        st.html(_STYLE)
+        st.html(_STYLE + disagreement.DISAGREEMENT_STYLE)
         st.session_state[_SHOWN] = (case_id, review.case.version)
         _company(case_id)
         _workbench(case_id)

@@ -40,6 +40,8 @@ WORK_UP_STYLE = """<style>
 .h2c-step b {font-weight: 600;} .h2c-step .says {opacity: .85;}
 .h2c-step .todo {margin-top: 3px;} .h2c-step .who {font-size: 12.5px; opacity: .85;}
 [class*="st-key-step_"] {padding-left: 30px;} [class*="st-key-step_"] p {font-size: 13.5px;}
+[class*="st-key-step_warnings"] {gap: 0.35rem;} [class*="st-key-step_warnings"] p {font-size: 12.5px; line-height: 1.3;}
+[class*="st-key-step_warnings"] button {min-height: 30px; padding: 2px 8px;}
 .h2c-pop-head {font-size: 12.5px; font-weight: 600; opacity: .7; margin: 4px 0 0 30px;}
 .h2c-two {width: 100%; border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums;}
 .h2c-two th, .h2c-two td {text-align: right; padding: 1.5px 0 1.5px 8px; font-weight: 500;}
@@ -246,7 +248,7 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
         left, right = st.columns([2, 0.8], vertical_alignment="bottom")
         left.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
-            format_func=IHC_WORDS.__getitem__, key=score_key,
+            format_func=IHC_WORDS.__getitem__, key=score_key, label_visibility="collapsed",
         )  # fmt: skip
         left.toggle(
             "on the same sample", bool(details.ihc_same_sample), key=same_key,

@@ -16,9 +16,9 @@ const count = (value) => (value === null ? "–" : String(value));
 
 function standing(nucleus) {
   const said = [nucleus.scored ? "scored" : `not scored: ${nucleus.reason}`];
-  if (nucleus.clustered) said.push("HER2 clustered, count estimated");
+  if (nucleus.clustered) said.push("HER2 clustered, estimated");
   if (nucleus.uncertain && !nucleus.edited) {
-    const chance = nucleus.uncertainty === null ? "" : ` (${Math.round(100 * nucleus.uncertainty)} % chance of a wrong count)`;
+    const chance = nucleus.uncertainty === null ? "" : `, ${Math.round(100 * nucleus.uncertainty)} % likely miscounted`;
     said.push(`uncertain${chance}`);
   }
   return said.join(" · ");

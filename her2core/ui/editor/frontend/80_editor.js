@@ -4,6 +4,7 @@
 const leftAt = new Map();
 const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
 const LEAST_HEIGHT_PX = 440;
+const LOW_PX = 600; // below this the side is drawn closer together, so that nothing of it is cut
 
 class Editor {
   constructor(root, post) {
@@ -101,7 +102,7 @@ class Editor {
     this.tools();
     this.panel.update();
     this.field.paint();
-    requestAnimationFrame(() => this.fitToPage()); // what stands above may have come or gone
+    requestAnimationFrame(() => this.fitToPage());
   }
 
   writeRegions() {
@@ -373,7 +374,14 @@ class Editor {
     const page = this.dom.getRootNode().host?.closest(".stMain");
     const top = this.dom.getBoundingClientRect().top + (page?.scrollTop ?? 0);
     if (top <= 0) return;
-    const take = (height) => (this.dom.style.height = `${Math.floor(Math.max(LEAST_HEIGHT_PX, height))}px`);
+    if (page && !this.watched) {
+      this.watched = true;
+      this.sizes.observe(page.firstElementChild); // what stands above or below may come and go
+    }
+    const take = (height) => {
+      this.dom.style.height = `${Math.floor(Math.max(LEAST_HEIGHT_PX, height))}px`;
+      this.dom.classList.toggle("low", height < LOW_PX);
+    };
     take(window.innerHeight - top - FOOTER_PX);
     const over = page ? page.scrollHeight - page.clientHeight : 0;
     if (over > 0) take(window.innerHeight - top - FOOTER_PX - over);
