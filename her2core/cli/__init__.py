@@ -14,6 +14,7 @@ import click
 
 from her2core import __version__
 from her2core.cli.accounts import user
+from her2core.cli.batch import batch
 from her2core.cli.images import analyze, render
 from her2core.cli.laboratory import demo, serve
 from her2core.cli.records import backup, check, export, restore, verify
@@ -44,5 +45,5 @@ def main() -> None:
     """HER2 FISH from region image to signed report. Research use; not a cleared medical device."""
 
 
-for command in (analyze, render, train, evaluate, verify, check, backup, restore, export, user, serve, demo):
+for command in (analyze, batch, render, train, evaluate, verify, check, backup, restore, export, user, serve, demo):
     main.add_command(command)

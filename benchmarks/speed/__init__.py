@@ -1,0 +1,1 @@
+"""How long a region takes and how much memory, beside peers and the machine's own limit."""

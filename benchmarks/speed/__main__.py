@@ -1,0 +1,148 @@
+"""`python -m benchmarks.speed`: time and memory of a region by size, beside peers and the machine's limit.
+
+Under 8 minutes on 2 idle cores. Writes speed.md, speed.json and speed.png into benchmarks/results/; with `--check`
+only the comparison with the peers is run, and held against the committed speed.json (`make bench-check`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed import measure
+from benchmarks.speed.page import figure, page, worse
+from benchmarks.speed.paper import PaperSetup
+from benchmarks.speed.regions import fields, mosaic, write_region
+from her2core.models import write_atomically
+from her2core.pipeline import load_models
+
+USUAL = (1360, 1024)
+SIZES = (USUAL, (2040, 1536), (4080, 3072), (8000, 8000))
+NUCLEI = (10, 30, 100, 300, 1000)
+REGIONS = (1, 4, 16, 64)
+ROUNDS, FIELDS = 5, 4
+BUDGET_S = 480
+QUICK_SIZES, QUICK_NUCLEI, QUICK_REGIONS = ((340, 256), (500, 400)), (2, 5), (1, 2)
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything that was asked for, as written to speed.json."""
+    started, load = time.monotonic(), _load()
+    quick = bool(args.quick)
+    sizes, rounds = (QUICK_SIZES, 2) if quick else (SIZES, ROUNDS)
+    usual = sizes[0]
+    work: Path = args.work
+    work.mkdir(parents=True, exist_ok=True)
+    say("rendering fields")
+    pieces = fields(work / "fields", 2 if quick else FIELDS)
+    files = [write_region(work / f"region-{i}.jpg", mosaic(pieces, *usual, first=i)) for i in range(len(pieces))]
+    models = load_models(args.weights, "cpu")
+    say("beside peers")
+    paper = PaperSetup(width=0.25 if quick else 1.0)
+    found: dict[str, Any] = {
+        "schema": "her2core.speed/1",
+        "models": models.names,
+        "beside peers": measure.beside_peers(files, models, rounds, paper),
+    }
+    del paper
+    if not args.check:
+        large = {size: write_region(work / f"{size[0]}x{size[1]}.jpg", mosaic(pieces, *size)) for size in sizes}
+        say("by size")
+        few = {size: path for size, path in large.items() if size[0] * size[1] < 20_000_000}
+        rows = measure.by_size(few, models, 2 if quick else 3)
+        rows += measure.by_size({size: path for size, path in large.items() if size not in few}, models, 1)
+        say("memory")
+        for row in rows:
+            row["peak_mb"] = measure.spawn_peak_mb(large[(row["width"], row["height"])], args.weights)
+        say("by nuclei, by regions, limit")
+        found |= {
+            "by size": rows,
+            "models only mb": measure.spawn_peak_mb(None, args.weights),
+            "by nuclei": measure.by_nuclei(files[0], models, QUICK_NUCLEI if quick else NUCLEI, 2 if quick else 3),
+            "by regions": measure.by_regions(files, models, QUICK_REGIONS if quick else REGIONS),
+            "limit": measure.distance(files[0], models),
+        }
+    found["seconds"] = time.monotonic() - started
+    found["machine"] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load before": load,
+        "load after": _load(),
+    }
+    notices = ["A trial at small scale; the numbers say nothing about real regions."] if quick else []
+    if load > 1:
+        notices.append("The machine was busy; only the ratios are worth something.")
+    if notices:
+        found["notice"] = " ".join(notices)
+    return found
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare with the committed table; exit code 1 if slower")
+    parser.add_argument("--quick", action="store_true", help="small regions, few rounds: does everything work?")
+    parser.add_argument("--results", type=Path, default=measure.ROOT / "benchmarks" / "results")
+    parser.add_argument("--work", type=Path, default=measure.ROOT / "work" / "speed", help="where regions lie")
+    parser.add_argument("--weights", type=Path, default=measure.ROOT / "models", help="folder of the models")
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write, or measure and check."""
+    args = arguments(argv)
+    if args.peak is not None:
+        print(json.dumps(measure.peak_mb(None if args.peak == "-" else Path(args.peak), args.weights)))
+        return 0
+    table = args.results / "speed.json"
+    if args.check and not table.exists():
+        say(f"There is no {table} to compare with: run python -m benchmarks.speed first.")
+        return 1
+    found = measured(args)
+    if args.check:
+        slower = worse(found, json.loads(table.read_text(encoding="utf-8")))
+        for sentence in slower:
+            say(sentence)
+        say(f"times ours: {found['beside peers']['times ours']}; {'SLOWER' if slower else 'as fast as before'}")
+        return int(bool(slower))
+    args.results.mkdir(parents=True, exist_ok=True)
+    write_atomically(table, (json.dumps(found, indent=1) + "\n").encode())
+    write_atomically(args.results / "speed.md", page(found).encode())
+    figure(found, args.results / "speed.png")
+    late = f", longer than the {BUDGET_S} s it should take" if found["seconds"] > BUDGET_S else ""
+    say(f"written: {args.results / 'speed.md'}, in {found['seconds']:.0f} s{late}")
+    return 0
+
+
+def _load() -> float:
+    return round(os.getloadavg()[0], 2)
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor() or 'an unnamed processor'}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

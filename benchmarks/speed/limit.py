@@ -1,0 +1,64 @@
+"""The distance to the machine's limit: multiplications that the networks need against what the machine can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Flops", "counting_flops", "machine_gflops"]
+
+_SIDE = 2048
+_TRIES = 5
+
+
+class Flops:
+    """Floating-point operations so far, a multiplication and an addition being two."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+
+
+@contextmanager
+def counting_flops(*holders: object) -> Iterator[Flops]:
+    """Count the convolutions and linear layers of all networks that the objects hold, while in the `with`."""
+    flops, hooks = Flops(), []
+
+    def convolution(module: Any, _: Any, output: Tensor) -> None:
+        kernel = module.kernel_size[0] * module.kernel_size[1] * module.in_channels / module.groups
+        flops.total += 2 * output.numel() * kernel
+
+    def linear(module: Any, _: Any, output: Tensor) -> None:
+        flops.total += 2 * output.numel() * module.in_features
+
+    for network in (n for holder in holders for n in _networks(holder)):
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                hooks.append(layer.register_forward_hook(convolution))
+            elif isinstance(layer, nn.Linear):
+                hooks.append(layer.register_forward_hook(linear))
+    try:
+        yield flops
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def machine_gflops(side: int = _SIDE, tries: int = _TRIES) -> float:
+    """Thousands of millions of operations a second in the product of two float32 matrices, the best of some tries."""
+    a, b = torch.rand(side, side), torch.rand(side, side)
+    torch.mm(a, b)
+    best = float("inf")
+    for _ in range(tries):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best / 1e9
+
+
+def _networks(holder: object) -> list[nn.Module]:
+    return [holder] if isinstance(holder, nn.Module) else [v for v in vars(holder).values() if isinstance(v, nn.Module)]

@@ -1,0 +1,169 @@
+"""What is measured, each number in rounds whose methods take turns, so that a busy moment hits all of them alike."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import Classical
+from benchmarks.peers.classical import ClassicalSettings
+from benchmarks.speed.limit import counting_flops, machine_gflops
+from benchmarks.speed.paper import PaperSetup
+from her2core import pipeline
+from her2core.imaging import read_region
+from her2core.pipeline import Models
+from her2core.records import Box
+from her2core.scoring import tally
+
+__all__ = ["beside_peers", "by_nuclei", "by_regions", "by_size", "distance", "peak_mb", "spawn_peak_mb", "take_turns"]
+
+ROOT = Path(__file__).parents[2]
+OURS, CLASSICAL, PAPER = "her2core", "classical (scikit-image)", "the paper's set-up"
+
+
+def take_turns(methods: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each method in each round. Every round runs all of them, beginning with another one each time."""
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    names = list(methods)
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            started = time.perf_counter()
+            methods[name](number)
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def beside_peers(files: Sequence[Path], models: Models, rounds: int, paper: PaperSetup) -> dict[str, Any]:
+    """From file to tally: ours, the classical peer, the paper's set-up; and how many times longer the others take."""
+    classical = Classical(ClassicalSettings())
+    boxes: dict[Path, list[Box]] = {}
+    for path in files:
+        boxes[path] = [n.box for n in _analyse(path, models).nuclei]  # also warms up
+
+    def ours(number: int) -> None:
+        tally(_analyse(files[number % len(files)], models).nuclei)
+
+    def theirs(number: int) -> None:
+        pixels = _pixels(files[number % len(files)])
+        found = classical.find(pixels)
+        nuclei = [(float(a), float(b), float(c), float(d)) for a, b, c, d in found.boxes_xyxy]
+        if nuclei:
+            classical.counts(pixels, nuclei)
+
+    def published(number: int) -> None:
+        path = files[number % len(files)]
+        paper.analyse(_pixels(path), boxes[path])
+
+    theirs(0)
+    published(0)
+    seconds = take_turns({OURS: ours, CLASSICAL: theirs, PAPER: published}, rounds)
+    return {
+        "seconds": {name: statistics.median(each) for name, each in seconds.items()},
+        "times ours": {
+            name: statistics.median(a / b for a, b in zip(each, seconds[OURS], strict=True))
+            for name, each in seconds.items()
+        },
+        "nuclei": statistics.median(len(found) for found in boxes.values()),
+        "rounds": rounds,
+    }
+
+
+def by_size(files: Mapping[tuple[int, int], Path], models: Models, rounds: int) -> list[dict[str, Any]]:
+    """Seconds of load, detect, count and tally for regions of several sizes, medians of the rounds."""
+    rows = []
+    for (width_px, height_px), path in files.items():
+        stages: dict[str, list[float]] = {stage: [] for stage in ("load", "detect", "count", "tally")}
+        found = 0
+        for _ in range(rounds):
+            marks = [time.perf_counter()]
+            pixels = _pixels(path)
+            marks.append(time.perf_counter())
+            boxes = [d.box_xyxy for d in models.detector.detect(pixels)]
+            marks.append(time.perf_counter())
+            counts = models.counter.count(pixels, boxes)
+            marks.append(time.perf_counter())
+            nuclei = [
+                pipeline.settle(i + 1, box, 0.9, count, 0.0, (width_px, height_px))
+                for i, (box, count) in enumerate(zip(boxes, counts, strict=True))
+            ]
+            tally(nuclei)
+            marks.append(time.perf_counter())
+            found = len(boxes)
+            for stage, begun, ended in zip(stages, marks, marks[1:], strict=False):
+                stages[stage].append(ended - begun)
+        medians = {stage: statistics.median(each) for stage, each in stages.items()}
+        rows.append({"width": width_px, "height": height_px, "nuclei": found, **medians})
+    return rows
+
+
+def by_nuclei(path: Path, models: Models, numbers: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Seconds of counting so many nuclei; those of the region, again and again."""
+    pixels = _pixels(path)
+    boxes = [d.box_xyxy for d in models.detector.detect(pixels)]
+    if not boxes:
+        return []
+
+    def counting(number: int) -> Callable[[int], object]:
+        return lambda _: models.counter.count(pixels, [boxes[i % len(boxes)] for i in range(number)])
+
+    seconds = take_turns({str(number): counting(number) for number in numbers}, rounds)
+    return [{"nuclei": int(name), "seconds": statistics.median(each)} for name, each in seconds.items()]
+
+
+def by_regions(files: Sequence[Path], models: Models, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Seconds until so many regions are analysed, file to tally, in one go."""
+    started, rows = time.perf_counter(), []
+    for number in range(1, max(numbers) + 1):
+        tally(_analyse(files[number % len(files)], models).nuclei)
+        if number in numbers:
+            rows.append({"regions": number, "seconds": time.perf_counter() - started})
+    return rows
+
+
+def distance(path: Path, models: Models) -> dict[str, float]:
+    """Operations of a region, what the machine does a second, and the share of the time that they alone would take."""
+    pixels = _pixels(path)
+    with counting_flops(models.detector, models.counter) as flops:
+        started = time.perf_counter()
+        pipeline.analyse(pixels, models)
+        seconds = time.perf_counter() - started
+    limit = machine_gflops()
+    return {
+        "gigaflop": flops.total / 1e9,
+        "machine gigaflop per second": limit,
+        "seconds at the limit": flops.total / 1e9 / limit,
+        "seconds": seconds,
+        "share of the limit": flops.total / 1e9 / limit / seconds,
+    }
+
+
+def peak_mb(path: Path | None, weights: Path) -> float:
+    """Most memory of this process after it has analysed a region, or only loaded the models."""
+    models = pipeline.load_models(weights, "cpu")
+    if path is not None:
+        _analyse(path, models)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def spawn_peak_mb(path: Path | None, weights: Path) -> float:
+    """The same in a process of its own, in which nothing was there before."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--peak", str(path or "-"), "--weights", str(weights)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)  # noqa: S603
+    return float(json.loads(done.stdout))
+
+
+def _pixels(path: Path) -> Any:
+    return read_region(path.read_bytes(), path.name).pixels_rgb
+
+
+def _analyse(path: Path, models: Models) -> Any:
+    return pipeline.analyse(_pixels(path), models)

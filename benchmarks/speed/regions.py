@@ -1,0 +1,49 @@
+"""Regions of any size for timing: rendered fields, laid side by side and mirrored, as JPEG files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from her2core.imaging import PixelsRGB
+from her2core.training.render import render_dataset
+
+__all__ = ["fields", "mosaic", "write_region"]
+
+
+def fields(folder: Path, count: int, seed: int = 20261124) -> list[PixelsRGB]:
+    """Rendered fields uint8[H, W, 3]; the same for the same seed."""
+    if not (folder / "truth.json").exists():
+        render_dataset(folder, count, seed, mix="balanced", processes=2)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".jpg", ".png", ".tif"})
+    images = []
+    for path in paths[:count]:
+        with Image.open(path) as image:
+            images.append(np.asarray(image.convert("RGB")))
+    return images
+
+
+def mosaic(pieces: list[PixelsRGB], width_px: int, height_px: int, first: int = 0) -> PixelsRGB:
+    """A region of a size from fields in turn, from number `first` on, every other one mirrored."""
+    rows, number, height = [], first, 0
+    while height < height_px:
+        row: list[PixelsRGB] = []
+        while sum(piece.shape[1] for piece in row) < width_px:
+            piece = pieces[number % len(pieces)]
+            row.append(piece[:, ::-1] if number // len(pieces) % 2 else piece)
+            number += 1
+        tall = min(piece.shape[0] for piece in row)
+        rows.append(np.concatenate([piece[:tall] for piece in row], axis=1)[:, :width_px])
+        height += tall
+    return np.ascontiguousarray(np.concatenate(rows)[:height_px])
+
+
+def write_region(path: Path, pixels_rgb: PixelsRGB) -> Path:
+    """As a JPEG file, as microscopes export them."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels_rgb).save(buffer, "JPEG", quality=95)
+    path.write_bytes(buffer.getvalue())
+    return path

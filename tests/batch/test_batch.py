@@ -1,0 +1,226 @@
+"""A batch: each different image once, whatever else lies in the folder and whoever is killed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from her2core.batch import ModelRecipe, ResultFolder, Summary, ray_is_installed, read_results, run, take_stock
+from her2core.batch.work import Item
+from her2core.errors import ExchangeError, ModelError, NotFoundError, WeightsMismatchError, WeightsMissingError
+from her2core.exchange.analysis import ImageResult
+from her2core.records import RegionAnalysis
+from tests.batch.recipes import DEADLY, MODELS, Missing, Quick, expected, png
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six images in two folders, one of them twice; two bad files; what is no image."""
+    folder = tmp_path_factory.mktemp("archive")
+    for number in range(6):
+        png(folder / f"case-{number % 2}" / f"field-{number}.png", number)
+    shutil.copy(folder / "case-0" / "field-0.png", folder / "copy.png")
+    (folder / "case-1" / "broken.png").write_bytes(png(folder / "x.png", 7).read_bytes()[:200])
+    (folder / "x.png").unlink()
+    (folder / "empty.tif").touch()
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".hidden").mkdir()
+    png(folder / ".hidden" / "secret.png", 9)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def analysed(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """The folder of results of the archive, and how the run ended."""
+    out = tmp_path_factory.mktemp("results") / "out"
+    return out, run(archive, out, Quick(), workers=2, engine="processes")
+
+
+def test_each_different_image_has_one_result_and_bad_files_are_reported(analysed: tuple[Path, Summary]) -> None:
+    out, summary = analysed
+    assert (summary.files, summary.images, summary.duplicates, summary.done) == (9, 8, 1, 8)
+    assert [name for name, _ in sorted(summary.failed)] == ["case-1/broken.png", "empty.tif"]
+    images, _ = read_results(out)
+    assert len(images) == images["sha256"].nunique() == 8
+    assert not images["image"].str.contains("secret|notes").any()
+    assert images.set_index("image")["error"].dropna().to_dict() == dict(summary.failed)
+
+
+def test_the_tables_say_what_was_found(analysed: tuple[Path, Summary]) -> None:
+    images, nuclei = read_results(analysed[0])
+    good = images[images["error"].isna()].set_index("image")
+    for number in range(6):
+        row = good.loc[f"case-{number % 2}/field-{number}.png" if number else "copy.png"]  # folder by folder
+        assert (row["n"], row["her2"]) == expected(number)
+        own = nuclei[nuclei["sha256"] == row["sha256"]]
+        assert (len(own), own["her2"].sum()) == expected(number)
+        assert own.iloc[0]["signals"][0] == {"channel": "her2", "x": 30.0, "y": 30.5}
+    assert good["detector"].unique().tolist() == [MODELS["detector"]]
+    assert json.loads(good.iloc[0]["quality"]) == {"focus": 0.7, "snr": None}
+
+
+def test_every_file_leads_to_its_image(archive: Path, analysed: tuple[Path, Summary]) -> None:
+    files = pd.read_parquet(analysed[0] / "files.parquet").set_index("image")
+    assert len(files) == 9
+    assert files["sha256"]["copy.png"] == files["sha256"]["case-0/field-0.png"]
+    broken = hashlib.sha256((archive / "case-1" / "broken.png").read_bytes()).hexdigest()
+    assert files["sha256"]["case-1/broken.png"] == broken
+
+
+def test_a_second_run_does_nothing_and_a_new_image_is_added(archive: Path, tmp_path: Path) -> None:
+    source, out, log = tmp_path / "source", tmp_path / "out", tmp_path / "log"
+    shutil.copytree(archive, source)
+    log.mkdir()
+    run(source, out, Quick(), engine="processes")
+    again = run(source, out, Quick(log=log), engine="processes")
+    assert (again.before, again.done, list(log.iterdir())) == (8, 0, [])
+    png(source / "late.png", 40)
+    more = run(source, out, Quick(log=log), engine="processes")
+    assert (more.before, more.done, len(list(log.iterdir()))) == (8, 1, 1)
+    assert len(read_results(out)[0]) == 9
+
+
+def test_an_image_that_ends_its_process_is_left_out_after_three_times_and_the_others_go_on(tmp_path: Path) -> None:
+    source, log = tmp_path / "source", tmp_path / "log"
+    log.mkdir()
+    for number in (1, DEADLY, 3):
+        png(source / f"{number}.png", number)
+    summary = run(source, tmp_path / "out", Quick(log=log), workers=2, engine="processes")
+    assert [(name, "ended 3 times" in error) for name, error in summary.failed] == [(f"{DEADLY}.png", True)]
+    assert summary.done == 3
+    assert len(list(log.glob(f"{DEADLY}-*"))) == 3
+    assert len(list(log.iterdir())) == 5
+
+
+def test_an_exception_of_a_library_is_the_result_of_its_image_only(tmp_path: Path) -> None:
+    png(tmp_path / "source" / "a.png", 66)
+    png(tmp_path / "source" / "b.png", 67)
+    summary = run(tmp_path / "source", tmp_path / "out", Quick(), engine="processes")
+    assert [name for name, _ in summary.failed] == ["a.png"]
+    assert summary.done == 2
+
+
+def test_missing_weights_are_said_in_words_and_nothing_is_written(tmp_path: Path) -> None:
+    png(tmp_path / "source" / "a.png", 1)
+    with pytest.raises(ModelError, match="Restore the folder"):
+        run(tmp_path / "source", tmp_path / "out", Missing(), engine="processes")
+    assert list((tmp_path / "out" / "images").iterdir()) == []
+    with pytest.raises(WeightsMissingError):
+        run(tmp_path / "source", tmp_path / "out2", ModelRecipe(tmp_path))
+
+
+def test_results_of_other_models_are_not_mixed_in(archive: Path, tmp_path: Path) -> None:
+    out, item = tmp_path / "out", Item("a", "a.png", "0" * 64)
+    with ResultFolder(out, Quick().identity()) as results, pytest.raises(WeightsMismatchError, match="same release"):
+        results.add(item, ImageResult("a.png", replace(_analysis(), models={"detector": "older"})))
+    with pytest.raises(ExchangeError, match="other models or settings"):
+        ResultFolder(out, {"models": {"detector": "newer"}}).__enter__()
+    (tmp_path / "strange" / "images").mkdir(parents=True)
+    with pytest.raises(ExchangeError, match="something else"):
+        ResultFolder(tmp_path / "strange", Quick().identity()).__enter__()
+
+
+def test_two_batches_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    with ResultFolder(tmp_path, Quick().identity()), pytest.raises(ExchangeError, match="Another batch"):
+        ResultFolder(tmp_path, Quick().identity()).__enter__()
+    with ResultFolder(tmp_path, Quick().identity()):
+        pass
+
+
+def test_a_part_that_was_not_finished_is_taken_away_and_its_images_wait_again(tmp_path: Path) -> None:
+    items = [Item("x", f"{n}.png", str(n) * 64) for n in range(4)]
+    with ResultFolder(tmp_path, Quick().identity(), part=2) as results:
+        for item in items:
+            assert results.add(item, ImageResult(item.name, _analysis()))
+            assert not results.add(item, ImageResult(item.name, _analysis()))
+    (tmp_path / "images" / "part-00002.parquet").unlink()  # as if killed between the two tables
+    (tmp_path / "images" / ".part-00003.parquet.1.tmp").touch()
+    with ResultFolder(tmp_path, Quick().identity(), part=2) as results:
+        assert results.done == {items[0].sha256, items[1].sha256}
+        for item in items:
+            results.add(item, ImageResult(item.name, _analysis()))
+    images, nuclei = read_results(tmp_path)
+    assert sorted(images["image"]) == ["0.png", "1.png", "2.png", "3.png"]
+    assert len(nuclei) == 4 * len(_analysis().nuclei)
+
+
+def test_a_file_that_changes_under_the_batch_is_said_and_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    path = png(tmp_path / "source" / "a.png", 1)
+    (found,) = take_stock(tmp_path / "source")
+    png(path, 2)
+    from her2core.batch.work import analyse_file
+
+    assert found.sha256 is not None
+    result = analyse_file(Item(str(path), "a.png", found.sha256), Quick().analyse, Quick().limits)
+    assert result.error is not None
+    assert "changed" in result.error
+    with pytest.raises(NotFoundError):
+        list(take_stock(tmp_path / "nowhere"))
+
+
+def test_ray_is_asked_for_in_words_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["her2core.batch.run"], "ray_is_installed", lambda: False)
+    for options in ({"engine": "ray"}, {"address": "10.0.0.1:6379"}):
+        with pytest.raises(ExchangeError, match=r"requirements-batch\.txt"):
+            run(tmp_path, tmp_path / "out", Quick(), **options)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="engine"):
+        run(tmp_path, tmp_path / "out", Quick(), engine="spark")
+
+
+def test_a_killed_batch_goes_on_where_it_was(tmp_path: Path) -> None:
+    source, out = tmp_path / "source", tmp_path / "out"
+    for number in range(30):
+        png(source / f"{number}.png", number)
+    script = (
+        "from pathlib import Path; from her2core.batch import run; from tests.batch.recipes import Quick\n"
+        f"if __name__ == '__main__': run(Path({str(source)!r}), Path({str(out)!r}), Quick(0.02), part=4, "
+        "engine='processes')"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    patience = time.monotonic() + 60
+    while not list(out.glob("images/part-00002.parquet")) and time.monotonic() < patience:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    summary = run(source, out, Quick(), engine="processes")
+    assert 8 <= summary.before < 30
+    assert summary.before + summary.done == 30
+    images, _ = read_results(out)
+    assert sorted(images["image"]) == sorted(f"{n}.png" for n in range(30))
+
+
+@pytest.mark.skipif(not ray_is_installed(), reason="ray is not installed: pip install -r requirements-batch.txt")
+def test_ray_gives_the_same_results_as_processes(archive: Path, analysed: tuple[Path, Summary], tmp_path: Path) -> None:
+    png(tmp_path / "source" / "deadly.png", DEADLY)
+    shutil.copytree(archive, tmp_path / "source", dirs_exist_ok=True)
+    summary = run(tmp_path / "source", tmp_path / "out", Quick(), workers=2, engine="ray")
+    assert [("ended 3 times" in error) for name, error in summary.failed if name == "deadly.png"] == [True]
+    by_ray, by_processes = (read_results(folder) for folder in (tmp_path / "out", analysed[0]))
+    columns = ["sha256", "image", "error", "n", "her2", "cep17", "found"]
+    rows = by_ray[0][by_ray[0]["image"] != "deadly.png"][columns].sort_values("image").reset_index(drop=True)
+    assert rows.equals(by_processes[0][columns].sort_values("image").reset_index(drop=True))
+    keys = ["sha256", "id"]
+    for column in ("her2", "x0", "score"):
+        first, second = (t[1].set_index(keys).sort_index()[column] for t in (by_ray, by_processes))
+        assert first.equals(second)
+    with pytest.raises(ModelError, match="Restore the folder"):
+        run(tmp_path / "source", tmp_path / "missing", Missing(), engine="ray")
+
+
+def _analysis() -> RegionAnalysis:
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    return Quick().analyse(pixels)

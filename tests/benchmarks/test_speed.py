@@ -1,0 +1,102 @@
+"""The speed benchmark: what it works out is right, and its guard fails where it must. It measures nothing here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.limit import counting_flops, machine_gflops
+from benchmarks.speed.measure import take_turns
+from benchmarks.speed.page import figure, page, worse
+from benchmarks.speed.paper import PaperSetup
+from benchmarks.speed.regions import mosaic
+
+
+def _found(**ratios: float) -> dict[str, Any]:
+    size = {"width": 1360, "height": 1024, "nuclei": 20, "load": 0.02, "detect": 0.3, "count": 0.1, "tally": 0.001}
+    return {
+        "models": {"detector": "detector 1"},
+        "beside peers": {
+            "seconds": {"her2core": 0.5, **ratios}, "times ours": {"her2core": 1.0, **ratios},
+            "nuclei": 20, "rounds": 5,
+        },
+        "by size": [{**size, "peak_mb": 700.0}, {**size, "width": 2040, "peak_mb": 720.0}],
+        "models only mb": 600.0,
+        "by nuclei": [{"nuclei": 10, "seconds": 0.1}, {"nuclei": 100, "seconds": 0.9}],
+        "by regions": [{"regions": 1, "seconds": 0.5}],
+        "limit": {
+            "gigaflop": 20.0, "machine gigaflop per second": 80.0, "seconds at the limit": 0.25, "seconds": 0.5,
+            "share of the limit": 0.5,
+        },
+        "seconds": 300.0,
+        "machine": {
+            "date": "2026-11-24", "cpu": "2 cores", "threads": 2, "torch": "2", "load before": 0.1, "load after": 1.0,
+        },
+    }  # fmt: skip
+
+
+def test_every_round_runs_all_methods_and_begins_with_another() -> None:
+    order: list[tuple[str, int]] = []
+
+    def method(name: str) -> Any:
+        return lambda number: order.append((name, number))
+
+    seconds = take_turns({"a": method("a"), "b": method("b")}, 3)
+    assert order == [("a", 0), ("b", 0), ("b", 1), ("a", 1), ("a", 2), ("b", 2)]
+    assert all(len(each) == 3 and min(each) >= 0 for each in seconds.values())
+
+
+def test_operations_of_a_convolution_and_a_linear_layer() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 5))
+
+    holder = Holder()
+    with counting_flops(holder) as flops, torch.inference_mode():
+        holder.network(torch.rand(2, 3, 4, 4))
+    assert flops.total == 2 * 2 * (8 * 16 * 27 + 5 * 128)
+    before = flops.total
+    holder.network(torch.rand(1, 3, 4, 4))
+    assert flops.total == before
+    assert machine_gflops(64, 2) > 0
+
+
+def test_the_papers_set_up_counts_one_crop_at_a_time() -> None:
+    paper, seen = PaperSetup(64, 32, width=0.125), []
+    paper.counter.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
+    pixels = np.random.default_rng(1).integers(0, 255, (90, 120, 3), dtype=np.uint8)
+    assert paper.analyse(pixels, [(0.0, 0.0, 30.0, 30.0), (40.4, 20.0, 80.0, 60.0)]) == 2
+    assert seen == [(1, 3, 32, 32)] * 2
+
+
+def test_a_region_of_any_size_is_made_of_fields() -> None:
+    pieces = [np.full((10, 12, 3), shade, np.uint8) for shade in (1, 2, 3)]
+    region = mosaic(pieces, 30, 25)
+    assert region.shape == (25, 30, 3)
+    assert region[0, ::12, 0].tolist() == [1, 2, 3]
+    assert mosaic(pieces, 12, 10, first=2)[0, 0, 0] == 3
+
+
+@pytest.mark.parametrize(("now", "slower"), [(8.0, False), (6.1, False), (5.9, True), (20.0, False)])
+def test_the_guard_fails_beyond_its_margin(now: float, slower: bool) -> None:
+    assert bool(worse(_found(peer=now), _found(peer=8.0))) is slower
+    assert worse(_found(), _found(peer=8.0)) == []
+
+
+def test_the_page_names_every_number_and_the_figure_is_drawn(tmp_path: Path) -> None:
+    text = page(_found(peer=4.25) | {"notice": "The machine was busy."})
+    for part in ("| peer | 4.250 | 4.25 |", "1360 × 1024", "| 700 |", "50% of the limit", "**The machine was busy.**"):
+        assert part in text
+    figure(_found(peer=4.25), tmp_path / "speed.png")
+    assert (tmp_path / "speed.png").stat().st_size > 5000
+
+
+def test_the_guard_says_so_where_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "--results", str(tmp_path)]) == 1
+    assert "run python -m benchmarks.speed first" in capsys.readouterr().err
