@@ -21,7 +21,7 @@ PURPLE = "#CC79A7"
 GREEN = "#009E73"
 VERMILION = "#D55E00"
 BLUE = "#0072B2"
-GREY = "#9AA5B1"
+GREY = "#66707B"  # darker than the others, since without red or green cones purple is grey, too
 
 
 class NucleusState(StrEnum):
