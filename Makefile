@@ -4,7 +4,7 @@
 # a changed requirements file, by whatever way it came, installs again.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format screenshots venv venv-dev browser clean
+.PHONY: help run test check faults bench-check format screenshots venv venv-dev browser clean
 .NOTPARALLEL:
 SHELL := /bin/bash
 
@@ -20,7 +20,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --progre
 help:
 	@echo "make run     start the demonstration laboratory on http://127.0.0.1:8501"
 	@echo "make test    ruff, mypy, import contracts and all tests, the browser's included"
+	@echo "make faults  faults, attacks and fuzzing at full length (an hour or more); writes docs/security.md's tables"
 	@echo "make check   ruff, mypy and import contracts only"
+	@echo "make bench-check  is her2core still as many times quicker than its peers as in benchmarks/results? (idle machine)"
 	@echo "make format  let ruff put the code in shape"
 	@echo "make screenshots  pictures of every page for the documents, of a throw-away demonstration laboratory"
 	@echo "make clean   remove the virtual environment and caches; the data folder stays"
@@ -39,6 +41,14 @@ check: venv-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench-check: venv-dev
+	$(BIN)/python -m benchmarks.speed --check
+
+# Exit code of pytest, after the tables are written: a failure is in them too.
+faults: venv-dev
+	PROOF=long $(BIN)/python -m pytest -m "" --junitxml=.faults.xml tests/faults tests/attacks tests/imaging/test_fuzz.py; \
+	code=$$?; $(BIN)/python -m tests.outcomes .faults.xml docs/security.md && exit $$code
 
 format: venv-dev
 	$(BIN)/ruff check --fix .

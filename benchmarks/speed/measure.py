@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.peers import Classical
 from benchmarks.peers.classical import ClassicalSettings
 from benchmarks.speed.limit import counting_flops, machine_gflops
@@ -55,7 +57,8 @@ def beside_peers(files: Sequence[Path], models: Models, rounds: int, paper: Pape
     def theirs(number: int) -> None:
         pixels = _pixels(files[number % len(files)])
         found = classical.find(pixels)
-        nuclei = [(float(a), float(b), float(c), float(d)) for a, b, c, d in found.boxes_xyxy]
+        rows = np.asarray(found.boxes_xyxy, float).reshape(-1, 4).tolist()
+        nuclei: list[Box] = [(x0, y0, x1, y1) for x0, y0, x1, y1 in rows]
         if nuclei:
             classical.counts(pixels, nuclei)
 

@@ -44,12 +44,13 @@ class PaperSetup:
         small = np.array(image.resize((self.input_px, self.input_px), Image.Resampling.BILINEAR))
         with torch.no_grad():
             found = decode(self.detector(_tensor(small)), self._anchors)
-            scores, best = found.scores()[0].topk(_KEPT)
+            scores = found.scores()[0]
+            scores, best = scores.topk(min(_KEPT, len(scores)))
             nms(found.boxes_xyxy[0][best], scores, 0.45)
             counted = 0
             for box in boxes:
-                crop = np.array(image.crop(tuple(round(side) for side in box)).resize((self.crop_px, self.crop_px)))
-                self.counter(_tensor(crop))
+                crop = image.crop(box).resize((self.crop_px, self.crop_px), Image.Resampling.BILINEAR)
+                self.counter(_tensor(np.array(crop)))
                 counted += 1
         return counted
 

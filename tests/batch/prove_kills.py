@@ -103,16 +103,16 @@ def prove(engine: str, regions: int, pause_s: tuple[float, float], seed: int, fo
     seconds = time.monotonic() - started
     images, nuclei = read_results(out)
     begun = [int(path.name.partition("-")[0]) for path in log.iterdir()]
-    sums = nuclei.groupby("sha256")["her2"].sum()
+    sums = nuclei.groupby("sha256")["her2"].sum().to_dict()
     good = images[images["error"].isna()]
     wrong = sum(
-        (row.n, row.her2) != expected(300 + int(row.image[:3])) or sums[row.sha256] != row.her2
-        for row in good.itertuples()
+        (row["n"], row["her2"]) != expected(300 + int(str(row["image"])[:3])) or sums.get(row["sha256"]) != row["her2"]
+        for row in good.to_dict("records")
     )
     outcome = {
         "engine": engine, "regions": regions, "workers killed": killed, "collecting process killed": collectors,
         "runs": runs, "analyses begun": len(begun), "regions with a result": int(images["image"].nunique()),
-        "rows": len(images), "left out after three deaths": len(images) - len(good), "wrong counts": int(wrong),
+        "rows": len(images), "left out after three deaths": len(images) - len(good), "wrong counts": wrong,
         "seconds": round(seconds, 1), "load at the end": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     if not (
