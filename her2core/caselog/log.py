@@ -25,13 +25,14 @@ from her2core.caselog.reports import Reports
 from her2core.caselog.throttle import Throttle
 from her2core.caselog.trail import Trail
 from her2core.caselog.users import Users
+from her2core.caselog.whole import Whole
 from her2core.caselog.workup import WorkUp
 from her2core.errors import IntegrityError
 
 __all__ = ["CaseLog"]
 
 
-class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk):
+class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk, Whole):
     """Everything that her2core remembers, in one data folder: `caselog.sqlite`, `images/`, `reports/`.
 
     One object may be shared by threads, and several processes may open the same folder: each method is one

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from her2core.reporting.keys import Keyring
     from her2core.workflow import CaseReview
 
-__all__ = ["backup", "check", "export", "restore", "verify"]
+__all__ = ["archive", "backup", "check", "export", "restore", "verify"]
 
 
 @click.command()
@@ -197,6 +197,33 @@ def export(
         with out.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
         click.echo(f"{out}: {len(ids)} cases", err=True)
+
+
+@click.command()
+@click.argument("cases", nargs=-1, metavar="CASE...")
+@click.option("--past-retention", is_flag=True, help="The cases that the laboratory need not keep any longer.")
+@click.option("--deidentified", is_flag=True, help="Without names, dates, free text, reports and audit trail.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True, help="A folder that exists."
+)
+def archive(cases: tuple[str, ...], past_retention: bool, deidentified: bool, out: Path) -> None:
+    """Write whole cases, named by their accession numbers, to one file each. Nothing is deleted."""
+    from her2core import workflow
+
+    if bool(cases) == past_retention:
+        raise click.UsageError("Name the cases by their accession numbers, or give --past-retention.")
+    settings = load_settings()
+    log = open_case_log(settings)
+    if past_retention:
+        ids = workflow.past_retention(log, settings.retention_years)
+    else:
+        ids = [log.case_by_accession(accession).id for accession in cases]
+    for case_id in ids:
+        name, data = workflow.archive_case(log, case_id, None, deidentified=deidentified)
+        with (out / name).open("xb") as file:
+            file.write(data)
+        click.echo(str(out / name))
+    click.echo(f"{len(ids)} case{'' if len(ids) == 1 else 's'} written", err=True)
 
 
 def _csv(log: CaseLog, ids: list[int], *, nuclei: bool) -> str:

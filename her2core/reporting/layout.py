@@ -64,7 +64,7 @@ _WATERMARK = Color(0.925, 0.925, 0.925)
 
 
 def _style(name: str, size: float, leading: float, **more: Any) -> ParagraphStyle:
-    settings = {"fontName": BODY, "splitLongWords": 1, "allowWidows": 0, "allowOrphans": 0, **more}
+    settings = {"fontName": BODY, "shaping": 1, "splitLongWords": 1, "allowWidows": 0, "allowOrphans": 0, **more}
     return ParagraphStyle(name, fontSize=size, leading=leading, **settings)
 
 

@@ -25,7 +25,7 @@ def draw_new_case(rooms: Services, user: User) -> None:
     if details is None:
         return
     try:
-        case = rooms.log.create_case(details, user)
+        case = workflow.create_case(rooms.log, details, user)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return

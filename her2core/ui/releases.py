@@ -1,4 +1,4 @@
-"""A signed report for other systems, to download: FHIR and HL7. Made, and noted, only when it is asked for."""
+"""A signed report for other systems, and a whole case as a file, to download. Made, and noted, when asked for."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
                 key=f"release_{file_format.value}_{case_id}", icon=":material/download:", on_click="ignore",
                 width="stretch",
             )  # fmt: skip
+        st.caption("The whole case: images, analyses, corrections, reports and history, with the SHA-256 of each part.")
+        for deidentified, label in ((False, "Whole case"), (True, "Whole case, without names")):
+            st.download_button(
+                label, _archiver(rooms, user, case_id, deidentified=deidentified),
+                "case.zip" if deidentified else f"{workflow.report_number(case_id)}.zip", "application/zip",
+                key=f"archive_{deidentified}_{case_id}", icon=":material/folder_zip:", on_click="ignore",
+                width="stretch",
+            )  # fmt: skip
 
 
 def made(rooms: Services, user: User, case_id: int, file_format: Format) -> bytes:
@@ -39,3 +47,7 @@ def made(rooms: Services, user: User, case_id: int, file_format: Format) -> byte
 
 def _maker(rooms: Services, user: User, case_id: int, file_format: Format) -> Callable[[], bytes]:
     return lambda: made(rooms, user, case_id, file_format)
+
+
+def _archiver(rooms: Services, user: User, case_id: int, *, deidentified: bool) -> Callable[[], bytes]:
+    return lambda: workflow.archive_case(rooms.log, case_id, user, deidentified=deidentified)[1]

@@ -11,6 +11,7 @@ from her2core.workflow.accounts import (
     issue_key,
     reset_password,
 )
+from her2core.workflow.archiving import archive_case, check_archive, past_retention
 from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
 from her2core.workflow.blinding import (
     BlindedRegion,
@@ -41,6 +42,7 @@ from her2core.workflow.differences import (
 from her2core.workflow.exporting import export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
 from her2core.workflow.meanwhile import check_unchanged
+from her2core.workflow.printing import check_printable, create_case
 from her2core.workflow.recounting import (
     MOST_SIGNALS,
     Counts,
@@ -113,6 +115,7 @@ __all__ = [
     "add_region",
     "adjudicate",
     "amend",
+    "archive_case",
     "assay_of",
     "assess",
     "attest",
@@ -120,11 +123,14 @@ __all__ = [
     "blinded_regions",
     "build_content",
     "change_password",
+    "check_archive",
+    "check_printable",
     "check_unchanged",
     "confirm_review",
     "correct",
     "count_blinded",
     "create_account_with_key",
+    "create_case",
     "draft_report",
     "export_csv",
     "follow_findings",
@@ -138,6 +144,7 @@ __all__ = [
     "note_counts_seen",
     "nucleus_differences",
     "open_recounts",
+    "past_retention",
     "preview",
     "redo_last",
     "refresh_state",

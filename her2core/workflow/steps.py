@@ -35,6 +35,7 @@ from her2core.scoring import (
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.duplicates import shown_already
 from her2core.workflow.findings import CaseWarning
+from her2core.workflow.printing import check_printable
 
 __all__ = [
     "CountBox",
@@ -85,7 +86,11 @@ def refresh_state(log: CaseLog, case_id: int, by: User) -> CaseReview:
 
 
 def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, by: User) -> Case:
-    """Replace what intake recorded, such as a late IHC score. Raises ConflictError if the case changed meanwhile."""
+    """Replace what intake recorded, such as a late IHC score.
+
+    Raises ConflictError if the case changed meanwhile, CaseLogError where a text cannot be printed.
+    """
+    check_printable(details)
     case = log.update_details(case_id, details, version, by)
     refresh_state(log, case_id, by)
     return case

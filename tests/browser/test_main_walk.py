@@ -46,6 +46,8 @@ def _regions(folder: Path) -> list[Path]:
 
 def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, page: Page, tmp_path: Path) -> None:
     log = server.lab.log
+    asked: list[str] = []
+    page.context.on("request", lambda request: asked.append(request.url))
     page.goto(server.url)
     _sees(page, "Research use / decision support; not a cleared medical device")
     page.get_by_label("User name").fill("berg")
@@ -142,6 +144,12 @@ def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, 
     if shutil.which("pdfsig"):
         told = subprocess.run(["pdfsig", str(saved)], capture_output=True, text=True, check=False).stdout
         assert "Signature is Valid" in told
+
+    # Privacy: neither the server's log nor an address nor a file name says who the patient is.
+    names = [download.value.suggested_filename, *(path.name for path in server.lab.data_dir.rglob("*"))]
+    outside = "\n".join((server.log_file.read_text(encoding="utf-8"), *asked, *names, page.url))
+    for secret in ("Muster", "muster", "Erika", "MRN-4711", ACCESSION, PASSWORDS["berg"]):
+        assert secret not in outside, secret
 
 
 def _choose(page: Page, key: str, option: str) -> None:

@@ -260,6 +260,19 @@ def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_p
         assert [e.detail["format"] for e in log.audit(limit=2, actions=("exported",))] == ["hl7", "fhir"]
 
 
+def test_whole_case_is_written_to_a_file_of_its_own(run: Run, signed: Path, tmp_path: Path) -> None:
+    done = run("archive", "S26-1", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    data = (tmp_path / "HER2-000001.zip").read_bytes()
+    assert workflow.check_archive(data) == []
+    assert run("archive", "S26-1", "--out", tmp_path).exit_code == 1  # never overwritten
+    assert run("archive", "--past-retention", "--out", tmp_path).stdout == ""
+    assert run("archive", "--out", tmp_path).exit_code == 2
+    assert run("archive", "S26-1", "--deidentified", "--out", tmp_path).exit_code == 0
+    (other,) = tmp_path.glob("case-*.zip")
+    assert b"reports/" not in other.read_bytes()
+
+
 @pytest.mark.parametrize(
     "words", [("--format", "fhir", "--nuclei"), ("--preliminary",), ("--format", "dicom")], ids=lambda w: " ".join(w)
 )

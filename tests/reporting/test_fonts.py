@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from her2core.reporting.fonts import is_plain, markup
+from her2core.reporting.fonts import is_plain, markup, unprintable
 from her2core.reporting.fonts.rtl import visual_order
 
 
@@ -35,7 +35,7 @@ def test_chinese_japanese_and_korean_go_to_fonts_that_have_them() -> None:
     assert markup("한지민") == '<font name="her2core-hangul">한지민</font>'
 
 
-@pytest.mark.parametrize(("text", "shown"), [("ก", "⟨U+0E01⟩"), ("a\U0001fac0b", "a⟨U+1FAC0⟩b"), ("अ", "⟨U+0905⟩")])
+@pytest.mark.parametrize(("text", "shown"), [("ა᲏", "ა⟨U+1C8F⟩"), ("a\U0001fac0b", "a⟨U+1FAC0⟩b"), ("अ", "⟨U+0905⟩")])
 def test_a_character_that_no_font_has_is_shown_as_its_code_point(text: str, shown: str) -> None:
     assert markup(text) == shown
     assert not is_plain(text)
@@ -80,3 +80,19 @@ def test_vowel_marks_stay_behind_their_letter_and_do_not_break_the_joining() -> 
 @pytest.mark.parametrize("mark", ["\u202e", "\u200f", "\u2066", "\ufeff", "\u200b"])
 def test_invisible_direction_marks_cannot_disguise_a_name(mark: str) -> None:
     assert visual_order(f"An{mark}na Ł") == "Anna Ł"
+
+
+def test_thai_goes_to_a_font_that_stacks_its_marks() -> None:
+    assert markup("Dr. สมชาย") == 'Dr. <font name="her2core-thai">สมชาย</font>'
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("Anna-Lena O'Hara", ""), ("محمد عبد الله", ""), ("王小明", ""), ("Ольга", ""), ("Ελένη", ""),
+        ("สมชาย ใจดี", ""),
+        ("김민수", ""), ("דוד כהן", ""), ("आशा", "आशा"), ("Asha আশা", "আশা"), ("a\u200db", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_printed_is_known_before_anything_is_printed(text: str, missing: str) -> None:
+    assert set(unprintable(text)) == set(missing)

@@ -2,8 +2,10 @@
 
 DejaVu Sans Condensed (Bitstream Vera licence; the DejaVu changes are in the public domain) has Latin, Greek, Cyrillic,
 Armenian, Georgian, Hebrew and Arabic; Droid Sans Fallback (Apache 2.0) has Chinese and Japanese; NanumSquare (SIL Open
-Font Licence 1.1) has Korean. Licence texts lie beside the files. A character that none of them has is printed as its
-code point, "⟨U+0E01⟩", never as an empty box: in a name, a missing letter must be seen.
+Font Licence 1.1) has Korean, Noto Sans Thai (same licence) has Thai, whose marks are stacked by shaping. Licence texts
+lie beside the files. A character that none of them has is printed as its code point, "⟨U+0905⟩", never as an empty box:
+in a name, a missing letter must be seen. Scripts that need conjuncts (Devanagari and its kin) are not set right by
+reportlab's shaping and are therefore not offered; `unprintable` lets entry refuse them in words.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 
 from her2core.reporting.fonts.rtl import visual_order
 
-__all__ = ["BODY", "BODY_BOLD", "REGULAR", "is_plain", "markup", "register"]
+__all__ = ["BODY", "BODY_BOLD", "REGULAR", "is_plain", "markup", "register", "unprintable"]
 
 _HERE = Path(__file__).parent
 REGULAR = _HERE / "DejaVuSansCondensed.ttf"
@@ -28,7 +30,9 @@ _FILES = {
     "her2core-bold": _HERE / "DejaVuSansCondensed-Bold.ttf",
     "her2core-cjk": _HERE / "DroidSansFallbackFull.ttf",
     "her2core-hangul": _HERE / "NanumSquareR.ttf",
+    "her2core-thai": _HERE / "NotoSansThai-Regular.ttf",
 }
+_SHAPED = frozenset({"her2core-thai"})
 BODY, BODY_BOLD, *_FALLBACKS = _FILES
 
 
@@ -37,7 +41,7 @@ def register() -> None:
     if BODY in pdfmetrics.getRegisteredFontNames():
         return
     for name, path in _FILES.items():
-        pdfmetrics.registerFont(TTFont(name, str(path), shapable=False))
+        pdfmetrics.registerFont(TTFont(name, str(path), shapable=name in _SHAPED))
     pdfmetrics.registerFontFamily(BODY, normal=BODY, bold=BODY_BOLD, italic=BODY, boldItalic=BODY_BOLD)
     for font in _FALLBACKS:
         pdfmetrics.registerFontFamily(font, normal=font, bold=font, italic=font, boldItalic=font)
@@ -46,6 +50,12 @@ def register() -> None:
 def is_plain(text: str) -> bool:
     """True where the body font prints `text` from left to right as it is."""
     return text == visual_order(text) and all(character in _covered(BODY) for character in map(ord, text))
+
+
+def unprintable(text: str) -> str:
+    """The characters of `text` that no font has, each once; empty where all of it prints."""
+    shown = visual_order(unicodedata.normalize("NFC", text))
+    return "".join(dict.fromkeys(c for c in shown if not _font_of(c) and unicodedata.category(c)[0] != "C"))
 
 
 def markup(text: str) -> str:

@@ -1,0 +1,31 @@
+"""What is typed into a case must be printable on its report: better refused at entry than printed as code points."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from her2core.caselog import CaseLog
+from her2core.errors import CaseLogError
+from her2core.records import Case, CaseDetails, User
+from her2core.reporting.fonts import unprintable
+
+__all__ = ["check_printable", "create_case"]
+
+
+def create_case(log: CaseLog, details: CaseDetails, by: User) -> Case:
+    """Open a case. Raises CaseLogError where a text cannot be printed, and as `CaseLog.create_case`."""
+    check_printable(details)
+    return log.create_case(details, by)
+
+
+def check_printable(details: CaseDetails) -> None:
+    """Raises CaseLogError naming the first field that holds characters which no report font has."""
+    for field in fields(details):
+        value = getattr(details, field.name)
+        missing = unprintable(value) if type(value) is str else ""
+        if missing:
+            name = field.name.replace("_", " ")
+            raise CaseLogError(
+                f"A report cannot print this script in the field “{name}” ({len(missing)} different characters). Enter "
+                "it in Latin letters, as on the request form."
+            )
