@@ -18,7 +18,7 @@ from her2core.errors import CaseLogError, DuplicateError, NotFoundError, WrongSt
 from her2core.permissions import Action
 from her2core.records import Case, CaseDetails, CaseState, Population, User
 
-__all__ = ["Cases", "signed_state"]
+__all__ = ["Cases", "signed_state", "summary_of_row"]
 
 _REQUIRED = {"accession": "accession number", "patient_name": "patient's name", "patient_id": "patient's id"}
 _LONGEST_FIELD = 500
@@ -201,7 +201,7 @@ class Cases(Store):
                 (SELECT max(id) FROM reports WHERE case_id = cases.id) AS latest_report_id
             FROM cases WHERE {where} ORDER BY updated_at {order}, id {order} LIMIT ? OFFSET ?"""  # noqa: S608
         with self.reading() as db:
-            return [_summary(row) for row in rows(db, sql, [*parameters, max(0, limit), max(0, offset)])]
+            return [summary_of_row(row) for row in rows(db, sql, [*parameters, max(0, limit), max(0, offset)])]
 
     def count_cases(
         self,
@@ -308,7 +308,8 @@ def _where(
     return " AND ".join(conditions) or "1", parameters
 
 
-def _summary(row: Row) -> CaseSummary:
+def summary_of_row(row: Row) -> CaseSummary:
+    """A row of cases with the columns `regions` and `latest_report_id` of the query."""
     details = details_of(row)
     return CaseSummary(
         id=row["id"],

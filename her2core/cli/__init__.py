@@ -16,7 +16,7 @@ from her2core import __version__
 from her2core.cli.accounts import user
 from her2core.cli.batch import batch
 from her2core.cli.images import analyze, render
-from her2core.cli.laboratory import demo, serve
+from her2core.cli.laboratory import demo, seed, serve
 from her2core.cli.records import archive, backup, check, export, restore, verify
 from her2core.cli.training import evaluate, train
 from her2core.errors import Her2CoreError
@@ -45,5 +45,21 @@ def main() -> None:
     """HER2 FISH from region image to signed report. Research use; not a cleared medical device."""
 
 
-for command in (analyze, batch, render, train, evaluate, verify, check, backup, restore, export, archive, user, serve, demo):
+for command in (
+    analyze,
+    batch,
+    render,
+    train,
+    evaluate,
+    verify,
+    check,
+    backup,
+    restore,
+    export,
+    archive,
+    user,
+    serve,
+    demo,
+    seed,
+):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""`serve` and `demo`: the real laboratory and the demonstration."""
+"""`serve`, `demo` and `seed`: the real laboratory, the demonstration, and one of many invented cases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from her2core.cli._shared import Progress, has_case_log, is_demonstration, open_
 from her2core.errors import SettingsError
 from her2core.settings import load_settings
 
-__all__ = ["APP", "demo", "serve"]
+__all__ = ["APP", "demo", "seed", "serve"]
 
 APP = Path(__file__).resolve().parent.parent.parent / "app.py"
 """What Streamlit runs."""
@@ -60,3 +60,25 @@ def demo() -> None:
     click.echo("Accounts of the demonstration (never for patients):")
     for account in demonstration.ACCOUNTS:
         click.echo(f"  {account.username:<12} {account.password:<28} {account.role}, {account.full_name}")
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--cases", type=click.IntRange(1, 1_000_000), default=50_000, show_default=True, help="How many.")
+@click.option("--seed", "number", type=click.IntRange(0), default=1, show_default=True, help="Makes it repeatable.")
+@click.option("--steady", is_flag=True, help="Plant no drift, no bad probe lot and no weeks of FISH/IHC discordance.")
+def seed(out: Path, cases: int, number: int, steady: bool) -> None:
+    """Fill the new folder OUT with a laboratory of invented cases, to try the laboratory's figures on.
+
+    The accounts are those of `demo`. The reports are no reports and not signed.
+    """
+    from her2core.laboratory.invented import Planted
+    from her2core.laboratory.seeded import seed_laboratory
+
+    progress = Progress()
+    planted = Planted(drift=not steady, lot=not steady, discordance=not steady)
+    seed_laboratory(
+        out, cases, number, planted=planted, progress=lambda done, of: progress.show("inventing", f"{done}/{of} cases")
+    )
+    progress.done(f"{cases} invented cases are in {out.absolute()}")
+    click.echo(f"HER2CORE_DEMO=1 HER2CORE_DATA={out} python -m streamlit run app.py")

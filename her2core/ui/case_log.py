@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from her2core import workflow
 from her2core.caselog import CaseSummary, ReportRecord
-from her2core.errors import Her2CoreError
+from her2core.caselog.lookup import FLAGS, Query, Sort
+from her2core.errors import Her2CoreError, NotFoundError
+from her2core.laboratory.export import deidentified_csv
+from her2core.laboratory.ledger import read_lines
 from her2core.permissions import Action, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
 from her2core.scoring import Outcome
-from her2core.ui import releases
+from her2core.ui import ai_differences, releases
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
 from her2core.ui.frame import case_strip
@@ -37,18 +43,23 @@ from her2core.ui.words import (
 from her2core.ui.worklist import continue_case
 from her2core.workflow import CaseReview, RegionReview
 
-__all__ = ["downloaded", "draw", "exported"]
+__all__ = ["bundled", "downloaded", "draw", "exported", "exported_list", "show_cases"]
 
 _PAGE = 12
 _WIDTHS = [1.25, 2.1, 1.15, 1.75, 0.8, 1.35, 0.85]
 _CHOSEN, _OFFSET, _SHOWN, _VERIFIED = "case_log_case", "case_log_offset", "case_log_report", "case_log_verified"
 _CASES, _CHECK = "Cases", "Verify a file"
 _RESULT, _DETAILS, _REGIONS, _HISTORY = "Result and reports", "Details", "Regions", "History"
+_WHOLE = "Whole case"
+_PARTS = [_RESULT, _DETAILS, _REGIONS, _HISTORY, _WHOLE]
 _MOST_HISTORY = 5000
 _PDF_PX = 510
 _LARGEST_UPLOAD_MB = 64
 
-Filters = dict[str, Any]
+_GIVEN = "case_log_given"
+_OPENED, _SIGNED = "opening", "first signature"
+_MOST_EXPORTED = 200
+_TOO_MANY = f" Narrow the search to {_MOST_EXPORTED} cases at most first."
 
 
 def draw(rooms: Services, user: User) -> None:
@@ -74,15 +85,50 @@ def downloaded(rooms: Services, user: User, report: ReportRecord) -> bytes:
     return pdf
 
 
-def exported(rooms: Services, user: User, filters: Filters, *, nuclei: bool = False) -> str:
-    """The cases that the filters find as CSV; from then on the user counts as having seen their counts."""
-    total = rooms.log.count_cases(**filters)
-    ids = [case.id for case in rooms.log.find_cases(**filters, limit=total)]
-    given = [case_id for case_id in ids if not workflow.may_recount(rooms.log, case_id, user)]
+def exported(rooms: Services, user: User, query: Query, *, nuclei: bool = False) -> str:
+    """The cases that a query finds as CSV; from then on the user counts as having seen their counts."""
+    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_recount(rooms.log, i, user)]
     text = workflow.export_csv(rooms.log, given, user, nuclei=nuclei)
     for case_id in given:
         workflow.note_counts_seen(rooms.log, case_id, user)
     return text
+
+
+def exported_list(rooms: Services, user: User, query: Query) -> str:
+    """The cases that a query finds as a de-identified CSV. Cases whose recount is due are left out for pathologists."""
+    require(user, Action.EXPORT)
+    lines = read_lines(rooms.log)
+    chosen = np.isin(lines["case_id"], rooms.log.look_up_ids(query))
+    if user.role is Role.PATHOLOGIST:
+        chosen &= lines["state"] != CaseState.PENDING_RECOUNT.value
+    rooms.log.note("list exported", user, detail={"cases": int(chosen.sum()), "de-identified": True})
+    return deidentified_csv(lines.where(chosen))
+
+
+def bundled(rooms: Services, user: User, query: Query) -> bytes:
+    """The reports in force of the cases that a query finds, as a ZIP; each counts as downloaded.
+
+    Raises NotFoundError where none of them has a report.
+    """
+    require(user, Action.DOWNLOAD)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for case_id in rooms.log.look_up_ids(query):
+            for report in rooms.log.reports(case_id):
+                if report.superseded_by is None:
+                    name = f"{workflow.report_number(case_id)}-v{report.version}.pdf"
+                    archive.writestr(name, downloaded(rooms, user, report))
+        if not archive.namelist():
+            raise NotFoundError("None of these cases has a report yet.")
+    return buffer.getvalue()
+
+
+def show_cases(title: str, case_ids: Sequence[int]) -> None:
+    """Open the case log with these cases alone, under a title; all other filters are taken back."""
+    for key in [str(key) for key in st.session_state if str(key).startswith("case_log_")]:
+        del st.session_state[key]
+    st.session_state[_GIVEN] = (title, tuple(case_ids))
+    st.switch_page("pages/case_log.py")
 
 
 def _chosen(user: User) -> int | None:
@@ -101,26 +147,40 @@ def _of(report: ReportRecord) -> dict[str, Any]:
 
 
 def _search(rooms: Services, user: User) -> None:
-    filters = _filters()
-    total = rooms.log.count_cases(**filters)
+    people = {person.id: person.full_name for person in rooms.log.users() if person.role is Role.PATHOLOGIST}
+    _given_cases()
+    query, sort, ascending = _filters(people)
+    total = len(rooms.log.look_up_ids(query))
     if total == 0:
-        if any(filters.values()):
+        if query.filters:
             st.info("No case matches. Take back a filter.", icon=":material/search_off:")
         else:
             st.info("The case log is empty. Cases appear here once a pathologist has opened them.")
         return
     offset = min(st.session_state.get(_OFFSET, 0), (total - 1) // _PAGE * _PAGE)
-    _above(rooms, user, filters, total, offset)
+    _above(rooms, user, query, total, offset)
     titles = ("Case", "Patient", "State", "Result", "Regions", "Opened", "")
     for column, title in zip(st.columns(_WIDTHS), titles, strict=True):
         column.caption(title)
-    for case in rooms.log.find_cases(**filters, limit=_PAGE, offset=offset):
+    for case in rooms.log.look_up(query, sort, ascending=ascending, limit=_PAGE, offset=offset):
         _row(rooms, user, case)
 
 
-def _filters() -> Filters:
-    """What is looked for, as arguments of `find_cases`. It is kept while a case is looked at."""
-    one, two, three, four, five = st.columns([1.7, 1.6, 0.9, 1.2, 1.4])
+def _given_cases() -> None:
+    """Says which cases the laboratory page sent, and takes them back."""
+    given = st.session_state.get(_GIVEN)
+    if not given:
+        return
+    says, back = st.columns([4.2, 1], vertical_alignment="center")
+    says.info(f"Only the cases behind **{plain(given[0])}** ({len(given[1])}).", icon=":material/monitoring:")
+    if back.button("All cases", key="case_log_given_back", icon=":material/close:", width="stretch"):
+        del st.session_state[_GIVEN]
+        st.rerun()
+
+
+def _filters(people: Mapping[int, str]) -> tuple[Query, Sort, bool]:
+    """What is looked for, and the order. It is kept while a case is looked at."""
+    one, two, three, four, five = st.columns([1.8, 1.5, 0.9, 1.2, 1.2], vertical_alignment="bottom")
     text = one.text_input(
         "Accession, patient name or ID", key="case_log_text", icon=":material/search:", on_change=_first_page,
         persist_state="session",
@@ -137,19 +197,48 @@ def _filters() -> Filters:
         "Result", [None, *Outcome], format_func=lambda o: "any" if o is None else o.value, key="case_log_outcome",
         on_change=_first_page, persist_state="session",
     )  # fmt: skip
-    days = five.date_input(
-        "Opened (first and last day)", [], key="case_log_days", on_change=_first_page, max_value="today",
-        persist_state="session",
-    )  # fmt: skip
+    more = _more_filters(people, five)
+    given = st.session_state.get(_GIVEN)
+    query = Query(
+        text=text or "",
+        states=tuple(states),
+        group=group,
+        outcome=None if outcome is None else outcome.value,
+        ids=None if not given else given[1],
+        **more[0],
+    )
+    return query, more[1], more[2]
+
+
+def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dict[str, Any], Sort, bool]:
+    """Days, pathologist, flag and order, behind one button that counts them."""
+    set_now = sum(bool(st.session_state.get(f"case_log_{name}")) for name in ("days", "reader", "flag"))
+    with place.popover(
+        f"More, order ({set_now})" if set_now else "More, order", icon=":material/tune:", width="stretch"
+    ):
+        kind = st.radio("Day of", [_OPENED, _SIGNED], key="case_log_day", horizontal=True, persist_state="session")
+        days = st.date_input(
+            "First and last day", [], key="case_log_days", on_change=_first_page, max_value="today",
+            persist_state="session",
+        )  # fmt: skip
+        reader = st.selectbox(
+            "Pathologist (opened or signed)", [None, *people], format_func=lambda i: people.get(i, "any"),
+            key="case_log_reader", on_change=_first_page, persist_state="session",
+        )  # fmt: skip
+        flag = st.selectbox(
+            "Flag of a region", [None, *FLAGS], format_func=lambda f: f or "any", key="case_log_flag",
+            on_change=_first_page, persist_state="session",
+        )  # fmt: skip
+        sort = st.selectbox(
+            "Sort by", list(Sort), format_func=lambda s: s.value, key="case_log_sort", on_change=_first_page,
+            persist_state="session",
+        )  # fmt: skip
+        ascending = st.toggle(
+            "First, oldest or lowest on top", key="case_log_up", on_change=_first_page, persist_state="session"
+        )
     since, until = _span(days)
-    return {
-        "text": text or "",
-        "states": tuple(states),
-        "group": group,
-        "outcome": None if outcome is None else outcome.value,
-        "since": since,
-        "until": until,
-    }
+    asked = {"since": since, "until": until, "by_signing": kind == _SIGNED, "reader": reader, "flag": flag}
+    return asked, sort or Sort.CHANGED, ascending
 
 
 def _first_page() -> None:
@@ -161,38 +250,56 @@ def _span(days: object) -> tuple[date | None, date | None]:
     return (chosen[0], chosen[-1]) if chosen else (None, None)
 
 
-def _above(rooms: Services, user: User, filters: Filters, total: int, offset: int) -> None:
+def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -> None:
     """How many there are, the pages, and the export."""
-    count, pages, export = st.columns([2.2, 1.4, 1.1], vertical_alignment="center")
+    count, pages, export = st.columns([2.2, 1.9, 1.1], vertical_alignment="center")
     cases = f"{total} case{'s' if total > 1 else ''}"
     last = min(offset + _PAGE, total)
     count.markdown(f"**{cases}**" + (f", {offset + 1} to {last} shown" if total > _PAGE else ""))
     if total > _PAGE:
         with pages.container(horizontal=True, horizontal_alignment="center"):
-            st.button("Newer", key="case_log_newer", disabled=offset == 0, on_click=_turn, args=(offset - _PAGE,))
-            st.button("Older", key="case_log_older", disabled=last >= total, on_click=_turn, args=(offset + _PAGE,))
+            end = (total - 1) // _PAGE * _PAGE
+            for label, name, to, off in (
+                ("First", "first", 0, offset == 0), ("Previous", "newer", offset - _PAGE, offset == 0),
+                ("Next", "older", offset + _PAGE, last >= total), ("Last", "last", end, last >= total),
+            ):  # fmt: skip
+                st.button(label, key=f"case_log_{name}", disabled=off, on_click=_turn, args=(to,))
     with export.popover(f"Export {cases}", icon=":material/download:", width="stretch"):
-        st.caption(
-            "CSV files hold patient data: keep them accordingly. Each export is in the case's history. Cases that you "
-            "could still recount blinded are left out."
-        )
-        for label, nuclei, name in (
-            ("Results, a line a population", False, "her2core-cases.csv"),
-            ("Nuclei, a line a nucleus", True, "her2core-nuclei.csv"),
-        ):
-            st.download_button(
-                label, _exporter(rooms, user, filters, nuclei=nuclei), name, "text/csv", key=f"export_{name}",
-                icon=":material/download:", on_click="ignore", width="stretch",
-            )  # fmt: skip
+        _exports(rooms, user, query, total)
+
+
+def _exports(rooms: Services, user: User, query: Query, total: int) -> None:
+    st.caption("De-identified: no name, number or day; samples are told apart by a number of the list.")
+    st.download_button(
+        "List, de-identified", lambda: exported_list(rooms, user, query), "her2core-list.csv", "text/csv",
+        key="export_list", icon=":material/download:", on_click="ignore", width="stretch",
+    )  # fmt: skip
+    st.caption(
+        "These hold patient data: keep them accordingly. Each export is in the case's history. Cases that you could "
+        "still recount blinded are left out." + ("" if total <= _MOST_EXPORTED else _TOO_MANY)
+    )
+    for label, nuclei, name in (
+        ("Results, a line a population", False, "her2core-cases.csv"),
+        ("Nuclei, a line a nucleus", True, "her2core-nuclei.csv"),
+    ):
+        st.download_button(
+            label, _exporter(rooms, user, query, nuclei=nuclei), name, "text/csv", key=f"export_{name}",
+            icon=":material/download:", on_click="ignore", width="stretch", disabled=total > _MOST_EXPORTED,
+        )  # fmt: skip
+    st.download_button(
+        "Reports in force, one ZIP", lambda: bundled(rooms, user, query), "her2core-reports.zip", "application/zip",
+        key="export_reports", icon=":material/folder_zip:", on_click="ignore", width="stretch",
+        disabled=total > _MOST_EXPORTED,
+    )  # fmt: skip
 
 
 def _turn(offset: int) -> None:
     st.session_state[_OFFSET] = max(0, offset)
 
 
-def _exporter(rooms: Services, user: User, filters: Filters, *, nuclei: bool) -> Callable[[], str]:
+def _exporter(rooms: Services, user: User, query: Query, *, nuclei: bool) -> Callable[[], str]:
     """Makes the export when it is asked for, and only then notes it."""
-    return lambda: exported(rooms, user, filters, nuclei=nuclei)
+    return lambda: exported(rooms, user, query, nuclei=nuclei)
 
 
 def _row(rooms: Services, user: User, case: CaseSummary) -> None:
@@ -231,7 +338,7 @@ def _case(rooms: Services, user: User, case_id: int) -> None:
         continue_case(rooms, user, case_id)
     with middle:
         view = st.segmented_control(
-            "Show", [_RESULT, _DETAILS, _REGIONS, _HISTORY], default=_RESULT, required=True, key="case_log_part",
+            "Show", _PARTS, default=_RESULT, required=True, key="case_log_part",
             label_visibility="collapsed", persist_state="page",
         )  # fmt: skip
     if view == _DETAILS:
@@ -240,7 +347,9 @@ def _case(rooms: Services, user: User, case_id: int) -> None:
     if stays_blind(rooms, user, case_id):
         return
     review = workflow.assess(rooms.log, case_id)
-    if view == _REGIONS:
+    if view == _WHOLE:
+        _whole(rooms, user, review)
+    elif view == _REGIONS:
         _regions(rooms, review)
     elif view == _HISTORY:
         _history(rooms, review)
@@ -265,6 +374,22 @@ def _result_and_reports(rooms: Services, user: User, review: CaseReview) -> None
             _result(review)
         else:
             _pdf(rooms, shown)
+
+
+def _whole(rooms: Services, user: User, review: CaseReview) -> None:
+    """Everything about a case, one below the other: result and reports, AI and final, images, details, audit trail."""
+    _result_and_reports(rooms, user, review)
+    st.markdown("**AI and final counts, and each edit**")
+    if review.assessment is None:
+        st.caption("Nothing is counted yet.")
+    else:
+        ai_differences.show(rooms, review)
+    st.markdown("**Images**")
+    _regions(rooms, review)
+    st.markdown("**Details**")
+    _details(rooms, review)
+    st.markdown("**History**")
+    _history(rooms, review)
 
 
 def _result(review: CaseReview) -> None:

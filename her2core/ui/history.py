@@ -254,6 +254,7 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "report downloaded": lambda d, _: f"Downloaded the report{_about(d)}",
     "report verified": lambda d, _: _verified(d),
     "exported": lambda d, _: _exported(d),
+    "list exported": lambda d, _: f"Exported a de-identified list of {d.get('cases')} cases",
     "account added": lambda d, _: f"Added the account {d.get('username')}, {d.get('role')}",
     "account changed": lambda d, n: f"Changed the account of {n.person(d)}: {_changes(d)}",
     "account bound to an identity": lambda d, n: f"Bound the account of {n.person(d)} to {d.get('issuer')}",

@@ -1,101 +1,57 @@
-"""The laboratory's figures on the page: charts of what `statistics` computes from the case log."""
+"""The laboratory's figures on the page: charts of what `her2core.laboratory` makes of the case log.
+
+Each chart says what it shows, over how many cases, and what to do when a limit is crossed; its points lead to their
+cases in the case log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+from numpy.typing import NDArray
 
-from her2core.caselog import CaseLog, CaseSummary
-from her2core.caselog.entries import ReportKind
+from her2core.caselog import CaseLog
+from her2core.imaging.quality import LIMITS
+from her2core.laboratory import figures
+from her2core.laboratory.agreement import kappa_words
+from her2core.laboratory.control import RULES, Control
+from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallied, choose
+from her2core.laboratory.ledger import QUALITY, Lines, read_lines
+from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
-from her2core.scoring import apply_corrections, describe_group, group, tally
+from her2core.scoring import describe_group
 from her2core.ui import palette
+from her2core.ui.case_log import show_cases
 from her2core.ui.services import Services
-from her2core.ui.statistics import (
-    CaseFigures,
-    Share,
-    edits_of,
-    group_mix,
-    median,
-    opened_between,
-    outcomes,
-    positivity,
-    signed_between,
-    state_counts,
-    turnaround_days,
-    within,
-)
-from her2core.ui.words import STATE_WORDS
+from her2core.ui.words import STATE_WORDS, plain
 
-__all__ = ["draw", "figures_of", "period"]
+__all__ = ["draw", "period"]
 
-_PAGE = 500
-_CHART_PX = 262
-_WORKING_LIMIT_DAYS = 14
+_CHART_PX = 236
 _PERIODS = {"30 days": 30, "90 days": 90, "12 months": 365, "All": None}
 _OWN = "Own dates"
-_MOST_BARS = 40
 _CONFIG = {"displayModeBar": False}
+_MOST_DOTS = 1500  # more slow the browser down; those outside the limits are always drawn
+_FLOW, _RESULTS, _AI, _IMAGES, _PEOPLE = "Flow", "Results", "AI and final", "Images and lots", "Observers"
+
+Floats = NDArray[np.float64]
+# What stands behind a point of a chart: (number of the trace, number of the point) to a name and its lines.
+Behind = Callable[[int, int], tuple[str, Indices] | None]
 
 
-# --- from the case log ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _View:
+    """What all charts draw from: lines signed and opened in the period, and all there are."""
 
-
-def figures_of(log: CaseLog, summary: CaseSummary) -> CaseFigures:
-    """What the figures need of a case. Reads only."""
-    case = log.case(summary.id)
-    reports = [r for r in log.reports(summary.id) if r.kind in (ReportKind.FINAL, ReportKind.AMENDED)]
-    # An open amendment leaves the case without a result for a while; what was reported last still holds.
-    reported = reports[-1].summary if reports else {}
-    nuclei = edited = 0
-    ai: dict[str, list[Any]] = {}
-    now: dict[str, list[Any]] = {}
-    for region in log.regions(summary.id):
-        analysis = log.analysis(region.id)
-        if analysis is None or region.flags is None or not region.flags.suitable:
-            continue
-        reviewed = apply_corrections(analysis.nuclei, log.corrections(region.id))
-        nuclei += len(reviewed)
-        edited += sum(nucleus.changed for nucleus in reviewed)
-        ai.setdefault(region.flags.population, []).extend(analysis.nuclei)
-        now.setdefault(region.flags.population, []).extend(r.nucleus for r in reviewed)
-    return CaseFigures(
-        accession=summary.accession,
-        state=summary.state,
-        opened_on=_day(summary.created_at),
-        received_on=case.details.received_on,
-        signed_on=_day(reports[0].signed_at) if reports else None,
-        group=reported.get("group", summary.group),
-        outcome=reported.get("outcome", summary.outcome),
-        nuclei=nuclei,
-        edited=edited,
-        ai_groups=tuple(group(tally(ai[label])) for label in sorted(ai)),
-        final_groups=tuple(group(tally(now[label])) for label in sorted(now)),
-    )
-
-
-def _day(moment: datetime) -> date:
-    return moment.astimezone().date()
-
-
-def _all_cases(log: CaseLog) -> list[CaseFigures]:
-    found: list[CaseSummary] = []
-    while True:
-        page = log.find_cases(limit=_PAGE, offset=len(found))
-        found += page
-        if len(page) < _PAGE:
-            break
-    return [_cached(str(log.path), (s.id, s.version, s.state.value, s.group, s.outcome), log, s) for s in found]
-
-
-@st.cache_data(show_spinner=False, max_entries=20_000)
-def _cached(path: str, key: tuple[Any, ...], _log: CaseLog, _summary: CaseSummary) -> CaseFigures:
-    del path, key  # what the cache goes by: a case is read again once it changed
-    return figures_of(_log, _summary)
+    signed: Lines
+    opened: Lines
+    every: Lines
+    people: Mapping[int, str]
 
 
 def period(choice: str, own: Sequence[date], today: date) -> tuple[date | None, date | None]:
@@ -106,52 +62,134 @@ def period(choice: str, own: Sequence[date], today: date) -> tuple[date | None, 
     return (None if days is None else today - timedelta(days=days - 1), None if days is None else today)
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
-
-
 def draw(rooms: Services, user: User) -> None:
-    """The period, the figures in one line, and the charts."""
+    """The filters, and the charts of one topic."""
     del user
-    left, right = st.columns([1.5, 1], vertical_alignment="center")
-    with left.container(horizontal=True, vertical_alignment="center"):
-        choice = st.segmented_control(
-            "Period", [*_PERIODS, _OWN], default="12 months", required=True, key="lab_period",
-            label_visibility="collapsed",
-        )  # fmt: skip
-        own: Sequence[date] = ()
-        if choice == _OWN:
-            today = date.today()
-            own = st.date_input(
-                "From and to", (today.replace(day=1), today), key="lab_dates", label_visibility="collapsed", width=240
-            )
-    since, until = period(str(choice), own, date.today())
-    with st.spinner("Reading the case log"):
-        cases = _all_cases(rooms.log)
-    opened, signed = opened_between(cases, since, until), signed_between(cases, since, until)
-    right.caption("By the day a case was opened (states) and the day of its first final report (all else).")
-    if not cases:
+    every = _lines(rooms.log)
+    if not len(every):
         st.info("The case log is empty. Figures appear here once cases are opened.", icon=":material/info:")
         return
-    _line(opened, signed)
-    for column, chart in zip(st.columns(2, gap="medium"), (_states, _turnaround), strict=True):
-        with column:
-            chart(opened if chart is _states else signed)
-    for column, chart in zip(st.columns(2, gap="medium"), (_results, _edits), strict=True):
-        with column:
-            chart(signed)
+    people = {person.id: person.full_name for person in rooms.log.users()}
+    choice, topic = _filters(every, people)
+    view = _View(choose(every, choice), choose(every, choice, "opened_day"), every, people)
+    {_FLOW: _flow, _RESULTS: _results, _AI: _ai, _IMAGES: _images, _PEOPLE: _observers}[topic](view)
 
 
-def _line(opened: list[CaseFigures], signed: list[CaseFigures]) -> None:
+def _lines(log: CaseLog) -> Lines:
+    """The lines of all cases as they are now."""
+    return _read(str(log.path.absolute()), log.audit_head(), log)
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _read(path: str, head: str, _log: CaseLog) -> Lines:
+    del path, head  # what the cache goes by
+    bar = st.empty()
+
+    def tell(done: int, of: int) -> None:
+        if of > 1000:
+            bar.progress(done / of, f"Reading the case log for the figures: {done} of {of} cases")
+
+    try:
+        return read_lines(_log, tell)
+    finally:
+        bar.empty()
+
+
+def _filters(every: Lines, people: Mapping[int, str]) -> tuple[Choice, str]:
+    """What is looked at: the period, who, which lots and models; and the topic."""
+    top, more = st.columns([3.2, 1], vertical_alignment="center")
+    with top.container(horizontal=True, vertical_alignment="center"):
+        chosen = st.segmented_control(
+            "Period",
+            [*_PERIODS, _OWN],
+            default="12 months",
+            required=True,
+            key="lab_period",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+        own: Sequence[date] = ()
+        if chosen == _OWN:
+            today = date.today()
+            own = st.date_input(
+                "From and to", (today.replace(day=1), today), key="lab_dates", label_visibility="collapsed", width=230
+            )
+        topic = st.segmented_control(
+            "Topic",
+            [_FLOW, _RESULTS, _AI, _IMAGES, _PEOPLE],
+            default=_FLOW,
+            required=True,
+            key="lab_topic",
+            label_visibility="collapsed",
+            persist_state="session",
+        )
+    since, until = period(str(chosen), own, date.today())
+    readers, lots, models, scales = _narrowed(every, people, more)
+    return Choice(since, until, readers, lots, models, scales), str(topic)
+
+
+def _narrowed(
+    every: Lines, people: Mapping[int, str], place: st.delta_generator.DeltaGenerator
+) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[float, ...]]:
+    """Pathologists, probe lots, models and image scales, behind one button that counts them."""
+    number = sum(len(st.session_state.get(f"lab_{name}") or []) for name in ("readers", "lots", "models", "scales"))
+    with place.popover(f"Filters ({number})" if number else "Filters", icon=":material/filter_alt:", width="stretch"):
+        readers = st.multiselect(
+            "Pathologist", sorted({int(reader) for reader in every["reader"]}), key="lab_readers", placeholder="any",
+            format_func=lambda reader: people.get(reader, "?"), persist_state="session",
+        )  # fmt: skip
+        lots = st.multiselect(
+            "Probe lot", sorted({str(lot) for lot in every["probe_lot"] if lot}), key="lab_lots", placeholder="any",
+            persist_state="session",
+        )  # fmt: skip
+        models = st.multiselect(
+            "Models", sorted({str(model) for model in every["model"] if model}), key="lab_models", placeholder="any",
+            persist_state="session",
+        )  # fmt: skip
+        scales = st.multiselect(
+            "Scale, µm per pixel (stands for the microscope)", _known(every["um_per_px"]), key="lab_scales",
+            placeholder="any", format_func="{:.4g}".format, persist_state="session",
+        )  # fmt: skip
+    return tuple(readers), tuple(lots), tuple(models), tuple(scales)
+
+
+def _known(values: Floats) -> list[float]:
+    return [float(value) for value in np.unique(values[~np.isnan(values)])]
+
+
+# --- flow -------------------------------------------------------------------------------------------------------------
+
+
+def _flow(view: _View) -> None:
+    _line(view)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _volumes(view)
+    with right:
+        _turnaround(view)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _states(view)
+    with right:
+        _steps_over_time(view)
+
+
+def _line(view: _View) -> None:
     """The most asked-for numbers."""
-    done = (CaseState.SIGNED, CaseState.AMENDED)
-    days, edits, positive = turnaround_days(signed), edits_of(signed), positivity(signed)
+    signed = view.signed
+    done = np.isin(view.opened["state"], [CaseState.SIGNED.value, CaseState.AMENDED.value])
+    whole = figures.turnaround(signed)[-1].hours
+    outcome = signed["outcome"]
+    positive = Share(int(np.sum(outcome == "positive")), int(np.isin(outcome, ("positive", "negative")).sum()))
+    moved = Share(int(np.sum(signed["moved"] == 1)), int(np.sum(signed["nuclei"] > 0)))
+    edited = Share(int(signed["edited"].sum()), int(signed["nuclei"].sum()))
     numbers = (
-        ("Cases opened", str(len(opened)), f"{sum(case.state not in done for case in opened)} still open"),
+        ("Cases opened", str(len(view.opened)), f"{int((~done).sum())} still open"),
         ("Cases signed", str(len(signed)), "in the period"),
-        ("Median turnaround", "–" if not days else f"{median(days):g} d", f"n = {len(days)}"),
+        ("Opened to signed", "–" if whole is None else _hours(whole.median), "median"),
         ("HER2 positive", _percent(positive), _of(positive)),
-        ("Nuclei edited", _percent(edits.share), _of(edits.share)),
-        ("Group moved by edits", str(edits.moved_cases), f"of {edits.cases} signed cases"),
+        ("Nuclei edited", _percent(edited), _of(edited)),
+        ("Group moved by edits", _percent(moved), _of(moved)),
     )
     for column, (label, value, below) in zip(st.columns(len(numbers)), numbers, strict=True):
         column.metric(label, value, below, delta_color="off", delta_arrow="off", border=True)
@@ -165,102 +203,642 @@ def _of(share: Share) -> str:
     return f"{share.k} of {share.n}"
 
 
-def _interval(share: Share) -> str:
-    low, high = share.interval
-    return f"95 % interval {low:.0f} to {high:.0f} %"
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} d"
 
 
-def _states(opened: list[CaseFigures]) -> None:
-    counts = state_counts(opened)
-    words = [STATE_WORDS[state] for state in counts]
-    figure = _bars(words, list(counts.values()), horizontal=True)
-    figure.update_xaxes(title="cases", dtick=_tick(max(counts.values())))
+def _volumes(view: _View) -> None:
+    opened, signed = figures.periods(view.opened["opened_day"]), figures.periods(view.signed["signed_day"])
+    figure = go.Figure()
+    for name, found, colour in (("opened", opened, palette.SKY), ("signed", signed, palette.ORANGE)):
+        days, counts = [p.start for p in found], [len(p.members) for p in found]
+        figure.add_bar(x=days, y=counts, name=name, marker={"color": colour})
+    figure.update_layout(barmode="group")
+    figure.update_yaxes(title="cases")
+    _show(
+        "Volume",
+        len(view.opened),
+        figure,
+        "lab_volume",
+        view.opened,
+        f"Cases opened and cases signed, by {_unit(opened or signed)}.",
+        "Signed below opened for several bars in a row: work piles up; see where under Cases by state.",
+        lambda trace, point: (f"opened, {_named(opened, point)}", opened[point].members) if trace == 0 else None,
+        legend=True,
+    )
+
+
+def _unit(found: Sequence[Period]) -> str:
+    monthly = len(found) > 1 and all(p.start.day == 1 for p in found)
+    return "month" if monthly else "week (from Monday)"
+
+
+def _named(found: Sequence[Period], point: int) -> str:
+    return found[point].start.strftime("%b %Y" if _unit(found) == "month" else "week of %d %b %Y")
+
+
+def _turnaround(view: _View) -> None:
+    steps = [step for step in figures.turnaround(view.signed) if step.hours is not None]
+    figure = go.Figure()
+    for step in steps:
+        hours = step.hours
+        if hours is None:
+            continue
+        figure.add_bar(
+            y=[step.name],
+            x=[hours.median],
+            orientation="h",
+            marker={"color": palette.SKY},
+            text=[_hours(hours.median)],
+            textposition="outside",
+            cliponaxis=False,
+            error_x={"type": "data", "array": [hours.ninth_tenth - hours.median], "color": palette.ORANGE},
+            hovertemplate=f"{step.name}: median %{{x:.1f}} h, 9 of 10 within {hours.ninth_tenth:.1f} h"
+            f"<br>n = {hours.n}<extra></extra>",
+        )
+    figure.update_xaxes(title="hours", rangemode="tozero")
     figure.update_yaxes(autorange="reversed")
-    waiting = sum(counts[s] for s in (CaseState.PENDING_IHC, CaseState.PENDING_RECOUNT, CaseState.PENDING_ADJUDICATION))
+    every = figures.step_hours(view.signed)
     _show(
-        f"Cases by state (n = {len(opened)})", figure, "lab_states",
-        f"Where the cases opened in the period stand now; {waiting} wait for IHC, a recount or adjudication.",
-        len(opened),
-    )  # fmt: skip
-
-
-def _turnaround(signed: list[CaseFigures]) -> None:
-    days = turnaround_days(signed)
-    figure = go.Figure(go.Histogram(x=days, xbins={"start": -0.5, "size": _bin(days)}, marker={"color": palette.SKY}))
-    figure.update_xaxes(
-        title="calendar days, received to signed", rangemode="tozero", dtick=_tick(max(days, default=0))
+        "Turnaround by step",
+        len(view.signed),
+        figure,
+        "lab_turnaround",
+        view.signed,
+        "Median of each step; the orange line ends where nine of ten cases were done. Receipt is known to the day.",
+        "A long step: select its bar for its slowest tenth.",
+        lambda trace, _: (f"slowest tenth, {steps[trace].name}", _slowest(every[steps[trace].name])),
     )
-    most = max((days.count(day) for day in days), default=0)
-    figure.update_yaxes(title="cases", dtick=_tick(most) if _bin(days) == 1 else None)
-    middle = median(days)
-    if middle is not None:
-        figure.add_vline(middle, line={"color": palette.ORANGE, "dash": "dash", "width": 2})
-        figure.add_annotation(
-            x=middle, y=1, yref="paper", yanchor="bottom", text=f"median {middle:g} d", showarrow=False,
-            font={"color": palette.ORANGE},
-        )  # fmt: skip
-    quick = within(days, _WORKING_LIMIT_DAYS)
-    left_out = len(signed) - len(days)
-    text = (
-        f"{_of(quick)} cases were signed within {_WORKING_LIMIT_DAYS} days. Where no day of receipt is recorded, "
-        "the case counts from the day it was opened."
+
+
+def _slowest(hours: Floats) -> Indices:
+    known = np.flatnonzero(~np.isnan(hours))
+    keep = max(1, len(known) // 10)
+    return known[np.argsort(-hours[known], kind="stable")[:keep]]
+
+
+def _steps_over_time(view: _View) -> None:
+    hours = figures.step_hours(view.signed)[figures.STEPS[-1]]
+    found = figures.periods(view.signed["signed_day"])
+    spots = [quartiles(hours[p.members]) for p in found]
+    figure = go.Figure()
+    for name, colour, value in (
+        ("median", palette.SKY, [np.nan if q is None else q.median for q in spots]),
+        ("nine of ten within", palette.ORANGE, [np.nan if q is None else q.ninth_tenth for q in spots]),
+    ):
+        figure.add_scatter(x=[p.start for p in found], y=value, name=name, mode="lines+markers", line={"color": colour})
+    figure.update_yaxes(title="hours", rangemode="tozero")
+    _show(
+        "Opened to signed, over time",
+        len(view.signed),
+        figure,
+        "lab_hours",
+        view.signed,
+        f"By {_unit(found)} of signing.",
+        "A rise of the orange line alone: few cases wait long, mostly for IHC or a recount.",
+        lambda _, point: (
+            f"slowest tenth, {_named(found, point)}",
+            found[point].members[_slowest(hours[found[point].members])],
+        ),
+        legend=True,
     )
-    if left_out:
-        text += f" {left_out} left out: signed before the recorded day of receipt."
-    _show(f"Turnaround (n = {len(days)})", figure, "lab_turnaround", text, len(days))
 
 
-def _tick(most: int) -> int | None:
-    """Steps of a short axis, so that no half case or day is written at it; None: as plotly likes."""
-    return 1 if most < 8 else None
+def _states(view: _View) -> None:
+    state = view.opened["state"]
+    members = [np.flatnonzero(state == s.value) for s in CaseState]
+    words = [STATE_WORDS[s] for s in CaseState]
+    figure = _bars(words, [len(m) for m in members], horizontal=True)
+    figure.update_xaxes(title="cases")
+    figure.update_yaxes(autorange="reversed")
+    _show(
+        "Cases by state",
+        len(view.opened),
+        figure,
+        "lab_states",
+        view.opened,
+        "Where the cases opened in the period stand now.",
+        "Many in one pending state: ask for the IHC, the second reader or the adjudicator.",
+        lambda _, point: (words[point], members[point]),
+    )
 
 
-def _bin(days: Sequence[int]) -> int:
-    """Width of a bar in days: one day, until there would be more bars than are read."""
-    return 1 if not days else max(1, -(-(max(days) + 1) // _MOST_BARS))
+# --- results ----------------------------------------------------------------------------------------------------------
 
 
-def _results(signed: list[CaseFigures]) -> None:
-    mix = group_mix(signed)
-    labels = ["no group" if key is None else f"Group {key}" for key in mix]
-    figure = _bars(labels, list(mix.values()))
-    figure.update_yaxes(title="signed cases", dtick=_tick(max(mix.values())))
+def _results(view: _View) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _tallied(
+            "Positivity rate",
+            figures.positivity(view.signed),
+            "lab_positive",
+            view.signed,
+            "HER2 positive among positive and negative, in percent.",
+            "Check referral mix and lots first; then re-read a sample of the cases behind the point.",
+        )
+    with right:
+        _mix(view)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _tallied(
+            "FISH/IHC discordance",
+            figures.discordance(view.signed),
+            "lab_discordant",
+            view.signed,
+            "Group 1 with IHC 0, 0+ or 1+, and Group 5 with IHC 3+, in percent of cases with both.",
+            "Compare both slides of the cases behind the point; ask the IHC laboratory for its run.",
+        )
+    with right:
+        _ihc(view)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _tallied(
+            "Indeterminate",
+            figures.indeterminate(view.signed),
+            "lab_indeterminate",
+            view.signed,
+            "Signed as indeterminate, in percent of all.",
+            "See the reasons beside; controls or weak signals in one lot point to the assay.",
+        )
+    with right:
+        _counted(
+            "Why indeterminate",
+            figures.reasons(view.signed, "reasons"),
+            "lab_reasons",
+            view.signed,
+            "Reasons that were stated; a case may have several. Too few nuclei need no stated reason.",
+            "A leading reason: act on its cause.",
+        )
+
+
+def _mix(view: _View) -> None:
+    mix = figures.mix(view.signed)
+    figure = _bars([c.name for c in mix], [len(c.members) for c in mix])
     figure.update_traces(
-        customdata=["no ISH group" if key is None else describe_group(key) for key in mix],
-        hovertemplate="%{x}: %{y}<br>%{customdata}<extra></extra>",
+        customdata=[
+            f"{_percent(c.share)}<br>{describe_group(i + 1) if i < 5 else 'no ISH group'}" for i, c in enumerate(mix)
+        ],
+        hovertemplate="%{x}: %{y} (%{customdata})<extra></extra>",
     )
-    ended = ", ".join(f"{count} {word}" for word, count in outcomes(signed).items())
+    figure.update_yaxes(title="signed cases")
     _show(
-        f"ISH groups of signed cases (n = {len(signed)})", figure, "lab_groups",
-        f"{ended}. Positive among positive and negative: {_interval(positivity(signed))}. Groups as reported, after "
-        "work-up.",
-        len(signed),
-    )  # fmt: skip
+        "ISH groups as reported",
+        len(view.signed),
+        figure,
+        "lab_groups",
+        view.signed,
+        "Groups 2 to 4 are about one in twenty in published series; they need IHC.",
+        "Many in Groups 2 to 4: look for missed CEP17 or clusters counted too low.",
+        lambda _, point: (mix[point].name, mix[point].members),
+    )
 
 
-def _edits(signed: list[CaseFigures]) -> None:
-    counted = sorted(
-        (case for case in signed if case.edited_percent is not None),
-        key=lambda case: (case.signed_on or date.min, case.accession),
+def _ihc(view: _View) -> None:
+    table = figures.ihc_table(view.signed)
+    scores = list(dict.fromkeys(score for score, _ in table))
+    counts = [[len(table[(score, g)]) for g in figures.GROUPS] for score in scores]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[f"Group {g}" for g in figures.GROUPS],
+            y=[f"IHC {score}" for score in scores],
+            z=[[c / max(1, sum(row)) for c in row] for row in counts],
+            text=counts,
+            texttemplate="%{text}",
+            colorscale="Blues",
+            showscale=False,
+            hovertemplate="%{y}, %{x}: %{text} cases<extra></extra>",
+        )
     )
-    shown = counted[-_MOST_BARS:]
-    figure = _bars([case.accession for case in shown], [case.edited for case in shown])
-    figure.update_traces(
-        customdata=[[case.nuclei, case.edited_percent, "moved" if case.group_moved else "same"] for case in shown],
-        hovertemplate="%{x}: %{y} of %{customdata[0]} nuclei (%{customdata[1]:.0f} %)<br>group after edits: "
-        "%{customdata[2]}<extra></extra>",
-    )
-    figure.update_yaxes(title="nuclei edited")
-    figure.update_xaxes(type="category", showticklabels=len(shown) <= 14)
-    edits = edits_of(signed)
-    latest = f" The latest {len(shown)} are drawn." if len(shown) < len(counted) else ""
+    mask = figures.discordant(view.signed)
+    cells = {
+        f"{'Group 1 with IHC 0 or 1+' if g == 1 else 'Group 5 with IHC 3+'}": np.flatnonzero(
+            mask & (view.signed["result_group"] == g)
+        )
+        for g in (1, 5)
+    }
     _show(
-        f"AI against final, per case (n = {edits.cases})", figure, "lab_edits",
-        f"Nuclei whose count, box or place in the result the pathologist changed, or added; oldest case left. "
-        f"{edits.untouched_cases} cases were signed as the models counted them; in {edits.moved_cases} the edits moved "
-        f"the group.{latest}",
-        edits.cases,
-    )  # fmt: skip
+        "IHC and group",
+        sum(map(sum, counts)),
+        figure,
+        "lab_ihc",
+        view.signed,
+        "Signed cases with IHC, shaded within each IHC score.",
+        "Cells at odds (Group 1 with 0 or 1+, Group 5 with 3+) are the discordant cases:",
+        None,
+    )
+    with st.container(horizontal=True):
+        for number, (name, members) in enumerate(cells.items()):
+            _lead(f"lab_ihc_{number}", name, view.signed, members)
+
+
+# --- AI against final -------------------------------------------------------------------------------------------------
+
+
+def _ai(view: _View) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _counted(
+            "Group moved by the reader, by the AI's group",
+            figures.moved_by_group(view.signed),
+            "lab_moved_group",
+            view.signed,
+            "Cases whose group the corrections moved, in percent of those that the AI put there.",
+            "Above what you accepted at validation: validate again on recent cases before relying on the models.",
+            percent=True,
+        )
+    with right:
+        _counted(
+            "Group moved by the reader, by flag",
+            figures.moved_by_flag(view.signed),
+            "lab_moved_flag",
+            view.signed,
+            "The same by the flags of the regions; lines are 95 % intervals.",
+            "A flag with many moved groups: read such cases without the AI first.",
+            percent=True,
+        )
+    for place, what in zip(st.columns(2, gap="medium"), figures.COUNTS[:2], strict=True):
+        with place:
+            _differences(view, what)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _differences(view, figures.COUNTS[2])
+    with right:
+        _kappas(view, only_ai=True)
+
+
+def _differences(view: _View, what: str) -> None:
+    ai, final, found = figures.readings(view.signed, what)
+    key = f"lab_ba_{figures.COUNTS.index(what)}"
+    mean, difference = (ai + final) / 2, final - ai
+    shown = _dots(mean, difference, (found.low, found.high))
+    figure = go.Figure(
+        go.Scattergl(
+            x=mean[shown],
+            y=difference[shown],
+            mode="markers",
+            marker={"size": 5, "color": palette.SKY, "opacity": 0.6},
+            text=view.signed["accession"][shown],
+            hovertemplate="%{text}<br>mean %{x:.2f}, difference %{y:+.2f}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="mean of AI and final")
+    figure.update_yaxes(title="final minus AI")
+    says = "Too few cases for limits."
+    if found.bias is not None and found.low is not None and found.high is not None and found.bias_95 is not None:
+        for level, dash in ((found.bias, "solid"), (found.low, "dash"), (found.high, "dash")):
+            figure.add_hline(level, line={"color": palette.ORANGE, "dash": dash, "width": 1.5})
+        says = (
+            f"Bias {found.bias:+.3f} (95 % interval {found.bias_95[0]:+.3f} to {found.bias_95[1]:+.3f}); 95 % of the "
+            f"differences between {found.low:+.2f} and {found.high:+.2f}."
+        )
+        if len(shown) < found.n:
+            says += f" {len(shown)} dots are drawn, all outside the limits among them."
+    _show(
+        what,
+        found.n,
+        figure,
+        key,
+        view.signed,
+        says,
+        "A bias whose interval leaves out 0 and that grows: the models or the images changed. Dots far out are cases "
+        "to look at.",
+        lambda trace, point: (
+            (str(view.signed["accession"][shown[point]]), shown[point : point + 1]) if trace == 0 else None
+        ),
+    )
+
+
+def _dots(
+    mean: Floats,
+    difference: Floats,
+    limits: tuple[float | None, float | None],
+) -> Indices:
+    """Which points are drawn: all outside the limits, up to the most that can be, and of the others evenly many."""
+    known = np.flatnonzero(~np.isnan(mean) & ~np.isnan(difference))
+    low, high = limits
+    if len(known) <= _MOST_DOTS or low is None or high is None:
+        return known
+    out = known[(difference[known] < low) | (difference[known] > high)]
+    out = out[np.argsort(-np.abs(difference[out]), kind="stable")[:_MOST_DOTS]]
+    rest = np.setdiff1d(known, out)
+    step = max(1, len(rest) // max(1, _MOST_DOTS - len(out)))
+    return np.sort(np.concatenate((out, rest[::step] if len(out) < _MOST_DOTS else rest[:0])))
+
+
+# --- images and lots --------------------------------------------------------------------------------------------------
+
+
+def _images(view: _View) -> None:
+    labels = {limit.measure: limit.label for limit in LIMITS}
+    measure = str(
+        st.selectbox(
+            "Measure",
+            QUALITY,
+            format_func=lambda name: labels.get(name, name),
+            key="lab_measure",
+            width=420,
+            index=QUALITY.index("her2_signal_to_noise"),
+            persist_state="session",
+        )
+    )
+    limit = next((limit for limit in LIMITS if limit.measure == measure), None)
+    bound = None if limit is None else limit.at_least if limit.at_least is not None else limit.at_most
+    left, right = st.columns(2, gap="medium")
+    with left:
+        found = figures.drift(view.signed, measure)
+        _control(
+            "Over time",
+            found.n,
+            found.periods,
+            [p.members for p in found.periods],
+            found.chart,
+            "lab_drift",
+            view.signed,
+            f"Mean of the signed cases by {_unit(found.periods)}; dotted: the limit of a single region.",
+            "Look at stain, lamp and exposure of that time; run the control slide on the microscope.",
+            bound=bound,
+        )
+    with right:
+        _lots(view, measure, bound)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _counted(
+            "Done again",
+            figures.repeated(view.signed, view.every),
+            "lab_repeats",
+            view.signed,
+            "In percent of the signed cases.",
+            "A rise: see the reasons beside, and the lot.",
+            percent=True,
+        )
+    with right:
+        _counted(
+            "Why regions were not used",
+            figures.reasons(view.signed, "region_reasons"),
+            "lab_unsuitable",
+            view.signed,
+            "Cases with such a region.",
+            "A leading reason: change how regions are taken or stained.",
+        )
+
+
+def _lots(view: _View, measure: str, bound: float | None) -> None:
+    found = figures.lots(view.signed, measure)
+    names = [lot.name for lot in found]
+    figure = go.Figure()
+    for wanted, label, colour, symbol in (
+        (False, "as before", palette.SKY, "circle"),
+        (True, "another level", palette.VERMILION, "diamond"),
+    ):
+        chosen = [lot for lot in found if lot.shift.shifted is wanted]
+        figure.add_scatter(
+            x=[lot.name for lot in chosen],
+            y=[lot.shift.mean for lot in chosen],
+            mode="markers",
+            name=label,
+            marker={"color": colour, "symbol": symbol, "size": 10},
+            customdata=[[lot.shift.n, lot.first.isoformat(), _shift_words(lot.shift.in_sd)] for lot in chosen],
+            hovertemplate="%{x}: %{y:.2f}, n = %{customdata[0]}<br>%{customdata[2]}<extra></extra>",
+        )
+    if bound is not None:
+        figure.add_hline(bound, line={"color": palette.GREY, "dash": "dot", "width": 1.2})
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
+    by_name = {lot.name: lot for lot in found}
+    split = [[lot for lot in found if lot.shift.shifted is wanted] for wanted in (False, True)]
+    _show(
+        "By probe lot, in the order of first use",
+        sum(lot.shift.n for lot in found),
+        figure,
+        "lab_lots",
+        view.signed,
+        "Marked: over half a standard deviation of cases from all lots before, and beyond three standard errors.",
+        "Hold the lot, repeat its controls, compare with the lot before; re-read the cases signed with it.",
+        lambda trace, point: (
+            (split[trace][point].name, by_name[split[trace][point].name].members)
+            if trace < 2 and point < len(split[trace])
+            else None
+        ),
+        alarms=[f"{lot.name} ({_shift_words(lot.shift.in_sd)})" for lot in split[1]],
+        legend=True,
+    )
+
+
+def _shift_words(in_sd: float | None) -> str:
+    return "not compared" if in_sd is None else f"{in_sd:+.1f} standard deviations"
+
+
+# --- observers --------------------------------------------------------------------------------------------------------
+
+
+def _observers(view: _View) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _kappas(view, only_ai=False)
+    with right:
+        ids = sorted({int(r) for r in view.signed["reader"]})
+        names = [view.people.get(i, "?") for i in ids]
+        positive = [
+            Counted(
+                name,
+                np.flatnonzero((view.signed["reader"] == i) & (view.signed["outcome"] == "positive")),
+                int(((view.signed["reader"] == i) & np.isin(view.signed["outcome"], ("positive", "negative"))).sum()),
+            )
+            for i, name in zip(ids, names, strict=True)
+        ]
+        _counted(
+            "Positive, by pathologist",
+            positive,
+            "lab_reader_positive",
+            view.signed,
+            "In percent of the positive and negative cases each signed; lines are 95 % intervals.",
+            "Intervals that do not meet: compare the mix of cases first, then read a set together.",
+            percent=True,
+        )
+        moved = [
+            Counted(
+                name,
+                np.flatnonzero((view.signed["reader"] == i) & (view.signed["moved"] == 1)),
+                int(((view.signed["reader"] == i) & (view.signed["nuclei"] > 0)).sum()),
+            )
+            for i, name in zip(ids, names, strict=True)
+        ]
+        _counted(
+            "Group moved by corrections, by pathologist",
+            moved,
+            "lab_reader_moved",
+            view.signed,
+            "How often each pathologist's corrections moved the group.",
+            "None at all over many cases: is the AI's count still looked at?",
+            percent=True,
+        )
+
+
+def _kappas(view: _View, *, only_ai: bool) -> None:
+    found = figures.agreement(view.signed, lambda i: view.people.get(i, "?"))
+    wanted = {name: pair for name, pair in found.items() if not only_ai or name == "AI and final"}
+    names = [name for name, (k, _) in wanted.items() if k.value is not None]
+    figure = go.Figure()
+    for name in names:
+        k, _ = wanted[name]
+        if k.value is None or k.interval is None:
+            continue
+        figure.add_scatter(
+            x=[k.value],
+            y=[name],
+            mode="markers+text",
+            text=[f"{k.value:.2f}"],
+            textposition="top center",
+            marker={"color": palette.SKY, "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [k.interval[1] - k.value],
+                "arrayminus": [k.value - k.interval[0]],
+                "color": palette.SKY,
+            },
+            hovertemplate=f"{name}: {kappa_words(k.value)}, {k.equal} of {k.n} equal<extra></extra>",
+        )
+    figure.update_xaxes(title="kappa of the groups, with 95 % interval", range=[-0.05, 1.05])
+    figure.update_yaxes(autorange="reversed")
+    lead = wanted["AI and final" if only_ai else "first reader and blinded recount"][0]
+    _show(
+        "Agreement on the group",
+        lead.n,
+        figure,
+        f"lab_kappa_{int(only_ai)}",
+        view.signed,
+        "Groups of the AI's and the corrected counts"
+        + ("." if only_ai else "; first reader and blinded recount, all and by pair."),
+        "Below 0.8, or falling: read the differing cases together; select a point for them.",
+        lambda trace, _: (f"different groups: {names[trace]}", wanted[names[trace]][1]),
+        height=_CHART_PX if only_ai else _CHART_PX + 22 * len(names),
+    )
+
+
+# --- how charts are drawn ---------------------------------------------------------------------------------------------
+
+
+def _tallied(title: str, found: Tallied, key: str, lines: Lines, says: str, todo: str) -> None:
+    n = sum(point.n for point in found.chart.points)
+    _control(title, n, found.periods, found.hits, found.chart, key, lines, says, todo, unit="%")
+
+
+def _control(
+    title: str,
+    n: int,
+    found: Sequence[Period],
+    members: Sequence[Indices],
+    chart: Control,
+    key: str,
+    lines: Lines,
+    says: str,
+    todo: str,
+    *,
+    unit: str = "",
+    bound: float | None = None,
+) -> None:
+    """A control chart: points, centre, limits, and the points that break a rule in another shape and colour."""
+    days = [p.start for p in found]
+    figure = go.Figure()
+    if chart.centre is not None:
+        for low in (False, True):
+            figure.add_scatter(
+                x=days,
+                y=[p.low if low else p.high for p in chart.points],
+                mode="lines",
+                hoverinfo="skip",
+                line={"color": palette.ORANGE, "width": 1, "dash": "dash", "shape": "hvh"},
+            )
+        figure.add_hline(chart.centre, line={"color": palette.ORANGE, "width": 1})
+    if bound is not None:
+        figure.add_hline(bound, line={"color": palette.GREY, "dash": "dot", "width": 1.2})
+    bad = [bool(p.broken) for p in chart.points]
+    figure.add_scatter(
+        x=days,
+        y=[p.value for p in chart.points],
+        mode="lines+markers",
+        line={"color": palette.SKY, "width": 1.4},
+        marker={
+            "color": [palette.VERMILION if b else palette.SKY for b in bad],
+            "size": [10 if b else 7 for b in bad],
+            "symbol": ["diamond" if b else "circle" for b in bad],
+        },
+        customdata=[[p.n, "; ".join(RULES[r] for r in p.broken)] for p in chart.points],
+        hovertemplate="%{x|%d %b %Y}: %{y:.2f} " + unit + "<br>n = %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+    )
+    figure.update_yaxes(title=unit or None)
+    if chart.baseline:
+        says += f" Centre and limits from the first {chart.baseline} of {len(found)} points."
+    else:
+        says += " Limits need 8 points."
+    alarms = [f"{_named(found, i)} ({'; '.join(RULES[r] for r in chart.points[i].broken)})" for i in chart.alarms]
+    at = 2 if chart.centre is not None else 0
+    _show(
+        title,
+        n,
+        figure,
+        key,
+        lines,
+        says,
+        todo,
+        lambda trace, point: (_named(found, point), members[point]) if trace == at else None,
+        alarms=alarms,
+    )
+
+
+def _counted(
+    title: str,
+    counted: Sequence[Counted],
+    key: str,
+    lines: Lines,
+    says: str,
+    todo: str,
+    *,
+    percent: bool = False,
+) -> None:
+    """Bars of counts, or of shares with their intervals."""
+    names = [c.name for c in counted]
+    if percent:
+        values = [c.share.percent or 0.0 for c in counted]
+        figure = go.Figure(
+            go.Bar(
+                y=names,
+                x=values,
+                orientation="h",
+                marker={"color": palette.SKY},
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "color": palette.ORANGE,
+                    "array": [c.share.interval[1] - v if c.of else 0 for c, v in zip(counted, values, strict=True)],
+                    "arrayminus": [
+                        v - c.share.interval[0] if c.of else 0 for c, v in zip(counted, values, strict=True)
+                    ],
+                },
+                customdata=[_of(c.share) for c in counted],
+                hovertemplate="%{y}: %{x:.1f} % (%{customdata})<extra></extra>",
+            )
+        )
+        figure.update_xaxes(title="%", rangemode="tozero")
+    else:
+        figure = _bars(names, [len(c.members) for c in counted], horizontal=True)
+        figure.update_xaxes(title="cases")
+    figure.update_yaxes(autorange="reversed")
+    n = max((c.of for c in counted), default=0) if not percent else sum(c.of for c in counted)
+    if percent and len({c.of for c in counted}) == 1:
+        n = counted[0].of
+    _show(
+        title,
+        n if counted else 0,
+        figure,
+        key,
+        lines,
+        says,
+        todo,
+        lambda _, point: (counted[point].name, counted[point].members),
+        height=max(_CHART_PX, 40 + 26 * len(names)),
+    )
 
 
 def _bars(labels: Sequence[str], values: Sequence[int], *, horizontal: bool = False) -> go.Figure:
@@ -279,14 +857,65 @@ def _bars(labels: Sequence[str], values: Sequence[int], *, horizontal: bool = Fa
     )
 
 
-def _show(title: str, figure: go.Figure, key: str, says: str, n: int) -> None:
-    """A chart under its title, and what it says; without data only that."""
-    st.markdown(f"**{title}**")
+def _show(
+    title: str,
+    n: int,
+    figure: go.Figure,
+    key: str,
+    lines: Lines,
+    says: str,
+    todo: str,
+    behind: Behind | None,
+    *,
+    alarms: Sequence[str] = (),
+    legend: bool = False,
+    height: int = _CHART_PX,
+) -> None:
+    """A chart under its title, what it says and what to do; a selected point leads to its cases."""
+    st.markdown(f"**{title}** (n = {n:,})".replace(",", "\u202f"))
     if n == 0:
         st.caption("Nothing in this period.")
         return
-    figure.update_layout(height=_CHART_PX, margin={"l": 4, "r": 24, "t": 18, "b": 4}, bargap=0.25, showlegend=False)
+    figure.update_layout(
+        height=height,
+        margin={"l": 4, "r": 28, "t": 20, "b": 4},
+        bargap=0.25,
+        showlegend=legend,
+        legend={"orientation": "h", "y": 1.14, "x": 0},
+        clickmode="event+select",
+        dragmode=False,
+    )
     figure.update_xaxes(automargin=True, fixedrange=True)
     figure.update_yaxes(automargin=True, fixedrange=True)
-    st.plotly_chart(figure, key=key, config=_CONFIG, width="stretch", alt=title)
-    st.caption(says)
+    event = st.plotly_chart(
+        figure,
+        key=key,
+        config=_CONFIG,
+        width="stretch",
+        alt=title,
+        on_select="rerun" if behind is not None else "ignore",
+        selection_mode="points",
+    )
+    if alarms:
+        shown = "; ".join(alarms[:3]) + (f"; and {len(alarms) - 3} more" if len(alarms) > 3 else "")
+        st.markdown(f":orange[:material/warning: **Out of limits**] {plain(shown)}")
+    st.caption(f"{says} {todo}")
+    if behind is not None:
+        _selected(event, key, lines, behind)
+
+
+def _selected(event: object, key: str, lines: Lines, behind: Behind) -> None:
+    points = getattr(getattr(event, "selection", None), "points", None) or []
+    for point in points[:1]:
+        trace, index = int(point.get("curve_number", 0)), int(point.get("point_index", point.get("point_number", 0)))
+        found = behind(trace, index)
+        if found is not None:
+            _lead(key, found[0], lines, found[1])
+
+
+def _lead(key: str, name: str, lines: Lines, members: Indices) -> None:
+    """A button that opens the cases in the case log."""
+    number = len(members)
+    label = f"{name}: {number} case{'s' if number != 1 else ''} in the case log"
+    if st.button(label, key=f"{key}_cases", icon=":material/folder_open:", disabled=number == 0):
+        show_cases(name, lines.ids(members))

@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import ReportRecord
-from her2core.errors import IntegrityError, PermissionDeniedError
+from her2core.caselog.lookup import Query
+from her2core.errors import IntegrityError, NotFoundError, PermissionDeniedError
 from her2core.records import IHC, CaseDetails
 from her2core.ui import case_log, releases
 from her2core.ui.services import Services, services
@@ -319,7 +321,7 @@ def test_an_administrator_downloads_no_report(signed: TestLaboratory, rooms: Ser
     with pytest.raises(PermissionDeniedError):
         case_log.downloaded(rooms, signed.person("nair"), report)
     with pytest.raises(PermissionDeniedError):
-        case_log.exported(rooms, signed.person("nair"), {})
+        case_log.exported(rooms, signed.person("nair"), Query())
 
 
 def test_verify_says_of_a_stored_report_that_it_is_intact(signed: TestLaboratory) -> None:
@@ -385,12 +387,12 @@ def test_an_uploaded_file_that_is_not_the_report_is_refused(signed: TestLaborato
 def test_the_filtered_list_is_exported_and_that_is_recorded(lab: TestLaboratory, rooms: Services) -> None:
     given = lab.reviewed(NEGATIVE, "S26-200")
     other = lab.reviewed(POSITIVE, "S26-300", ihc=IHC.ZERO)
-    text = case_log.exported(rooms, lab.person("lind"), {"group": 5})
+    text = case_log.exported(rooms, lab.person("lind"), Query(group=5))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["accession"], row["group"]) for row in rows] == [("S26-200", "5")]
     assert "exported" in acts(lab, given.id)
     assert "exported" not in acts(lab, other.id)
-    nuclei = list(csv.DictReader(io.StringIO(case_log.exported(rooms, lab.person("lind"), {}, nuclei=True))))
+    nuclei = list(csv.DictReader(io.StringIO(case_log.exported(rooms, lab.person("lind"), Query(), nuclei=True))))
     assert len(nuclei) == 40
 
 
@@ -400,7 +402,7 @@ def test_an_export_leaves_out_what_the_user_could_recount_and_ends_blindness_for
     due = lab.reviewed(GROUP_4, "S26-400", **IHC_SAME)
     later = lab.analysed([*GROUP_4, (4, 3)], "S26-500", **IHC_SAME)
     okafor = lab.person("okafor")
-    text = case_log.exported(rooms, okafor, {})
+    text = case_log.exported(rooms, okafor, Query())
     assert "S26-400" not in text
     assert "S26-500" in text
     assert workflow.may_recount(lab.log, due.id, okafor)
@@ -416,3 +418,59 @@ def test_a_signed_report_is_made_for_other_systems_and_recorded(
     assert data.startswith(b'{"resourceType": "Bundle"' if file_format is Format.FHIR else b"MSH|")
     entry = signed.log.audit(report.case_id, 1)[0]
     assert (entry.action, entry.by_username, entry.detail["format"]) == ("exported", "lind", file_format.value)
+
+
+# --- lists of many cases ----------------------------------------------------------------------------------------------
+
+
+def test_the_cases_behind_a_point_of_a_chart_are_shown_alone_until_all_are_asked_for(lab: TestLaboratory) -> None:
+    first = lab.open_case("S26-100")
+    lab.open_case("S26-200")
+    at = page(lab, "lind", case_log_given=("Group 4", (first.id,)))
+    assert "Only the cases behind **Group 4** (1)" in shown(at)
+    assert "S26-200" not in shown(at)
+    at.button(key="case_log_given_back").click().run()
+    assert "S26-200" in shown(at)
+
+
+def test_more_filters_and_the_order(lab: TestLaboratory) -> None:
+    lab.open_case("S26-100", by="berg")
+    lab.open_case("S26-200", by="okafor")
+    at = page(lab, "lind")
+    at.selectbox(key="case_log_reader").set_value(lab.person("okafor").id).run()
+    assert "S26-200" in shown(at)
+    assert "S26-100" not in shown(at)
+    at.selectbox(key="case_log_reader").set_value(None)
+    at.selectbox(key="case_log_sort").set_value("accession number")
+    at.toggle(key="case_log_up").set_value(True).run()
+    assert shown(at).index("S26-100") < shown(at).index("S26-200")
+
+
+def test_the_whole_case_stands_on_one_page(signed: TestLaboratory) -> None:
+    at = opened(signed, "lind", 1, "Whole case")
+    for part in ("Version 1: final report", "AI and final counts", "Images", "Accession number", "History"):
+        assert part in shown(at), part
+
+
+def test_a_deidentified_list_is_noted_and_leaves_out_a_recount_that_is_due(
+    lab: TestLaboratory, rooms: Services
+) -> None:
+    lab.reviewed(GROUP_4, "S26-100", **IHC_SAME)
+    for name, cases in (("lind", 1), ("okafor", 0)):
+        text = case_log.exported_list(rooms, lab.person(name), Query())
+        assert len(list(csv.reader(io.StringIO(text)))) == 1 + cases
+        assert "S26-100" not in text
+        assert "Muster" not in text
+    assert acts(lab).count("list exported") == 2
+    with pytest.raises(PermissionDeniedError):
+        case_log.exported_list(rooms, lab.person("nair"), Query())
+
+
+def test_reports_in_force_come_as_one_zip_each_noted(signed: TestLaboratory, rooms: Services) -> None:
+    data = case_log.bundled(rooms, signed.person("lind"), Query())
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        (name,) = archive.namelist()
+        assert archive.read(name) == signed.log.report_pdf(signed.log.reports(1)[0].id)
+    assert "report downloaded" in acts(signed, 1)
+    with pytest.raises(NotFoundError, match="has a report"):
+        case_log.bundled(rooms, signed.person("lind"), Query(text="nobody"))

@@ -1,0 +1,133 @@
+"""Looking cases up in a long case log: more filters, sorted and paged as a list shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from her2core.caselog._change import Store
+from her2core.caselog._codec import key_of
+from her2core.caselog._rows import rows
+from her2core.caselog.cases import summary_of_row
+from her2core.caselog.entries import CaseSummary
+from her2core.records import CaseState
+
+__all__ = ["FLAGS", "Lookup", "Query", "Sort"]
+
+_HAS_REGION = "EXISTS (SELECT 1 FROM regions AS r WHERE r.case_id = cases.id AND r.removed_at IS NULL AND {})"
+FLAGS = {
+    "clusters": _HAS_REGION.format("r.clusters = 1"),
+    "heterogeneous": _HAS_REGION.format("r.heterogeneous = 1"),
+    "weak signals": _HAS_REGION.format("r.signal_intensity IN ('weak', 'unscorable')"),
+    "overlap": _HAS_REGION.format("r.overlap IN ('moderate', 'severe')"),
+    "region not suitable": _HAS_REGION.format("r.suitable = 0"),
+}
+"""Flags of a case, one of whose regions was flagged so, as conditions."""
+
+_FIRST_SIGNED = "(SELECT min(signed_at) FROM reports WHERE case_id = cases.id AND kind <> 'preliminary')"
+
+
+class Sort(StrEnum):
+    """What a list goes by; the values are shown."""
+
+    CHANGED = "last changed"
+    OPENED = "opened"
+    SIGNED = "signed"
+    ACCESSION = "accession number"
+    PATIENT = "patient"
+    GROUP = "group"
+
+
+_ORDER = {
+    Sort.CHANGED: "updated_at",
+    Sort.OPENED: "created_at",
+    Sort.SIGNED: _FIRST_SIGNED,
+    Sort.ACCESSION: "accession_key",
+    Sort.PATIENT: "patient_name COLLATE NOCASE",
+    Sort.GROUP: "result_group",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for; empty or None: no matter. Days are included, in UTC.
+
+    `text`: every word occurs in accession number, patient's name or id. `reader`: opened the case or signed a report of
+    it. `flag`: one of FLAGS. `ids`: only these cases. Raises ValueError for an unknown flag.
+    """
+
+    text: str = ""
+    states: tuple[CaseState, ...] = ()
+    group: int | None = None
+    outcome: str | None = None
+    since: date | None = None
+    until: date | None = None
+    by_signing: bool = False
+    reader: int | None = None
+    flag: str | None = None
+    ids: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.flag is not None and self.flag not in FLAGS:
+            raise ValueError(f"there is no flag {self.flag!r}")
+
+    @property
+    def filters(self) -> bool:
+        """Whether anything is asked for."""
+        return any(getattr(self, f.name) not in ("", (), None, False) for f in fields(self) if f.name != "by_signing")
+
+
+class Lookup(Store):
+    """Lists of cases."""
+
+    def look_up(
+        self, query: Query, sort: Sort = Sort.CHANGED, *, ascending: bool = False, limit: int = 50, offset: int = 0
+    ) -> list[CaseSummary]:
+        """The cases that a query finds; those without the value that is sorted by come last."""
+        where, parameters = _conditions(query)
+        order = _ORDER[sort]
+        way = "ASC" if ascending else "DESC"
+        # The page is chosen first, so that what only a page shows is not worked out for all.
+        sql = f"""SELECT cases.*,
+                (SELECT count(*) FROM regions WHERE case_id = cases.id AND removed_at IS NULL) AS regions,
+                (SELECT max(id) FROM reports WHERE case_id = cases.id) AS latest_report_id
+            FROM cases JOIN (
+                SELECT id AS found, row_number() OVER (ORDER BY {order} IS NULL, {order} {way}, id {way}) AS place
+                FROM cases WHERE {where} ORDER BY place LIMIT ? OFFSET ?
+            ) ON cases.id = found ORDER BY place"""  # noqa: S608 (conditions of ours)
+        with self.reading() as db:
+            return [summary_of_row(row) for row in rows(db, sql, [*parameters, max(0, limit), max(0, offset)])]
+
+    def look_up_ids(self, query: Query) -> tuple[int, ...]:
+        """The ids of all cases that a query finds."""
+        where, parameters = _conditions(query)
+        with self.reading() as db:
+            found = db.execute(f"SELECT id FROM cases WHERE {where} ORDER BY id", parameters)  # noqa: S608
+            return tuple(int(row[0]) for row in found)
+
+
+def _conditions(query: Query) -> tuple[str, list[Any]]:
+    day = _FIRST_SIGNED if query.by_signing else "created_at"
+    terms: list[tuple[str, Sequence[Any]]] = [("instr(search, ?) > 0", [word]) for word in key_of(query.text).split()]
+    if query.states:
+        terms.append((f"state IN ({', '.join('?' for _ in query.states)})", [s.value for s in query.states]))
+    if query.group is not None:
+        terms.append(("result_group = ?", [query.group]))
+    if query.outcome is not None:
+        terms.append(("outcome = ?", [query.outcome]))
+    if query.since is not None:
+        terms.append((f"{day} >= ?", [query.since.isoformat()]))
+    if query.until is not None:  # "2026-11-24T…" sorts before "2026-11-24~": the whole day is within
+        terms.append((f"{day} <= ?", [f"{query.until.isoformat()}~"]))
+    if query.reader is not None:
+        signed = "EXISTS (SELECT 1 FROM reports WHERE case_id = cases.id AND signed_by = ?)"
+        terms.append((f"(created_by = ? OR {signed})", [query.reader, query.reader]))
+    if query.flag is not None:
+        terms.append((FLAGS[query.flag], []))
+    if query.ids is not None:
+        terms.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(list(query.ids))]))
+    return " AND ".join(term for term, _ in terms) or "1", [value for _, values in terms for value in values]

@@ -1,0 +1,276 @@
+"""The laboratory's figures, each by a table of lines; and planted defects found in a seeded laboratory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from her2core.caselog import CaseLog
+from her2core.caselog.lookup import FLAGS as LOOKUP_FLAGS
+from her2core.caselog.lookup import Query, Sort
+from her2core.errors import CaseLogError
+from her2core.laboratory import figures
+from her2core.laboratory.export import COLUMNS, deidentified_csv
+from her2core.laboratory.figures import Choice, choose
+from her2core.laboratory.invented import Planted
+from her2core.laboratory.ledger import FLAGS, CaseLine, Lines, read_lines
+from her2core.laboratory.seeded import seed_laboratory
+from her2core.records import CaseState
+
+DAY = date(2026, 3, 2)  # a Monday
+HOUR = 3600.0
+
+
+def line(**changes: Any) -> CaseLine:
+    """A signed, negative case of Group 5 with 20 nuclei of 2 and 2 signals, signed six hours after it was opened."""
+    values: dict[str, Any] = {field.name: "" if field.type == "str" else 0 for field in fields(CaseLine)}
+    day = changes.pop("day", DAY)
+    opened = datetime(day.year, day.month, day.day, 9, tzinfo=UTC).timestamp()
+    values |= {
+        "state": "signed", "opened": opened, "opened_day": day.toordinal(), "received_day": day.toordinal() - 1,
+        "analysed": opened + HOUR, "reviewed": opened + 3 * HOUR, "signed": opened + 6 * HOUR,
+        "signed_day": day.toordinal(), "result_group": 5, "outcome": "negative", "reasons": "[]",
+        "region_reasons": "[]", "nuclei": 20, "ai_group": 5, "counted_group": 5, "ai_n": 20, "ai_her2": 40,
+        "ai_cep17": 40, "n": 20, "her2": 40, "cep17": 40, "second_by": None, "second_group": None,
+    }  # fmt: skip
+    return CaseLine(**{**values, **changes})
+
+
+def lines(*changes: dict[str, Any]) -> Lines:
+    return Lines.of(line(case_id=number, sample=str(number), **change) for number, change in enumerate(changes, 1))
+
+
+def test_cases_are_chosen_by_period_reader_lot_model_and_scale() -> None:
+    found = lines(
+        {"day": date(2026, 3, 1), "reader": 1, "probe_lot": "A", "model": "m1", "um_per_px": 0.1},
+        {"day": date(2026, 3, 2), "reader": 2, "probe_lot": "B", "model": "m2", "um_per_px": 0.2},
+        {"day": date(2026, 3, 3), "reader": 2, "probe_lot": "A", "model": "m1", "um_per_px": None, "signed_day": None},
+    )
+    assert choose(found, Choice()).ids() == (1, 2)
+    assert choose(found, Choice(), "opened_day").ids() == (1, 2, 3)
+    assert choose(found, Choice(since=date(2026, 3, 2)), "opened_day").ids() == (2, 3)
+    assert choose(found, Choice(until=date(2026, 3, 1))).ids() == (1,)
+    assert choose(found, Choice(readers=(2,)), "opened_day").ids() == (2, 3)
+    assert choose(found, Choice(lots=("A",), models=("m1",)), "opened_day").ids() == (1, 3)
+    assert choose(found, Choice(scales=(0.2,))).ids() == (2,)
+
+
+def test_periods_are_weeks_without_gaps_and_months_of_long_spans() -> None:
+    days = np.array([DAY.toordinal(), DAY.toordinal() + 15, np.nan, DAY.toordinal() + 6])
+    weeks = figures.periods(days)
+    assert [p.start for p in weeks] == [date(2026, 3, 2), date(2026, 3, 9), date(2026, 3, 16)]
+    assert [p.members.tolist() for p in weeks] == [[0, 3], [], [1]]
+    months = figures.periods(np.array([DAY.toordinal(), DAY.toordinal() + 300.0]))
+    assert months[0].start == date(2026, 3, 1)
+    assert len(months) == 10
+    assert figures.periods(np.array([np.nan])) == ()
+
+
+def test_steps_are_hours_and_impossible_ones_are_left_out() -> None:
+    found = figures.turnaround(lines({}, {"received_day": DAY.toordinal() + 4}, {"analysed": None}))
+    assert [step.name for step in found] == list(figures.STEPS)
+    assert [step.hours.median if step.hours else None for step in found] == [24.0, 1.0, 2.0, 3.0, 6.0]
+    assert [step.hours.n if step.hours else 0 for step in found] == [2, 2, 2, 3, 3]
+
+
+def test_mix_names_all_groups_and_those_without() -> None:
+    found = figures.mix(lines({"result_group": 1}, {"result_group": None}, {}))
+    assert [(c.name, len(c.members)) for c in found if len(c.members)] == [
+        ("Group 1", 1), ("Group 5", 1), ("no group", 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("group", "ihc", "is_discordant"),
+    [(1, "0", True), (1, "0+", True), (1, "1+", True), (1, "2+", False), (1, "3+", False), (1, "", False),
+     (5, "3+", True), (5, "2+", False), (4, "0", False), (None, "3+", False)],
+)  # fmt: skip
+def test_discordance_is_group_1_without_and_group_5_with_overexpression(
+    group: int | None, ihc: str, is_discordant: bool
+) -> None:
+    assert figures.discordant(lines({"result_group": group, "ihc": ihc})).tolist() == [is_discordant]
+
+
+def test_rates_count_only_cases_that_could_be() -> None:
+    found = lines({"outcome": "positive"}, {}, {"outcome": "indeterminate"})
+    assert [(p.n, p.value) for p in figures.positivity(found).chart.points] == [(2, 50.0)]
+    assert [h.tolist() for h in figures.positivity(found).hits] == [[0]]
+    assert [p.n for p in figures.indeterminate(found).chart.points] == [3]
+
+
+def test_moved_groups_by_the_ais_group_and_by_flag() -> None:
+    found = lines(
+        {"ai_group": 5, "moved": 1, "counted_group": 1, "flags": 1},
+        {"ai_group": 5, "flags": 1 | 4},
+        {"ai_group": 1},
+        {"ai_group": None, "nuclei": 0},
+    )
+    by_group = {c.name: (len(c.members), c.of) for c in figures.moved_by_group(found)}
+    assert by_group["Group 5"] == (1, 2)
+    assert by_group["Group 1"] == (0, 1)
+    by_flag = {c.name: (len(c.members), c.of) for c in figures.moved_by_flag(found)}
+    assert by_flag["clusters"] == (1, 2)
+    assert by_flag["weak signals"] == (0, 1)
+    assert by_flag["no flag"] == (0, 1)
+
+
+def test_readings_are_per_nucleus_and_final_minus_ai() -> None:
+    found = lines({"ai_her2": 40, "her2": 60}, {"ai_her2": 40, "her2": 40}, {"ai_n": 0})
+    ai, final, limits = figures.readings(found, figures.COUNTS[0])
+    assert ai.tolist()[:2] == [2.0, 2.0]
+    assert final.tolist()[:2] == [3.0, 2.0]
+    assert limits.n == 2
+    assert limits.bias == pytest.approx(0.5)
+    assert figures.readings(found, figures.COUNTS[2])[0][0] == pytest.approx(1.0)
+
+
+def test_agreement_tells_pairs_of_readers_apart() -> None:
+    found = lines(
+        {"reader": 1, "second_by": 2, "second_group": 5},
+        {"reader": 2, "second_by": 1, "second_group": 4},
+        {"reader": 1, "second_by": 3, "second_group": 1, "counted_group": 1},
+        {"ai_group": 1},
+    )
+    result = figures.agreement(found, lambda reader: f"reader {reader}")
+    assert result["first reader and blinded recount"][0].n == 3
+    assert result["first reader and blinded recount"][1].tolist() == [1]
+    assert result["reader 1 and reader 2"][0].n == 2
+    assert result["AI and final"][1].tolist() == [2, 3]
+
+
+def test_reasons_are_counted_once_a_case() -> None:
+    found = figures.reasons(lines({"reasons": '["weak","weak","glow"]'}, {"reasons": '["weak"]'}, {}), "reasons")
+    assert [(c.name, len(c.members), c.of) for c in found] == [("weak", 2, 3), ("glow", 1, 3)]
+
+
+def test_a_sample_tested_again_is_found_even_if_its_first_test_is_outside_the_period() -> None:
+    first = line(case_id=1, sample="x", day=date(2026, 1, 1))
+    again = line(case_id=2, sample="x", day=date(2026, 3, 1))
+    late = line(case_id=3, sample="x", day=date(2026, 12, 1))
+    every = Lines.of([first, again, late])
+    period = choose(every, Choice(since=date(2026, 2, 1)))
+    assert period.ids(figures.repeated(period, every)[0].members) == (2,)
+
+
+def test_the_list_for_others_names_nobody_and_no_day() -> None:
+    text = deidentified_csv(lines({"accession": "S26-1", "probe_lot": "=lot", "flags": 5, "reader": 77}))
+    row = next(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert tuple(row) == COLUMNS
+    assert row["month_signed"] == "2026-03"
+    assert row["flags"] == "clusters; weak signals"
+    assert row["probe_lot"] == "'=lot"
+    assert row["reader"] == "reader 1"
+    assert "S26-1" not in text
+    assert "77" not in text
+
+
+def test_empty_lines_make_every_figure() -> None:
+    none = Lines.of([])
+    assert len(none) == 0
+    assert figures.positivity(none).periods == ()
+    assert figures.drift(none, "focus_ratio").n == 0
+    assert figures.lots(none, "focus_ratio") == ()
+    assert figures.agreement(none, str)["AI and final"][0].value is None
+    assert [len(c.members) for c in figures.repeated(none, none)] == [0] * 6
+    assert deidentified_csv(none).count("\n") == 1
+
+
+def test_the_flags_of_figures_and_of_the_search_are_the_same() -> None:
+    assert tuple(LOOKUP_FLAGS) == FLAGS
+
+
+# --- a seeded laboratory ----------------------------------------------------------------------------------------------
+
+END = date(2026, 11, 20)
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseLog]:
+    folder = tmp_path_factory.mktemp("seeded") / "data"
+    seed_laboratory(folder, 700, 3, end=END)
+    with CaseLog(folder) as log:
+        yield log
+
+
+def test_a_seeded_case_log_is_intact_and_is_not_filled_twice(seeded: CaseLog) -> None:
+    assert seeded.check() == []
+    with pytest.raises(CaseLogError, match="new folder"):
+        seed_laboratory(seeded.data_dir, 1, 1)
+
+
+def test_planted_drift_lot_and_discordance_are_found(seeded: CaseLog) -> None:
+    found = choose(read_lines(seeded), Choice())
+    fading = figures.drift(found, "her2_signal_to_noise")
+    steady = figures.drift(found, "dapi_contrast")
+    last_fifth = set(range(len(fading.periods) * 4 // 5, len(fading.periods)))
+    assert last_fifth & set(fading.chart.alarms)
+    assert min(fading.chart.alarms) > len(fading.periods) // 2
+    assert not any(1 in point.broken for point in steady.chart.points)
+
+    assert [lot.name for lot in figures.lots(found, "cep17_signal_to_noise") if lot.shift.shifted] == ["LOT-12"]
+    assert [lot.name for lot in figures.lots(found, "dapi_contrast") if lot.shift.shifted] == []
+
+    at_odds = figures.discordance(found)
+    worst = max(range(len(at_odds.periods)), key=lambda i: at_odds.chart.points[i].value)
+    assert at_odds.chart.points[worst].broken
+    assert 0.7 < worst / len(at_odds.periods) < 0.9
+
+
+def test_nothing_planted_raises_no_lot_and_no_discordance(tmp_path: Path) -> None:
+    seed_laboratory(tmp_path / "steady", 350, 4, end=END, planted=Planted(drift=False, lot=False, discordance=False))
+    with CaseLog(tmp_path / "steady") as log:
+        found = choose(read_lines(log), Choice())
+    assert [lot.name for lot in figures.lots(found, "cep17_signal_to_noise") if lot.shift.shifted] == []
+    assert not any(1 in point.broken for point in figures.drift(found, "her2_signal_to_noise").chart.points)
+
+
+def test_the_ledger_follows_changes_and_is_made_anew_when_it_is_lost_or_damaged(seeded: CaseLog) -> None:
+    before = read_lines(seeded)
+    told: list[tuple[int, int]] = []
+    reader = next(user for user in seeded.users() if user.username == "berg")
+    draft = seeded.look_up(Query(states=(CaseState.SIGNED,)), Sort.OPENED, limit=1)[0]
+    seeded.open_amendment(draft.id, "block", draft.version, reader)
+    after = read_lines(seeded, lambda done, of: told.append((done, of)))
+    assert told == [(1, 1)]
+    assert len(after) == len(before)
+    ledger = seeded.data_dir / "laboratory.sqlite"
+    ledger.write_bytes(b"no database" * 200)
+    again = read_lines(seeded)
+    for name in after.columns:
+        same = after[name] == again[name]
+        assert np.all(same | ((after[name] != after[name]) & (again[name] != again[name]))), name
+    assert ledger.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+def test_lists_are_paged_without_gap_or_repeat(seeded: CaseLog, sort: Sort) -> None:
+    whole = [case.id for case in seeded.look_up(Query(), sort, limit=1000)]
+    paged = [
+        case.id for offset in range(0, 700, 300) for case in seeded.look_up(Query(), sort, limit=300, offset=offset)
+    ]
+    assert paged == whole
+    assert sorted(whole) == list(seeded.look_up_ids(Query()))
+
+
+def test_cases_are_looked_up_by_everything_that_the_page_offers(seeded: CaseLog) -> None:
+    every = read_lines(seeded)
+    group_4 = Query(group=4, since=date(2026, 1, 1), until=date(2026, 6, 30), by_signing=True)
+    days = every["signed_day"]
+    wanted = (every["result_group"] == 4) & (days >= group_4.since.toordinal()) & (days <= group_4.until.toordinal())  # type: ignore[union-attr]
+    assert set(seeded.look_up_ids(group_4)) == set(every.ids(wanted))
+    for place, flag in enumerate(FLAGS):
+        has = ((every["flags"].astype(int) >> place) & 1).astype(bool)
+        assert seeded.look_up_ids(Query(flag=flag)) == every.ids(has)
+    reader = int(every["reader"][0])
+    assert set(every.ids(every["reader"] == reader)) <= set(seeded.look_up_ids(Query(reader=reader)))
+    assert seeded.look_up_ids(Query(ids=(3, 5), text="INV-000005")) == (5,)
+    with pytest.raises(ValueError, match="no flag"):
+        Query(flag="1=1")
