@@ -47,8 +47,8 @@ bench-check: venv-dev
 
 # Exit code of pytest, after the tables are written: a failure is in them too.
 faults: venv-dev
-	PROOF=long $(BIN)/python -m pytest -m "" --junitxml=.faults.xml tests/faults tests/attacks tests/imaging/test_fuzz.py; \
-	code=$$?; $(BIN)/python -m tests.outcomes .faults.xml docs/security.md && exit $$code
+	PROOF=long $(BIN)/python -m pytest -m "" --junitxml=.pytest_cache/faults.xml tests/faults tests/attacks tests/imaging/test_fuzz.py; \
+	code=$$?; $(BIN)/python -m tests.outcomes .pytest_cache/faults.xml docs/security.md && exit $$code
 
 format: venv-dev
 	$(BIN)/ruff check --fix .

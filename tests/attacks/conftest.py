@@ -1,0 +1,8 @@
+"""Signed reports and their keys, and laboratories of the case log's tests."""
+
+from __future__ import annotations
+
+from tests.caselog.conftest import full, lab, templates
+from tests.reporting.conftest import fresh_laboratory, laboratory, signed, unsigned
+
+__all__ = ["fresh_laboratory", "full", "lab", "laboratory", "signed", "templates", "unsigned"]

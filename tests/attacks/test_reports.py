@@ -1,0 +1,102 @@
+"""A signed report that somebody changed, or signed with another key: never accepted, whatever the case log knows."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from her2core.reporting.keys import Keyring
+from her2core.reporting.pdf import render_report
+from her2core.reporting.signing import sign
+from her2core.reporting.verify import verify_report
+from tests.proof import Proof, Record, times
+from tests.reporting import samples
+from tests.reporting.conftest import MEANING, PASSWORD, make_keyring
+from tests.reporting.test_keys import external_pkcs12
+from tests.reporting.test_verify import anything, flipped, gap_of, log_of, sign_with, with_page
+
+ANNA, AT = samples.ANNA, samples.SIGNED_AT
+
+
+@pytest.mark.timeout(1800)
+def test_one_changed_byte_anywhere_in_a_report_is_found_by_the_signature_alone(
+    record_property: Record, laboratory: Keyring, signed: bytes
+) -> None:
+    proof = Proof(record_property, "Attacks", "One byte of a signed report flipped at a random place")
+    assert verify_report(signed, laboratory.trust(), anything).ok
+    chance = random.Random(500)
+    for _ in range(times(12, 500)):
+        mutant = flipped(signed, chance.randrange(len(signed)), chance.randrange(1, 256))
+        verdict = verify_report(mutant, laboratory.trust(), anything)
+        assert not verdict.ok
+        assert verdict.findings
+        proof.tries += 1
+    proof.holds("every one refused by the signature alone, as if the case log knew the file")
+
+
+def test_bytes_behind_a_report_are_found(record_property: Record, laboratory: Keyring, signed: bytes) -> None:
+    proof = Proof(record_property, "Attacks", "Bytes appended to a signed report: 1 to 4,096, also a second PDF ending")
+    chance = random.Random(7)
+    tails = [b"\n", b"\0", b"%%EOF\n", b"\n%%EOF", signed[-600:], signed]
+    tails += [chance.randbytes(chance.randrange(1, 4096)) for _ in range(times(4, 100))]
+    for tail in tails:
+        verdict = verify_report(signed + tail, laboratory.trust(), anything)
+        assert any("appended" in finding for finding in verdict.findings), tail[:20]
+        proof.tries += 1
+    proof.holds("refused: something was appended")
+
+
+def test_a_page_that_was_added_is_found(record_property: Record, laboratory: Keyring, signed: bytes) -> None:
+    proof = Proof(record_property, "Attacks", "A page appended to a signed report as a new revision")
+    verdict = verify_report(with_page(signed), laboratory.trust(), anything)
+    assert any("appended" in finding for finding in verdict.findings)
+    proof.tries += 1
+    proof.holds("refused: something was appended")
+
+
+def test_a_signature_of_another_report_is_found(record_property: Record, laboratory: Keyring, signed: bytes) -> None:
+    proof = Proof(record_property, "Attacks", "The signature of one report put into another one")
+    for group in (1, 2, 4, 5):
+        other = sign(render_report(samples.group_report(group)), laboratory, ANNA, PASSWORD, MEANING, AT)
+        (start, end), (from_, to) = gap_of(other), gap_of(signed)
+        carried = signed[from_ : to - 1].rstrip(b"0").ljust(end - start - 1, b"0")
+        swapped = other[:start] + carried + b">" + other[end:]
+        assert len(swapped) == len(other)
+        verdict = verify_report(swapped, laboratory.trust(), anything)
+        assert any("changed after signing" in finding for finding in verdict.findings)
+        proof.tries += 1
+    proof.holds("refused: the content is not what was signed")
+
+
+def test_keys_of_others_sign_nothing(
+    record_property: Record, fresh_laboratory: Keyring, unsigned: bytes, tmp_path: Path
+) -> None:
+    proof = Proof(
+        record_property, "Attacks", "Signature by another laboratory's CA of the same name, and by a stranger"
+    )
+    other = make_keyring(tmp_path / "other")
+    for pdf in (sign(unsigned, other, ANNA, PASSWORD, MEANING, AT), sign_with(unsigned, external_pkcs12())):
+        verdict = verify_report(pdf, fresh_laboratory.trust(), anything)
+        assert any("not known to this laboratory" in finding for finding in verdict.findings)
+        proof.tries += 1
+    proof.holds("refused: the certificate is not of this laboratory's root, whatever name it bears")
+
+
+def test_a_revoked_key_signs_nothing(record_property: Record, fresh_laboratory: Keyring, unsigned: bytes) -> None:
+    proof = Proof(record_property, "Attacks", "Signature by a revoked key, and one that claims an earlier time")
+    pdf = sign(unsigned, fresh_laboratory, ANNA, PASSWORD, MEANING, AT)
+    fresh_laboratory.revoke(ANNA, "laptop stolen", AT - timedelta(hours=1))
+    assert any("had been revoked" in f for f in verify_report(pdf, fresh_laboratory.trust(), anything).findings)
+    thief = sign_before(unsigned, fresh_laboratory)
+    assert not verify_report(thief, fresh_laboratory.trust(), log_of(pdf)).ok  # signed "before", but never filed
+    assert not verify_report(thief, fresh_laboratory.trust()).ok
+    proof.tries += 3
+    proof.holds("refused; an earlier time is believed only where the case log or a time-stamp proves it")
+
+
+def sign_before(unsigned: bytes, keyring: Keyring) -> bytes:
+    """What the holder of a stolen key does: signs today and writes a time before the revocation."""
+    return sign(unsigned, keyring, ANNA, PASSWORD, MEANING, AT - timedelta(hours=2))
