@@ -189,7 +189,7 @@ def count_box(
 
     Raises ValueError for a box without area.
     """
-    count = models.counter.count(pixels_rgb, [box])[0]
+    count = models.counter.count(pixels_rgb, [box], others=others)[0]
     overlap = overlap_fractions([box, *others])[0]
     size_px = (pixels_rgb.shape[1], pixels_rgb.shape[0])
     return settle(

@@ -115,7 +115,7 @@ def counter(
     device: str | None,
 ) -> None:
     """Train stage 2 (ResNet-18) on TRUTH_DIR; the best weights by validation become OUT/counter.safetensors."""
-    from her2core.models import load_weights, pick_device
+    from her2core.models import pick_device
     from her2core.training.fit_counter import CounterRecipe, fit_counter
 
     progress = Progress()
@@ -131,7 +131,7 @@ def counter(
         truth_dir,
         out / "counter.safetensors",
         CounterRecipe(**_given(steps=steps, batch=batch, seed=seed)),
-        start_from=None if start_from is None else load_weights(start_from)[0],
+        start_from=start_from,
         resume=resume,
         device=pick_device(device or load_settings().device),
         progress=report,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from her2core.counting.crops import Crop, cut, sharpness, to_input
+from her2core.counting.context import Context, region_context
+from her2core.counting.crops import Crop, as_tensors, cut, sharpness, to_input
 from her2core.counting.judgement import features
-from her2core.counting.network import CounterNet, CounterOutput
+from her2core.counting.network import CounterNet, CounterOutput, fused
 from her2core.counting.peaks import find_peaks
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
@@ -24,6 +26,7 @@ from her2core.records import Box, Channel, Signal
 __all__ = ["Count", "Counter"]
 
 _BATCH = 64
+_ENOUGH_NUCLEI = 80  # show how the stains of a region mix
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
 
@@ -51,6 +54,12 @@ class Count:
         return sum(signal.channel is channel for signal in self.signals)
 
 
+def _some(boxes: Sequence[Box]) -> Sequence[Box]:
+    """Enough boxes, taken evenly from all over the region whatever their order."""
+    ordered = sorted(boxes)
+    return ordered[:: math.ceil(len(ordered) / _ENOUGH_NUCLEI)]
+
+
 class Counter:
     """Counts signals with trained weights; one object serves all threads of a process.
 
@@ -69,17 +78,19 @@ class Counter:
             raise ModelError(
                 "The counter's weights do not fit its network. Restore both from the same release."
             ) from error
-        self._net = net.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net = fused(net).requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @classmethod
     def load(cls, path: Path, device: torch.device | None = None) -> Counter:
         """The counter stored at `path`; raises ModelError (see `models.load_weights`)."""
         return cls(*load_weights(path), device)
 
-    def _run(self, crops: Sequence[Crop]) -> CounterOutput:
-        pixels = torch.from_numpy(np.stack([c.pixels_rgb for c in crops])).permute(0, 3, 1, 2)
-        axes = torch.tensor([c.half_axes_px for c in crops])
-        x = to_input(pixels.to(self.device), axes.to(self.device)).contiguous(memory_format=torch.channels_last)
+    def _run(self, crops: Sequence[Crop], context: Context) -> CounterOutput:
+        pixels, axes = (tensor.to(self.device) for tensor in as_tensors(crops))
+        n = len(crops)
+        unmixing, unit = context.unmixing.expand(n, 2, 3), context.unit.expand(n, 2)
+        x = to_input(pixels, axes, unmixing.to(self.device), unit.to(self.device))
+        x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
             output: CounterOutput = self._net(x)
         return CounterOutput(output.regressed.cpu(), output.density.float().cpu(), output.cluster_logit.cpu())
@@ -90,17 +101,23 @@ class Counter:
         boxes: Sequence[Box],
         progress: Callable[[float], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        *,
+        others: Sequence[Box] = (),
     ) -> list[Count]:
         """Count the nuclei in `boxes` (xyxy, px) of a region uint8[H, W, 3]; one Count a box, in order.
 
+        `others`: further nuclei of the region. They are not counted, but show how its stains mix.
         Raises CancelledError when `cancelled()` says so, ValueError for a box without area.
         """
         counts: list[Count] = []
+        if not boxes:
+            return counts
+        context = region_context(*as_tensors(cut(pixels_rgb, _some([*boxes, *others]))))
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
             crops = cut(pixels_rgb, boxes[start : start + _BATCH])
-            counts += self._read(self._run(crops), crops)
+            counts += self._read(self._run(crops, context), crops)
             if progress is not None:
                 progress(len(counts) / len(boxes))
         return counts

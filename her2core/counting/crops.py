@@ -20,11 +20,12 @@ from torch import Tensor
 
 from her2core.records import Box
 
-__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "cut", "sharpness", "to_input"]
+__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "as_tensors", "cut", "sharpness", "to_input"]
 
 NUCLEUS_PX = 64
 CROP_PX = 80
-INPUT_PLANES = 6
+INPUT_PLANES = 8
+_MOST_UNITS = 8.0
 _LEAST_NOISE = 1 / 255
 _BLACK = 6 / 255
 _RAYS = 48
@@ -73,6 +74,12 @@ def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP
     return crops
 
 
+def as_tensors(crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:
+    """Pixels uint8[N, 3, S, S] and half axes float[N, 2] (x, y, px) of crops."""
+    pixels = torch.from_numpy(np.stack([c.pixels_rgb for c in crops])).permute(0, 3, 1, 2)
+    return pixels, torch.tensor([c.half_axes_px for c in crops])
+
+
 def sharpness(crops: Sequence[Crop]) -> NDArray[np.float32]:
     """How steeply DAPI falls at the outline of nuclei, against its contrast there, float32[N]; 1 falls at once.
 
@@ -104,12 +111,13 @@ def _stretched(probes: Tensor, inside: Tensor) -> Tensor:
     return stretched.view_as(probes)
 
 
-def to_input(pixels: Tensor, half_axes_px: Tensor) -> Tensor:
-    """Network input float32[N, INPUT_PLANES, S, S] of crops uint8 or float[N, 3, S, S] (0-255) and half axes
-    float[N, 2] (x, y).
+def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tensor) -> Tensor:
+    """Network input float32[N, INPUT_PLANES, S, S] of crops uint8 or float[N, 3, S, S] (0-255), half axes float[N, 2]
+    (x, y), unmixing float[N, 2, 3] and unit float[N, 2] of their regions (`region_context`).
 
     Planes: RGB, scaled by the brightness of each crop, so that dim and bright fields become alike; the ellipse of the
-    nucleus; HER2 and CEP17 against their fluctuation inside it (`_stretched`).
+    nucleus; HER2 and CEP17 without the light of other stains, against their fluctuation inside it (`_stretched`) and as
+    multiples of a typical signal of the region.
     """
     raw = pixels.float() / 255  # (N, 3, S, S)
     level = torch.quantile(raw.flatten(2), 0.995, dim=2)[:, :, None, None]  # (N, 3, 1, 1)
@@ -120,4 +128,8 @@ def to_input(pixels: Tensor, half_axes_px: Tensor) -> Tensor:
     dy = (along[None, :] / half_axes_px[:, 1:])[:, :, None]  # (N, S, 1)
     ellipse = torch.sigmoid((1.08 - torch.sqrt(dx**2 + dy**2)) * 14)[:, None]  # (N, 1, S, S)
     seen = (ellipse > 0.5) & (raw.amax(dim=1, keepdim=True) > _BLACK)  # black is beyond the image
-    return torch.cat([x, ellipse, _stretched(raw[:, :2], seen)], dim=1)
+    probes = torch.einsum("npc,nchw->nphw", unmixing.to(raw), raw)
+    inside = torch.where(seen, probes, torch.nan).flatten(2)  # (N, 2, S*S)
+    middle = inside.nanmedian(dim=2).values.nan_to_num(0)[:, :, None, None]
+    against_unit = (probes - middle) / (unit.to(raw)[:, :, None, None] / 255)
+    return torch.cat([x, ellipse, _stretched(probes, seen), against_unit.clamp(-1, _MOST_UNITS) / 2], dim=1)

@@ -6,16 +6,19 @@ References: Xue et al., Sci Rep 2023 (ResNet-18 regressing HER2 and CEP17 counts
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models import resnet18
 
 from her2core.counting.crops import INPUT_PLANES
 
-__all__ = ["DENSITY_SIGMA_PX", "CounterNet", "CounterOutput"]
+__all__ = ["DENSITY_SIGMA_PX", "CounterNet", "CounterOutput", "fused"]
 
 # Each signal is a Gaussian of this width in the density map, in crop pixels.
 DENSITY_SIGMA_PX = 1.2
@@ -85,3 +88,17 @@ class CounterNet(nn.Module):
         peak = 1 / (2 * torch.pi * DENSITY_SIGMA_PX**2)
         density = F.softplus(self.last(d).float()) * peak  # (N, 2, S, S)
         return CounterOutput(regressed=head[:, :2], density=density, cluster_logit=head[:, 2])
+
+
+def fused(net: CounterNet) -> CounterNet:
+    """A copy in eval mode, its batch normalisations folded into the convolutions before them: the same numbers, faster.
+
+    Every batch normalisation of this network is registered right after its convolution.
+    """
+    net = copy.deepcopy(net).eval()
+    for parent in net.modules():
+        for (name, before), (next_name, after) in pairwise(list(parent.named_children())):
+            if isinstance(before, nn.Conv2d) and isinstance(after, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(before, after))
+                setattr(parent, next_name, nn.Identity())
+    return net

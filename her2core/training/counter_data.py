@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from her2core.counting.crops import CROP_PX, Crop, cut
+from her2core.counting.context import region_context
+from her2core.counting.crops import CROP_PX, Crop, as_tensors, cut
 from her2core.counting.network import DENSITY_SIGMA_PX
 from her2core.errors import TrainingError
 from her2core.records import Channel
@@ -33,10 +34,13 @@ class CropSet:
 
     pixels: uint8[N, 3, STORED_PX, STORED_PX]. half_axes: float[N, 2] px. counts: float[N, 2]. clustered: float[N].
     signals: float[N, 2, M, 2], (x, y) in stored crop pixels, padded with nan. known: bool[N], signals have positions.
+    unmixing: float[N, 2, 3] and unit: float[N, 2], the same for all nuclei of a region (`region_context`).
     """
 
     pixels: Tensor
     half_axes: Tensor
+    unmixing: Tensor
+    unit: Tensor
     counts: Tensor
     clustered: Tensor
     signals: Tensor
@@ -56,6 +60,8 @@ class Batch:
 
     pixels: Tensor
     half_axes: Tensor
+    unmixing: Tensor
+    unit: Tensor
     counts: Tensor
     clustered: Tensor
     density: Tensor
@@ -90,14 +96,20 @@ def load_crops(
     entries = [e for e in entries if e["nuclei"] and (images is None or e["image"] in images)]
     if not entries:
         raise TrainingError(f"{data_dir} holds no annotated nuclei to learn from.")
-    pixels, axes, counts, clustered, signals, known = [], [], [], [], [], []
+    pixels, axes, unmixing, unit, counts, clustered, signals, known = ([] for _ in range(8))
     for done, entry in enumerate(entries):
         region = np.asarray(Image.open(data_dir / entry["image"]).convert("RGB"))
         crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], STORED_PX)
+        stored, half_axes = as_tensors(crops)
+        margin = (STORED_PX - CROP_PX) // 2
+        seen = stored[:, :, margin:-margin, margin:-margin]  # as the counter will
+        context = region_context(seen, half_axes)
+        unmixing.append(context.unmixing.expand(len(crops), 2, 3))
+        unit.append(context.unit.expand(len(crops), 2))
+        pixels.append(stored)
+        axes.append(half_axes)
         for nucleus, crop in zip(entry["nuclei"], crops, strict=True):
             positions, used = _positions(nucleus, crop, region.shape[1], region.shape[0])
-            pixels.append(torch.from_numpy(crop.pixels_rgb.copy()).permute(2, 0, 1))
-            axes.append(crop.half_axes_px)
             known.append("signals" in nucleus)
             counts.append(used if known[-1] else (nucleus["her2"], nucleus["cep17"]))
             clustered.append(float(bool(nucleus.get("cluster", False))))
@@ -105,8 +117,10 @@ def load_crops(
         if progress is not None:
             progress(done + 1, len(entries))
     return CropSet(
-        torch.stack(pixels),
-        torch.tensor(axes),
+        torch.cat(pixels),
+        torch.cat(axes),
+        torch.cat(unmixing),
+        torch.cat(unit),
         torch.tensor(counts, dtype=torch.float32),
         torch.tensor(clustered),
         torch.stack(signals),
@@ -139,7 +153,16 @@ def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
     inverse = torch.linalg.inv(matrix[:, :, :2])  # (N, 2, 2)
     centred = crops.signals - STORED_PX / 2 - matrix[:, None, None, :, 2]  # (N, 2, M, 2)
     signals = torch.einsum("ncmj,nij->ncmi", centred, inverse) + side / 2
-    return Batch(pixels, half_axes, crops.counts, crops.clustered, _density(signals, side), crops.known)
+    return Batch(
+        pixels,
+        half_axes,
+        crops.unmixing,
+        crops.unit,
+        crops.counts,
+        crops.clustered,
+        _density(signals, side),
+        crops.known,
+    )
 
 
 def identity(crops: CropSet) -> Batch:
@@ -148,9 +171,12 @@ def identity(crops: CropSet) -> Batch:
     return _warp(crops, matrix, crops.half_axes)
 
 
-def _colours(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Vary brightness, contrast, gamma, offset, crosstalk, sharpness and noise of crops float[N, 3, S, S] (0-255)."""
-    n = len(pixels)
+def _colours(batch: Batch, generator: torch.Generator) -> Batch:
+    """Vary brightness, contrast, gamma, offset, crosstalk, sharpness and noise of crops.
+
+    Their context follows, nearly: it is an estimate where it is used.
+    """
+    pixels, n = batch.pixels, len(batch.pixels)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.rand(shape, generator=generator) * (high - low) + low
@@ -158,13 +184,21 @@ def _colours(pixels: Tensor, generator: torch.Generator) -> Tensor:
     gain = torch.exp(uniform(-0.35, 0.35, n, 3, 1, 1))
     mixing = torch.eye(3).repeat(n, 1, 1) + uniform(0, 0.12, n, 3, 3) * (uniform(0, 1, n, 3, 3) < 0.3)
     x = torch.einsum("nchw,ndc->ndhw", pixels * gain, mixing)
-    x = 255 * (x.clamp(0, 400) / 255) ** uniform(0.8, 1.25, n, 1, 1, 1)
+    unmixing = batch.unmixing @ torch.linalg.inv(mixing * gain[:, None, :, 0, 0])
+    own = torch.diagonal(unmixing, dim1=1, dim2=2)[:, :, None]  # (N, 2, 1): each probe as bright as its channel
+    unmixing = unmixing / own + torch.randn(n, 2, 3, generator=generator) * 0.03
+    gamma = uniform(0.8, 1.25, n, 1, 1, 1)
+    dark = x[:, :2].flatten(2).median(dim=2).values  # (N, 2)
+    bright = dark + batch.unit * gain[:, :2, 0, 0]
+    unit = 255 * ((bright / 255) ** gamma[:, :, 0, 0] - (dark / 255).clamp(min=0) ** gamma[:, :, 0, 0])
+    unit = unit.clamp(min=1) * torch.exp(torch.randn(n, 2, generator=generator) * 0.12)
+    x = 255 * (x.clamp(0, 400) / 255) ** gamma
     x = x + uniform(-4, 14, n, 3, 1, 1) * (uniform(0, 1, n, 1, 1, 1) < 0.4)
     soft = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     # Little: the renderer saw to it that each labelled signal stands out; it has to stay so.
     x = x + (soft - x) * uniform(-0.4, 0.3, n, 1, 1, 1)
     noise = torch.randn(x.shape, generator=generator) * uniform(0, 2.5, n, 1, 1, 1)
-    return (x + noise).clamp(0, 255)
+    return replace(batch, pixels=(x + noise).clamp(0, 255), unmixing=unmixing, unit=unit)
 
 
 def augment(crops: CropSet, generator: torch.Generator) -> Batch:
@@ -193,6 +227,4 @@ def augment(crops: CropSet, generator: torch.Generator) -> Batch:
     )
     half = half * scale[:, None] * torch.exp(torch.rand(n, 2, generator=generator) * 0.14 - 0.07)
     batch = _warp(crops, torch.cat([matrix, shift[..., None]], -1), half)
-    return Batch(
-        _colours(batch.pixels, generator), batch.half_axes, batch.counts, batch.clustered, batch.density, batch.known
-    )
+    return _colours(batch, generator)

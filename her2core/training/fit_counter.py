@@ -21,7 +21,8 @@ from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutpu
 from her2core.counting.peaks import PEAK_THRESHOLD, count_peaks
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
-from her2core.models import save_weights, write_atomically
+from her2core.models import load_weights, save_weights, short_name, write_atomically
+from her2core.pipeline import CLUSTER_THRESHOLD
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 from her2core.training.detector_data import data_digest
@@ -76,7 +77,9 @@ def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> 
 
 
 def _forward(net: nn.Module, batch: Batch, *, autocast: bool) -> CounterOutput:
-    x = to_input(batch.pixels, batch.half_axes).contiguous(memory_format=torch.channels_last)
+    x = to_input(batch.pixels, batch.half_axes, batch.unmixing, batch.unit).contiguous(
+        memory_format=torch.channels_last
+    )
     with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
         output: CounterOutput = net(x)
     return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
@@ -97,7 +100,7 @@ def _outputs(net: nn.Module, crops: CropSet, batch_size: int = 128) -> CounterOu
     )
 
 
-# In a cluster a count is wrong if it misses the truth by more than this share; else by one signal.
+# In a cluster a count is wrong if it misses the truth by this share and by one signal; else by one signal.
 WRONG_SHARE_IN_CLUSTER = 0.15
 
 
@@ -105,8 +108,8 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
     """How the output is read so that counts are right on average, from nuclei that training has not seen.
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
-    in clusters, CEP17 everywhere). Clusters: least squares over the ways of counting. Whether
-    signals are clustered and whether a count is wrong: logistic regression (`Judgement`).
+    in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
+    (`Judgement`). Clusters: least squares over the ways of counting, on nuclei judged to be clustered.
     """
     output = _outputs(net, crops)
     clustered = crops.clustered > 0.5
@@ -125,21 +128,20 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
         gains.append(float(true[chosen].sum() / density[chosen].sum().clamp(min=1e-6)))
     integral = output.density[:, 0].sum(dim=(1, 2))
     regressed = output.regressed[:, 0].clamp(min=0)
-    reading = Reading(
-        (thresholds[0], thresholds[1]),
-        (gains[0], gains[1]),
-        cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[clustered], crops.counts[clustered, 0]),
-    )
-    error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
-    off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
-    her2_wrong = torch.where(clustered, off > WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0], error[:, 0] >= 1)
-    wrong = her2_wrong | (error[:, 1] >= 1)
-    tell_tales = features(output, reading.peak_threshold)
+    tell_tales = features(output, (thresholds[0], thresholds[1]))
 
     def judgement(yes: Tensor) -> Judgement | None:
         return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
 
-    return replace(reading, cluster=judgement(clustered), doubt=judgement(wrong))
+    cluster = judgement(clustered)
+    # Where the estimate will be used, false alarms included: totals decide the group.
+    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
+    weights = cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[used], crops.counts[used, 0])
+    reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
+    error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
+    off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
+    her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
+    return replace(reading, doubt=judgement(her2_wrong | (error[:, 1] >= 1)))
 
 
 def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
@@ -214,7 +216,7 @@ def fit_counter(
     out: Path,
     recipe: CounterRecipe,
     *,
-    start_from: dict[str, Tensor] | None = None,
+    start_from: Path | None = None,
     resume: bool = False,
     device: torch.device | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
@@ -223,7 +225,7 @@ def fit_counter(
 
     Args:
         out: path of the weights (`.safetensors`); training state lies beside it until the end, for `resume`.
-        start_from: weights to begin with (fine-tuning).
+        start_from: weights to begin with (fine-tuning); input planes that they do not know begin without effect.
         progress: called with step, steps and the latest losses or validation errors.
 
     Raises TrainingError on a loss that is not finite and on data without annotated nuclei.
@@ -237,8 +239,10 @@ def fit_counter(
     chosen = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(recipe.seed))
     held_out = held_out.select(chosen[: recipe.validation_nuclei])
     net = CounterNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before = None
     if start_from is not None:
-        net.load_state_dict(start_from)
+        state, before = load_weights(start_from)
+        net.load_state_dict(_widened(state, net))
     averaged = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -292,13 +296,26 @@ def fit_counter(
                 },
             )
             save_weights(
-                out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading())
+                out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before)
             )
     net.load_state_dict(best_state)
     reading = calibrate(net, held_out)
-    save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading))
+    save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before))
     state_path.unlink(missing_ok=True)
     return out
+
+
+def _widened(state: dict[str, Tensor], net: CounterNet) -> dict[str, Tensor]:
+    """Weights for `net` from those of a network with fewer input planes: the new ones begin with weight zero."""
+    wide = {}
+    for name, wanted in net.state_dict().items():
+        weights = state[name]
+        if weights.shape != wanted.shape and weights.shape[2:] == wanted.shape[2:]:
+            known = weights
+            weights = torch.zeros_like(wanted)
+            weights[:, : known.shape[1]] = known
+        wide[name] = weights
+    return wide
 
 
 @torch.no_grad()
@@ -318,6 +335,7 @@ def _card(
     metrics: dict[str, float],
     data_dir: Path,
     reading: Reading,
+    before: dict[str, Any] | None,
 ) -> dict[str, Any]:
     return {
         "name": "counter",
@@ -331,6 +349,7 @@ def _card(
             **reading.to_config(),
         },
         "recipe": asdict(recipe),
+        "start_from": None if before is None else short_name(before),
         "data": {
             "truth_sha256": data_digest(data_dir),
             "training_nuclei": training,

@@ -8,7 +8,7 @@ import torch
 
 from her2core.counting import Counter
 from her2core.counting.crops import INPUT_PLANES
-from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet
+from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, fused
 from her2core.counting.peaks import count_peaks, find_peaks
 from her2core.errors import CancelledError, ModelError
 from her2core.records import Channel
@@ -70,12 +70,14 @@ def test_signals_of_a_touching_neighbour_are_not_counted(counter: Counter) -> No
     assert (count.peaks(Channel.HER2), count.peaks(Channel.CEP17)) == (2, 2)
 
 
-def test_the_batch_does_not_change_a_count(counter: Counter) -> None:
+def test_a_nucleus_is_counted_alike_alone_and_among_others(counter: Counter) -> None:
+    """The others show how the region's stains mix; whether they are counted, too, is no matter."""
     pixels, box, _ = drawn_region(3, 2)
-    alone = counter.count(pixels, [box])[0]
-    among = counter.count(pixels, [box, (0, 0, 50, 50), box])
-    assert alone.regressed == pytest.approx(among[2].regressed, abs=1e-3)
-    assert len(alone.signals) == len(among[2].signals)
+    others = [(0, 0, 50, 50), (20, 20, 60, 60)]
+    alone = counter.count(pixels, [box], others=others)[0]
+    among = counter.count(pixels, [others[0], box, others[1]])[1]
+    assert alone.regressed == pytest.approx(among.regressed, abs=1e-3)
+    assert alone.signals == among.signals
 
 
 def test_no_box_is_no_count(counter: Counter) -> None:
@@ -97,3 +99,14 @@ def test_the_network_keeps_the_size_of_the_crop() -> None:
     assert output.density.shape == (2, 2, 80, 80)
     assert output.regressed.shape == (2, 2)
     assert output.cluster_logit.shape == (2,)
+
+
+def test_folding_the_batch_normalisations_changes_no_number() -> None:
+    torch.manual_seed(3)
+    net = CounterNet().train()
+    net(torch.randn(8, INPUT_PLANES, 80, 80))  # their statistics are not those of the start any more
+    x = torch.randn(2, INPUT_PLANES, 80, 80)
+    whole, folded = net.eval()(x), fused(net)(x)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(net).modules())
+    for name in ("regressed", "density", "cluster_logit"):
+        assert torch.allclose(getattr(whole, name), getattr(folded, name), rtol=1e-3, atol=1e-5)

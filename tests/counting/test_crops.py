@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from her2core.counting.crops import CROP_PX, NUCLEUS_PX, cut, to_input
+from her2core.counting.crops import CROP_PX, INPUT_PLANES, NUCLEUS_PX, cut, to_input
+
+PLAIN = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # no stain shows in another's channel
+UNIT = torch.tensor([[40.0, 40.0]])
 
 
 def region_with_dot(x: int, y: int, size: int = 200) -> np.ndarray:
@@ -44,7 +47,7 @@ def test_a_box_without_area_is_refused() -> None:
 
 
 def test_the_fourth_plane_marks_the_ellipse_in_the_box() -> None:
-    x = to_input(torch.zeros(1, 3, CROP_PX, CROP_PX, dtype=torch.uint8), torch.tensor([[30.0, 15.0]]))
+    x = to_input(torch.zeros(1, 3, CROP_PX, CROP_PX, dtype=torch.uint8), torch.tensor([[30.0, 15.0]]), PLAIN, UNIT)
     inside = x[0, 3]
     centre = CROP_PX // 2
     assert inside[centre, centre] > 0.99
@@ -57,7 +60,7 @@ def test_a_dim_field_looks_to_the_network_as_a_bright_one() -> None:
         0, 60, (1, 3, CROP_PX, CROP_PX), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     axes = torch.tensor([[30.0, 30.0]])
-    dim, bright = to_input(pixels, axes), to_input(pixels * 4, axes)
+    dim, bright = to_input(pixels, axes, PLAIN, UNIT), to_input(pixels * 4, axes, PLAIN, UNIT * 4)
     assert torch.allclose(dim, bright, rtol=0.15, atol=0.03)
 
 
@@ -70,7 +73,7 @@ def test_faint_and_bright_signals_look_alike_with_their_contrast_turned_up() -> 
     for levels in (12.0, 120.0):
         pixels = rng.normal(30, 1.0, (CROP_PX, CROP_PX, 3)) + np.array([1.0, 0.0, 0.0]) * (levels * spot)[..., None]
         tensor = torch.from_numpy(np.clip(pixels, 0, 255).astype(np.uint8)).permute(2, 0, 1)[None]
-        planes.append(to_input(tensor, torch.tensor([[30.0, 30.0]]))[0])
+        planes.append(to_input(tensor, torch.tensor([[30.0, 30.0]]), PLAIN, UNIT)[0])
     faint, bright = (float(p[4, 40, 40]) for p in planes)
     assert 0.2 < faint < bright < 3.5 * faint
     assert abs(float(planes[1][5, 40, 40])) < 0.3  # nothing in the other colour
@@ -80,6 +83,31 @@ def test_faint_and_bright_signals_look_alike_with_their_contrast_turned_up() -> 
 def test_a_crop_beyond_the_image_is_no_background() -> None:
     pixels = torch.full((1, 3, CROP_PX, CROP_PX), 40, dtype=torch.uint8)
     pixels[..., 44:] = 0
-    x = to_input(pixels, torch.tensor([[30.0, 30.0]]))
+    x = to_input(pixels, torch.tensor([[30.0, 30.0]]), PLAIN, UNIT)
     assert torch.isfinite(x).all()
     assert float(x[0, 4, 40, 20].abs()) < 0.05
+
+
+def test_signals_are_measured_against_a_typical_one_of_the_region() -> None:
+    """A dot of 10 grey levels is a signal where signals have 10, and a tenth of one where they have 100."""
+    pixels = torch.full((1, 3, CROP_PX, CROP_PX), 20, dtype=torch.uint8)
+    pixels[0, 0, 39:42, 39:42] = 30
+    axes = torch.tensor([[30.0, 30.0]])
+    own, tenth = (to_input(pixels, axes, PLAIN, torch.tensor([[unit, 40.0]])) for unit in (10.0, 100.0))
+    assert own.shape == (1, INPUT_PLANES, CROP_PX, CROP_PX)
+    assert float(own[0, 6, 40, 40]) == pytest.approx(0.5, abs=0.01)
+    assert float(tenth[0, 6, 40, 40]) == pytest.approx(0.05, abs=0.01)
+    assert float(own[0, 7].abs().max()) < 0.01
+
+
+def test_light_of_another_stain_is_taken_out_of_a_probe() -> None:
+    pixels = torch.full((1, 3, CROP_PX, CROP_PX), 20, dtype=torch.uint8)
+    pixels[0, 0, 39:42, 39:42] = 120  # a HER2 signal …
+    pixels[0, 1, 39:42, 39:42] = 60  # … that shows in green, too
+    mixed = torch.tensor([[[1.0, 0.0, 0.0], [-0.4, 1.0, 0.0]]])
+    axes = torch.tensor([[30.0, 30.0]])
+    plain, unmixed = to_input(pixels, axes, PLAIN, UNIT), to_input(pixels, axes, mixed, UNIT)
+    assert float(plain[0, 7, 40, 40]) == pytest.approx(0.5, abs=0.01)
+    assert abs(float(unmixed[0, 7, 40, 40])) < 0.01
+    assert abs(float(unmixed[0, 5, 40, 40])) < 0.01
+    assert torch.equal(plain[0, :4], unmixed[0, :4])

@@ -9,7 +9,7 @@ import torch
 
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.errors import TrainingError
-from her2core.models import load_weights
+from her2core.models import load_weights, save_weights, short_name
 from her2core.training import fit_counter as module
 from her2core.training.counter_data import Batch, augment, identity, load_crops
 from her2core.training.fit_counter import (
@@ -109,6 +109,22 @@ def test_a_killed_training_goes_on_where_it_stopped(folder: Path, tmp_path: Path
     one, two = load_weights(whole)[0], load_weights(path)[0]
     assert all(torch.allclose(one[name].float(), two[name].float(), atol=2e-3) for name in one)
     assert not path.with_suffix(".training.pt").exists()
+
+
+def test_weights_that_know_fewer_input_planes_are_gone_on_from(folder: Path, tmp_path: Path) -> None:
+    first = fit_counter(folder, tmp_path / "first.safetensors", RECIPE)
+    state, card = load_weights(first)
+    for name in ("backbone.conv1.weight", "fine.0.0.weight"):
+        state[name] = state[name][:, :6].contiguous()
+    older = tmp_path / "older.safetensors"
+    save_weights(older, state, {key: value for key, value in card.items() if key != "sha256"})
+    wide = module._widened(load_weights(older)[0], CounterNet())["backbone.conv1.weight"]
+    assert torch.equal(wide[:, :6], state["backbone.conv1.weight"])
+    assert float(wide[:, 6:].abs().max()) == 0
+    later = fit_counter(folder, tmp_path / "later.safetensors", RECIPE, start_from=older)
+    later_card = load_weights(later)[1]
+    assert later_card["start_from"] == short_name(load_weights(older)[1])
+    assert card["start_from"] is None
 
 
 def test_a_loss_that_is_not_finite_stops_training(
