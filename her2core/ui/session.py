@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
 
 from her2core.errors import AccountError, Her2CoreError, NotFoundError
 from her2core.records import Role, User
@@ -39,6 +40,7 @@ __all__ = [
 USER_KEY = "her2core_user_id"
 _SINCE = "her2core_signed_in_at"
 _SEEN = "her2core_last_seen"
+_BROWSER = "her2core_browser"
 _UNTIL = "her2core_signed_in_until"
 _CASE = "her2core_case_id"
 REVIEW_REGION = "review_region"  # the one that the review page shows
@@ -57,6 +59,7 @@ def remember_user(user: User, at: datetime, until: datetime | None = None) -> No
     st.session_state[_UNTIL] = until
     st.session_state[USER_KEY] = user.id
     st.session_state[_SINCE] = at
+    st.session_state[_BROWSER] = _browser()
     _touch()
 
 
@@ -83,6 +86,10 @@ def current_user(rooms: Services) -> User | None:
     if isinstance(until, datetime) and datetime.now(UTC) >= until:
         end_session(rooms, user, "identity expired")
         flash("info", "Your organisation vouched for you until now. Sign in again. All that you did is saved.")
+        return None
+    if st.context.headers and st.session_state.get(_BROWSER) != _browser():  # no headers: nobody is connected just now
+        # Streamlit lets whoever names the id of a session go on with it, and such ids stand in logs of proxies.
+        end_session(rooms, user, "used from another browser")
         return None
     seen = st.session_state.get(_SEEN)
     if not isinstance(seen, float) or time.monotonic() - seen > rooms.settings.idle_minutes * 60:
@@ -177,6 +184,12 @@ def saved(step: Callable[..., Any], *args: Any, done: str = "", **kwargs: Any) -
 def _forget() -> None:
     for key in list(st.session_state.keys()):
         del st.session_state[key]
+
+
+def _browser() -> str | None:
+    """What only the browser that signed in knows: the token in its cookie, which Streamlit masks anew each time."""
+    token, _ = decode_xsrf_token_string(st.context.cookies.get("_streamlit_xsrf", ""))
+    return None if token is None else token.hex()
 
 
 def _touch() -> None:
