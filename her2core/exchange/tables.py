@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,8 @@ from her2core.scoring import (
 )
 
 __all__ = ["CASE_COLUMNS", "NUCLEUS_COLUMNS", "CaseEntry", "RegionEntry", "Signed", "cases_csv", "nuclei_csv"]
+
+_AFTER_SEPARATOR = re.compile(r"((?:\S[^\S\n]*|^)[;|]\s*|\S\s*[\t\n]\s*)(?=[=+\-@])")
 
 Cell = str | int | float | bool | datetime | None
 
@@ -236,5 +239,6 @@ def _cell(value: Cell) -> str:
 
 
 def _harmless(text: str) -> str:
-    """The text, with an apostrophe in front where a spreadsheet would run it."""
-    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0")) else text
+    """The text, with an apostrophe wherever a spreadsheet would find a formula, also one that splits at ; or tabs."""
+    inside = _AFTER_SEPARATOR.sub(r"\1'", text)
+    return f"'{inside}" if text.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n", "\0")) else inside

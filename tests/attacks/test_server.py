@@ -146,7 +146,9 @@ def test_a_forged_session_opens_nothing(record_property: Record, server: Server)
                 assert not shows_case(visitor.run("worklist", widgets=forged))
                 proof.tries += 1
             for fragment in dict.fromkeys(fragments):
-                assert not shows_case(visitor.run(fragment=fragment, script_hash=hashes("review")[0]))
+                with contextlib.suppress(TimeoutError):  # what no fragment of this session is gets no answer
+                    visitor.run(fragment=fragment, script_hash=hashes("review")[0], patience_s=5)
+                assert not shows_case(visitor.words())
                 proof.tries += 1
     proof.holds("every one of them stood before the sign-in page")
 

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,13 +44,13 @@ SCRIPTS = [
     "${{7*7}} {{7*7}} :material/home: $x^2$",
 ]
 QUERIES = ["'; DROP TABLE cases; --", "' OR '1'='1", '" OR 1=1 --', "%' UNION SELECT * FROM users --", "%_\\", "a\\'b"]
-FORMULAS = ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", " =1", '=HYPERLINK("http://x","y")', "x;=1+1", "＝1+1"]
+FORMULAS = ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "=1", '=HYPERLINK("http://x","y")', "x;=1+1", "＝1+1"]
 TEXT_FIELDS = [f.name for f in fields(CaseDetails) if f.type in ("str", "str | None")]
 
 
 def with_everywhere(text: str, number: int) -> CaseDetails:
     """Details with the text in each field that takes text; fields with a fixed choice of words stay empty."""
-    hostile = {name: text for name in TEXT_FIELDS if name not in ("sex", "laterality")}
+    hostile: dict[str, Any] = {name: text for name in TEXT_FIELDS if name not in ("sex", "laterality")}
     return replace(details(f"{text} {number}"), **{**hostile, "accession": f"{text} {number}"})
 
 

@@ -42,6 +42,7 @@ def test_any_change_of_the_audit_trail_is_found(
     chance = random.Random(attack)
     for number in range(times(4, 100)):
         one, other = chance.sample(range(1, last + 1), 2)
+        steps: list[tuple[str, tuple[int | str, ...]]]
         if attack == "edited":
             column = chance.choice(COLUMNS)
             value = chance.choice([1, 2]) if column in ("by_user_id", "case_id") else f"x{number}"

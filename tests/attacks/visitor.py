@@ -53,6 +53,7 @@ class Visitor:
         fragment: str = "",
         query: str = "",
         widgets: Sequence[WidgetState] = (),
+        patience_s: float = _PATIENCE_S,
     ) -> str:
         """Asks for a run of a page and returns all that the server said in it, bytes that are no text replaced."""
         message = BackMsg()
@@ -67,7 +68,7 @@ class Visitor:
         self.session.send(message.SerializeToString())
         self.said, self.messages = [], []
         while True:
-            raw = self.session.recv(_PATIENCE_S)
+            raw = self.session.recv(patience_s)
             assert isinstance(raw, bytes)
             answer = ForwardMsg.FromString(raw)
             self.said.append(raw)
