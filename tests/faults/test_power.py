@@ -72,7 +72,7 @@ def test_a_wal_that_ends_at_any_frame_or_amid_one_opens_with_every_transaction_b
     torn = [(at, "zeros") for at in amid] + [(at, "noise") for at in amid]
     cuts = [(at, "end") for at in [0, 7, *boundaries, *amid]] + torn
     if not LONG:
-        cuts = chance.sample(cuts, 24) + [(len(wal), "end")]
+        cuts = [*chance.sample(cuts, 24), (len(wal), "end")]
     ends = committed(wal)
     entries: dict[int, int] = {}  # audit entries by transactions that are whole
     for number, (cut, rest) in enumerate(sorted(cuts)):
@@ -139,7 +139,7 @@ def test_a_file_is_safe_on_the_disk_before_the_row_that_names_it_is_committed(
     fsync, replace, connect = os.fsync, Path.replace, sqlite3.connect
 
     def noted_fsync(descriptor: int) -> None:
-        order.append("fsync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name)
+        order.append("fsync " + Path(f"/proc/self/fd/{descriptor}").readlink().parent.name)
         fsync(descriptor)
 
     def noted_replace(self: Path, target: Path) -> Path:
