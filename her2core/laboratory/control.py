@@ -156,7 +156,9 @@ def p_chart(parts: Sequence[tuple[int, int]]) -> Control:
         points = (ChartPoint(n, v, 0.0, 100.0, None) for v, (_, n) in zip(values, parts, strict=True))
         return Control(None, 0, tuple(points))
     centre = k / n
-    errors = [math.sqrt(centre * (1 - centre) / size) if size else 0.0 for _, size in parts]
+    # A baseline without a single hit (or miss) does not make every later one impossible.
+    spread = centre if 0 < k < n else (k + 0.5) / (n + 1)
+    errors = [math.sqrt(spread * (1 - spread) / size) if size else 0.0 for _, size in parts]
     values = [hits / size if size else math.nan for hits, size in parts]
     return _charted(100 * centre, base, [p[1] for p in parts], [100 * v for v in values], [100 * e for e in errors],
                     bounds=(0.0, 100.0))  # fmt: skip

@@ -872,7 +872,8 @@ def _show(
     height: int = _CHART_PX,
 ) -> None:
     """A chart under its title, what it says and what to do; a selected point leads to its cases."""
-    st.markdown(f"**{title}** (n = {n:,})".replace(",", "\u202f"))
+    number = f"{n:,}".replace(",", "\u202f")  # a narrow space between thousands
+    st.markdown(f"**{title}** (n = {number})")
     if n == 0:
         st.caption("Nothing in this period.")
         return
@@ -905,7 +906,8 @@ def _show(
 
 
 def _selected(event: object, key: str, lines: Lines, behind: Behind) -> None:
-    points = getattr(getattr(event, "selection", None), "points", None) or []
+    selection = event.get("selection") if isinstance(event, Mapping) else None
+    points = selection.get("points", []) if isinstance(selection, Mapping) else []
     for point in points[:1]:
         trace, index = int(point.get("curve_number", 0)), int(point.get("point_index", point.get("point_number", 0)))
         found = behind(trace, index)

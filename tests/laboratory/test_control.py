@@ -70,6 +70,12 @@ def test_too_few_points_have_no_limits_and_no_alarm(parts: list[tuple[int, int]]
     assert len(chart.points) == len(parts)
 
 
+def test_what_never_happened_in_the_baseline_is_marked_when_it_does() -> None:
+    chart = p_chart([(0, 30)] * 8 + [(5, 30)])
+    assert chart.centre == 0.0
+    assert chart.alarms == [8]
+
+
 def test_a_share_of_more_than_all_is_refused() -> None:
     with pytest.raises(ValueError, match="at most as many"):
         p_chart([(3, 2)])

@@ -10,7 +10,7 @@ from her2core import workflow
 from her2core.laboratory.ledger import Lines, read_lines
 from her2core.records import IHC, CorrectionKind
 from her2core.ui.laboratory import period
-from tests.pages.app import page_alone, said, signed_in
+from tests.pages.app import page_alone, said, signed_in, words
 from tests.pages.lab import GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
 TODAY = date(2026, 11, 24)
@@ -119,16 +119,16 @@ def test_every_topic_is_drawn_for_signed_cases(lab: TestLaboratory) -> None:
     assert values["HER2 positive"] == ("50.0 %", "1 of 2")
     assert values["Nuclei edited"] == ("0.0 %", "0 of 40")
     titles = {
-        "Flow": "Turnaround by step (n = 2)",
-        "Results": "Positivity rate (n = 2)",
-        "AI and final": "HER2 signals per nucleus (n = 2)",
+        "Flow": "Turnaround by step** (n = 2)",
+        "Results": "Positivity rate** (n = 2)",
+        "AI and final": "HER2 signals per nucleus** (n = 2)",
         "Images and lots": "By probe lot, in the order of first use",
-        "Observers": "Positive, by pathologist (n = 2)",
+        "Observers": "Positive, by pathologist** (n = 2)",
     }
     for topic, title in titles.items():
         at.segmented_control(key="lab_topic").set_value(topic).run()
         assert not at.exception, topic
-        assert said(at, title), topic
+        assert said(at, title), (topic, words(at)[-900:])
 
 
 def test_a_point_leads_to_its_cases(lab: TestLaboratory) -> None:
