@@ -132,22 +132,22 @@ def _narrowed(
     every: Lines, people: Mapping[int, str], place: st.delta_generator.DeltaGenerator
 ) -> tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[float, ...]]:
     """Pathologists, probe lots, models and image scales, behind one button that counts them."""
-    number = sum(len(st.session_state.get(f"lab_{name}") or []) for name in ("readers", "lots", "models", "scales"))
+    number = sum(len(st.session_state.get(f"lab_by_{name}") or []) for name in ("readers", "lots", "models", "scales"))
     with place.popover(f"Filters ({number})" if number else "Filters", icon=":material/filter_alt:", width="stretch"):
         readers = st.multiselect(
-            "Pathologist", sorted({int(reader) for reader in every["reader"]}), key="lab_readers", placeholder="any",
+            "Pathologist", sorted({int(reader) for reader in every["reader"]}), key="lab_by_readers", placeholder="any",
             format_func=lambda reader: people.get(reader, "?"), persist_state="session",
         )  # fmt: skip
         lots = st.multiselect(
-            "Probe lot", sorted({str(lot) for lot in every["probe_lot"] if lot}), key="lab_lots", placeholder="any",
+            "Probe lot", sorted({str(lot) for lot in every["probe_lot"] if lot}), key="lab_by_lots", placeholder="any",
             persist_state="session",
         )  # fmt: skip
         models = st.multiselect(
-            "Models", sorted({str(model) for model in every["model"] if model}), key="lab_models", placeholder="any",
+            "Models", sorted({str(model) for model in every["model"] if model}), key="lab_by_models", placeholder="any",
             persist_state="session",
         )  # fmt: skip
         scales = st.multiselect(
-            "Scale, µm per pixel (stands for the microscope)", _known(every["um_per_px"]), key="lab_scales",
+            "Scale, µm per pixel (stands for the microscope)", _known(every["um_per_px"]), key="lab_by_scales",
             placeholder="any", format_func="{:.4g}".format, persist_state="session",
         )  # fmt: skip
     return tuple(readers), tuple(lots), tuple(models), tuple(scales)
@@ -252,7 +252,13 @@ def _turnaround(view: _View) -> None:
             text=[_hours(hours.median)],
             textposition="outside",
             cliponaxis=False,
-            error_x={"type": "data", "array": [hours.ninth_tenth - hours.median], "color": palette.ORANGE},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "arrayminus": [0],
+                "array": [hours.ninth_tenth - hours.median],
+                "color": palette.ORANGE,
+            },
             hovertemplate=f"{step.name}: median %{{x:.1f}} h, 9 of 10 within {hours.ninth_tenth:.1f} h"
             f"<br>n = {hours.n}<extra></extra>",
         )
@@ -772,7 +778,7 @@ def _control(
         says += f" Centre and limits from the first {chart.baseline} of {len(found)} points."
     else:
         says += " Limits need 8 points."
-    alarms = [f"{_named(found, i)} ({'; '.join(RULES[r] for r in chart.points[i].broken)})" for i in chart.alarms]
+    alarms = [f"{_named(found, i)} ({RULES[chart.points[i].broken[0]]})" for i in chart.alarms]
     at = 2 if chart.centre is not None else 0
     _show(
         title,

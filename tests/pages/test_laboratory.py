@@ -122,9 +122,10 @@ def test_every_topic_is_drawn_for_signed_cases(lab: TestLaboratory) -> None:
         "Flow": "Turnaround by step** (n = 2)",
         "Results": "Positivity rate** (n = 2)",
         "AI and final": "HER2 signals per nucleus** (n = 2)",
-        "Images and lots": "By probe lot, in the order of first use",
+        "Images and lots": "By probe lot, in the order of first use** (n = 2)",
         "Observers": "Positive, by pathologist** (n = 2)",
     }
+    at.session_state["lab_measure"] = "focus_ratio"  # the one that the stand-in measures
     for topic, title in titles.items():
         at.segmented_control(key="lab_topic").set_value(topic).run()
         assert not at.exception, topic
