@@ -136,8 +136,8 @@ def _patient(report: ReleasedReport) -> Json:
     return _filled(
         {
             "resourceType": "Patient",
-            "identifier": [_identifier("MR", d.patient_id, report)],
-            "name": [name],
+            "identifier": [_identifier("MR", d.patient_id, report)] if d.patient_id.strip() else None,
+            "name": [name] if d.patient_name.strip() else None,
             "gender": _GENDERS.get(d.sex.strip().casefold(), "unknown") if d.sex.strip() else None,
             "birthDate": None if d.date_of_birth is None else d.date_of_birth.isoformat(),
         }

@@ -292,7 +292,9 @@ def _import_key(rooms: Services, user: User, person: User) -> None:
     )
     with st.form("import_key", border=False):
         file = st.file_uploader("Key file", type=["p12", "pfx"], key="import_file", max_upload_size=1)
-        of_file = st.text_input("Passphrase of the file", type="password", key="import_passphrase", autocomplete="off")
+        of_file = st.text_input(
+            "Passphrase of the file", type="password", key="import_file_passphrase", autocomplete="off"
+        )
         own = st.text_input(
             f"Password of {person.full_name}, who types it", type="password", key="import_password", autocomplete="off"
         )
@@ -312,7 +314,7 @@ def _import_key(rooms: Services, user: User, person: User) -> None:
         st.error(str(error), icon=":material/error:")
         return
     flash("success", f"{person.full_name} signs with the key from the file now.")
-    del st.session_state["import_password"], st.session_state["import_passphrase"]
+    del st.session_state["import_password"], st.session_state["import_file_passphrase"]
     st.rerun()
 
 

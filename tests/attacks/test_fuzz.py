@@ -132,6 +132,7 @@ def test_any_case_is_written_whole(record_property: Record, kind: str) -> None:
 
     @fuzzed(times(30, 5_000), texts=text_fields, headline=TEXT, tally=counts, born=days)
     def write(texts: dict[str, Any], headline: str, tally: tuple[int, int, int], born: date | None) -> None:
+        texts["accession"] = "S" + texts["accession"]  # no case is opened without one
         details = replace(DETAILS, **texts, date_of_birth=born)
         report = replace(
             BASE, details=details, headline=headline, populations=(population(Tally(*tally), 1, "positive"),)

@@ -108,6 +108,7 @@ def test_every_page_asked_for_with_each_wrong_role_draws_nothing(record_property
     proof.holds("no element of the page was drawn; an administrator saw no patient on any page")
 
 
+@pytest.mark.long
 def test_a_forged_session_opens_nothing(record_property: Record, server: Server) -> None:
     proof = Proof(record_property, "Attacks", "Forged session: ids, cookies, session values, fragments of others")
     token = xsrf_token(server.port)

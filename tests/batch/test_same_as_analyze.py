@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
 from her2core import pipeline
@@ -26,7 +27,8 @@ def test_a_batch_counts_as_analyze_does(tmp_path: Path) -> None:
     _, nuclei = read_results(tmp_path / "out")
     assert len(alone.nuclei) > 0
     found = nuclei.sort_values("id").to_dict("records")
-    assert [(n["her2"], n["cep17"], n["scored"], n["reason"]) for n in found] == [
+    reasons = [None if pd.isna(n["reason"]) else n["reason"] for n in found]
+    assert [(n["her2"], n["cep17"], n["scored"], reason) for n, reason in zip(found, reasons, strict=True)] == [
         (n.her2, n.cep17, n.scored, None if n.reason is None else n.reason.value) for n in alone.nuclei
     ]
     assert [len(n["signals"]) for n in found] == [len(n.signals) for n in alone.nuclei]

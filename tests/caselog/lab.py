@@ -126,8 +126,19 @@ class Lab:
         return Lab(log, clock, *(log.user(user_id) for user_id in (1, 2, 3, 4)))
 
     def fill(self) -> None:
-        """At least one row in each table: a signed case, and one that was recounted and adjudicated."""
+        """At least one row in each table: a signed case, one that waits for a second signature, one recounted and
+        adjudicated."""
         self.signed("26-1")
+        waiting = self.ready("26-3")
+        self.log.store_first_signature(
+            waiting.id,
+            PDF + b"% signed once",
+            "final",
+            version=waiting.version,
+            by=self.anna,
+            second=self.ben,
+            summary={"group": 1},
+        )
         case, region = self.analysed("26-2")
         self.correct(region)
         case = self.log.case(case.id)

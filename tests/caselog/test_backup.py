@@ -31,7 +31,7 @@ def test_a_restored_log_holds_what_was_backed_up(full: Lab, tmp_path: Path) -> N
     (full.log.data_dir / "settings.toml").write_text("laboratory_name = 'x'\n")
     head = full.log.audit_head()
     summary = full.log.backup(tmp_path / "backup.tar")
-    assert (summary.images, summary.reports, summary.findings) == (2, 1, ())
+    assert (summary.images, summary.reports, summary.findings) == (3, 2, ())
     assert summary.audit_head == head
     assert summary.path.stat().st_mode & 0o777 == 0o600
     assert summary.size_bytes == summary.path.stat().st_size
@@ -95,7 +95,7 @@ def test_a_backup_of_a_damaged_log_is_made_and_says_so(full: Lab, tmp_path: Path
     findings = CaseLog.restore(summary.path, tmp_path / "new", even_if_damaged=True)
     assert {finding.record for finding in findings} == {"image of region 1", "PDF of report 1"}
     with CaseLog(tmp_path / "new") as log:
-        assert log.count_cases() == 2
+        assert log.count_cases() == 3
 
 
 def test_a_restore_overwrites_nothing(full: Lab, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import CaseLog
+from her2core.caselog.lookup import Query
 from her2core.records import Case, CaseState
 from her2core.scoring import Outcome
 from her2core.ui.case_log import exported
@@ -106,7 +107,7 @@ def test_no_search_finds_the_case_by_its_group_or_result(two: Two) -> None:
 def test_an_export_leaves_the_case_out(two: Two, monkeypatch: pytest.MonkeyPatch, nuclei: bool) -> None:
     for lab, case in two:
         monkeypatch.setenv("HER2CORE_DATA", str(lab.data_dir))
-        text = exported(services(), lab.person("okafor"), {}, nuclei=nuclei)
+        text = exported(services(), lab.person("okafor"), Query(), nuclei=nuclei)
         assert case.details.accession not in text
-        assert case.details.accession in exported(services(), lab.person("berg"), {}, nuclei=nuclei)
+        assert case.details.accession in exported(services(), lab.person("berg"), Query(), nuclei=nuclei)
         lab.log.close()

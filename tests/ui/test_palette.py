@@ -73,7 +73,8 @@ def test_signals_differ_in_colour_for_all_eyes(seen_as: str) -> None:
 
 @pytest.mark.parametrize("seen_as", list(SEEN_AS))
 def test_all_marks_stand_out_on_the_black_field(seen_as: str) -> None:
-    for colour in [style.colour for style in (*BOX_STYLES.values(), *SIGNAL_STYLES.values())]:
+    colours = [style.colour for style in BOX_STYLES.values()] + [style.colour for style in SIGNAL_STYLES.values()]
+    for colour in colours:
         luminance = float(TO_XYZ[1] @ np.clip(SEEN_AS[seen_as] @ linear(colour), 0, 1))
         assert (luminance + 0.05) / 0.05 >= LEAST_CONTRAST, colour
 
