@@ -18,7 +18,7 @@ from her2core.ui.result import RESULT_STYLE, result_html
 from her2core.ui.services import Services
 from her2core.ui.session import flash, saved
 from her2core.ui.words import local_time, plain
-from her2core.workflow import MEANING, CaseReview
+from her2core.workflow import CaseReview
 
 __all__ = ["draw"]
 
@@ -101,35 +101,7 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
     if right.button(
         label, type="primary", icon=":material/signature:", key="sign", width="stretch", disabled=bool(review.obstacles)
     ):
-        (signatures.first_dialog if rooms.settings.second_signature else _sign_dialog)(rooms, user, review)
-
-
-@st.dialog("Sign the report", width="medium")
-def _sign_dialog(rooms: Services, user: User, review: CaseReview) -> None:
-    assessment, details = review.assessment, review.case.details
-    st.markdown(f"**{plain(assessment.headline if assessment else '')}**")
-    st.markdown(
-        f"{plain(details.patient_name)} · ID {plain(details.patient_id)} · {plain(details.accession)} · block "
-        f"{plain(details.block or '–')}"
-    )
-    st.markdown(f"My signature means: *{plain(MEANING)}*")
-    with st.form("sign_form", border=False):
-        password = st.text_input(
-            f"Password of {user.full_name}", type="password", key="sign_again", autocomplete="current-password"
-        )
-        pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="sign_now")
-    if not pressed:
-        return
-    try:
-        with st.spinner("Signing"):
-            report = workflow.sign_out(
-                rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password or ""
-            )
-    except Her2CoreError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    flash("success", f"Signed: report {workflow.report_number(report.case_id)}, version {report.version}.")
-    st.rerun()
+        (signatures.first_dialog if rooms.settings.second_signature else signatures.sign_dialog)(rooms, user, review)
 
 
 @st.dialog("Amend the signed report", width="medium")

@@ -1,7 +1,8 @@
-"""Two signatures and addenda at sign-out: what waits for whom, and the dialogs in which they are given."""
+"""Signatures and addenda at sign-out: what waits for whom, and the dialogs in which they are given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -15,7 +16,7 @@ from her2core.ui.session import flash, saved
 from her2core.ui.words import local_day, local_time, plain
 from her2core.workflow import MEANING, SECOND_MEANING, Addendum, CaseReview
 
-__all__ = ["add_dialog", "expiry_note", "first_dialog", "waiting"]
+__all__ = ["add_dialog", "expiry_note", "first_dialog", "sign_dialog", "waiting"]
 
 _SOON_DAYS = 30
 
@@ -50,6 +51,25 @@ def expiry_note(rooms: Services, user: User) -> str:
     return f"Your signing key expires on {day}. Ask an administrator to issue a new one before."
 
 
+@st.dialog("Sign the report", width="medium")
+def sign_dialog(rooms: Services, user: User, review: CaseReview) -> None:
+    """The only signature."""
+    _what(review, MEANING)
+    with st.form("sign_form", border=False):
+        password = _password(user, "sign_again")
+        pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="sign_now")
+    if not pressed:
+        return
+
+    def act() -> str:
+        report = workflow.sign_out(
+            rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password
+        )
+        return f"Signed: report {workflow.report_number(report.case_id)}, version {report.version}."
+
+    _signing(act)
+
+
 @st.dialog("Sign first of two", width="medium")
 def first_dialog(rooms: Services, user: User, review: CaseReview) -> None:
     """The first signature, and who signs second."""
@@ -66,16 +86,14 @@ def first_dialog(rooms: Services, user: User, review: CaseReview) -> None:
         pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="first_now")
     if not pressed or second is None:
         return
-    try:
-        with st.spinner("Signing"):
-            workflow.sign_first(
-                rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password, second
-            )
-    except Her2CoreError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    flash("success", f"Signed. The report is final once {second.full_name} has signed it too.")
-    st.rerun()
+
+    def act() -> str:
+        workflow.sign_first(
+            rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password, second
+        )
+        return f"Signed. The report is final once {second.full_name} has signed it too."
+
+    _signing(act)
 
 
 @st.dialog("Sign second", width="medium")
@@ -86,16 +104,14 @@ def _second_dialog(rooms: Services, user: User, review: CaseReview) -> None:
         pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="second_now")
     if not pressed:
         return
-    try:
-        with st.spinner("Signing"):
-            report = workflow.sign_second(
-                rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password
-            )
-    except Her2CoreError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    flash("success", f"Signed by both: report {workflow.report_number(report.case_id)}, version {report.version}.")
-    st.rerun()
+
+    def act() -> str:
+        report = workflow.sign_second(
+            rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password
+        )
+        return f"Signed by both: report {workflow.report_number(report.case_id)}, version {report.version}."
+
+    _signing(act)
 
 
 @st.dialog("Addendum to the signed report", width="medium")
@@ -114,16 +130,26 @@ def add_dialog(rooms: Services, user: User, review: CaseReview) -> None:
         )
     if not pressed:
         return
+
+    def act() -> str:
+        report = workflow.add_addendum(
+            rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password,
+            Addendum(text or "", reason or ""),
+        )  # fmt: skip
+        return f"Addendum signed: version {report.version} of {workflow.report_number(report.case_id)}."
+
+    _signing(act)
+
+
+def _signing(act: Callable[[], str]) -> None:
+    """Sign by `act`; the sentence that it returns is shown on the page, drawn anew, and a refusal in the dialog."""
     try:
         with st.spinner("Signing"):
-            report = workflow.add_addendum(
-                rooms.log, rooms.keyring, rooms.accounts, review.case.id, review.case.version, user, password,
-                Addendum(text or "", reason or ""),
-            )  # fmt: skip
+            told = act()
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
-    flash("success", f"Addendum signed: version {report.version} of {workflow.report_number(report.case_id)}.")
+    flash("success", told)
     st.rerun()
 
 

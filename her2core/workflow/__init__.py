@@ -67,7 +67,6 @@ from her2core.workflow.signing import (
     who_may_sign_second,
     withdraw_first_signature,
 )
-from her2core.workflow.statistics import LaboratoryFigures, laboratory_figures
 from her2core.workflow.steps import (
     CountBox,
     acknowledge,
@@ -102,7 +101,6 @@ __all__ = [
     "CountBox",
     "Counts",
     "Format",
-    "LaboratoryFigures",
     "NucleusDifference",
     "OpenRecount",
     "PopulationFindings",
@@ -138,7 +136,6 @@ __all__ = [
     "import_key",
     "in_plain_words",
     "issue_key",
-    "laboratory_figures",
     "laboratory_of",
     "may_recount",
     "note_counts_seen",

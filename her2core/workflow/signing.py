@@ -143,8 +143,7 @@ def add_addendum(
     done = _stored(log, case_id, version, user, ReportKind.ADDENDUM)
     if done is not None:
         return done
-    if review.case.version != version:
-        raise ConflictError("The case was changed after you opened it here. Read it again, then sign.")
+    _unchanged(review, version)
     if review.editable:
         raise WrongStateError("An addendum follows a signed report. Sign the case, or the open amendment, first.")
     if not addendum.text.strip() or not addendum.reason.strip():
@@ -314,9 +313,13 @@ def _stamper(settings: Settings) -> TimeStamper | None:
     return time_stamper(settings.timestamp_url) if settings.timestamp_url else None
 
 
-def _may_be_signed(review: CaseReview, version: int) -> None:
+def _unchanged(review: CaseReview, version: int) -> None:
     if review.case.version != version:
         raise ConflictError("The case was changed after you opened it here. Read it again, then sign.")
+
+
+def _may_be_signed(review: CaseReview, version: int) -> None:
+    _unchanged(review, version)
     if not review.editable:
         raise WrongStateError("This case is signed already. Open an amendment to change it.")
     if review.obstacles:
