@@ -31,8 +31,8 @@ from her2core.errors import CaseLogError
 from her2core.laboratory.invented import READERS, SIDE_PX, Planted, Story, stories
 from her2core.models import write_atomically
 from her2core.records import CaseState, Role, User
-from her2core.scoring import ratio, truncated
 from her2core.settings import SETTINGS_FILE
+from her2core.workflow.content import result_summary
 
 __all__ = ["seed_laboratory"]
 
@@ -168,7 +168,7 @@ class _Writer:
             size_bytes=len(pdf),
             case_version=version,
             reason=reason,
-            summary=canonical(_summary(story)),
+            summary=canonical(result_summary(story.assessment, story.details.ihc)),
             signed_by=by.id,
             cosigned_by="[]",
             signed_at=stamp(at),
@@ -358,29 +358,6 @@ def _case(story: Story, writer: _Writer, state: CaseState, at: datetime) -> Row:
             "updated_at": stamp(at),
         }
     )
-
-
-def _summary(story: Story) -> dict[str, Any]:
-    """What a report keeps beside its file, as far as the figures and the lists look at it."""
-    a = story.assessment
-    return {
-        "headline": a.headline,
-        "outcome": a.outcome.value,
-        "group": a.group,
-        "ihc": None if story.details.ihc is None else story.details.ihc.value,
-        "populations": {
-            p.label: {
-                "share_percent": p.share_percent,
-                "nuclei": p.tally.n,
-                "her2": p.tally.her2,
-                "cep17": p.tally.cep17,
-                "ratio": truncated(ratio(p.tally)),
-                "group": p.group,
-                "outcome": p.outcome.value,
-            }
-            for p in a.populations
-        },
-    }
 
 
 def _picture(shade: int) -> bytes:

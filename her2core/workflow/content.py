@@ -12,7 +12,7 @@ from her2core.caselog import CaseLog, ReportRecord, StatementKind
 from her2core.errors import WrongStateError
 from her2core.exchange.released import details_to_json
 from her2core.imaging import ImageLimits, read_region
-from her2core.records import User
+from her2core.records import IHC, User
 from her2core.reporting.content import (
     DEFAULT_LIMITATIONS,
     AiDisclosure,
@@ -171,21 +171,13 @@ def build_content(
     )
 
 
-def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict[str, Any]:
-    """What the case log keeps beside the PDF: to search and to compare versions by, and under "as_signed" the rest of
-    what other systems are told of the report, since the case may change afterwards."""
-    assessment = review.assessment
-    if assessment is None:
-        return {}
-    details = review.case.details
+def result_summary(assessment: CaseAssessment, ihc: IHC | None) -> dict[str, Any]:
+    """The result as the summary of a report keeps it: what lists and the laboratory's figures read."""
     return {
         "headline": assessment.headline,
         "outcome": assessment.outcome.value,
         "group": assessment.group,
-        "ihc": None if details.ihc is None else details.ihc.value,
-        "block": details.block,
-        "specimen": details.specimen,
-        "patient": f"{details.patient_name}, {details.patient_id}",
+        "ihc": None if ihc is None else ihc.value,
         "populations": {
             p.label: {
                 "share_percent": p.share_percent,
@@ -198,6 +190,21 @@ def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict
             }
             for p in assessment.populations
         },
+    }
+
+
+def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict[str, Any]:
+    """What the case log keeps beside the PDF: to search and to compare versions by, and under "as_signed" the rest of
+    what other systems are told of the report, since the case may change afterwards."""
+    assessment = review.assessment
+    if assessment is None:
+        return {}
+    details = review.case.details
+    return {
+        **result_summary(assessment, details.ihc),
+        "block": details.block,
+        "specimen": details.specimen,
+        "patient": f"{details.patient_name}, {details.patient_id}",
         "as_signed": {
             "details": details_to_json(details),
             "laboratory": None if laboratory is None else asdict(laboratory),

@@ -21,6 +21,7 @@ from her2core.caselog import CaseLog, _database
 from her2core.errors import CaseLogError
 from tests.caselog.busy import Busy
 from tests.caselog.lab import FLAGS, Lab, analysis, sha
+from tests.disks import mounted
 
 KILLS = 10
 
@@ -139,16 +140,8 @@ def test_a_log_whose_wal_ends_anywhere_opens_at_an_earlier_moment(lab: Lab, tmp_
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of two megabytes of its own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True)
-    except OSError:
-        pytest.skip("no mount here")
-    if made.returncode:
-        pytest.skip("mounting a small disk is not allowed here")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted(tmp_path / "disk", "2m") as disk:
+        yield disk
 
 
 def test_on_a_full_disk_nothing_is_half_written_and_the_user_is_told(small_disk: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from her2core.caselog import _database
+from tests.disks import mounted
 from tests.faults.worker import make_template
 
 
@@ -34,16 +35,8 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk of 64 MB. Skips where mounting is not allowed."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    try:
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], capture_output=True)
-    except OSError:
-        pytest.skip("there is no mount here")
-    if made.returncode:
-        pytest.skip("mounting a small disk needs the superuser")
-    yield Disk(path)
-    subprocess.run(["umount", "-l", str(path)], check=True)
+    with mounted(tmp_path / "disk", "64m") as path:
+        yield Disk(path)
 
 
 @pytest.fixture(scope="session")
