@@ -893,6 +893,9 @@ def _show(
         dragmode=False,
     )
     figure.update_xaxes(automargin=True, fixedrange=True)
+    firsts = [trace.x[0] for trace in figure.data if trace.x is not None and len(trace.x)]
+    if any(isinstance(first, date) for first in firsts):
+        figure.update_xaxes(tickformat="%-d %b %Y")  # of a single week plotly would show the time of day
     figure.update_yaxes(automargin=True, fixedrange=True)
     event = st.plotly_chart(
         figure,
