@@ -333,6 +333,19 @@ def test_the_second_click_signs_nothing_where_the_first_finished_in_the_middle_o
     assert len(lab.log.reports(case.id)) == 1
 
 
+def test_an_attestation_said_again_changes_nothing_but_one_by_somebody_else_or_otherwise_does(
+    lab: TestLaboratory,
+) -> None:
+    berg, okafor = lab.person("berg"), lab.person("okafor")
+    case = lab.ready(POSITIVE)
+    assert workflow.attest(lab.log, case.id, berg, True).case.version == case.version
+    assert workflow.attest(lab.log, case.id, okafor, True).case.version == case.version + 1
+    assert workflow.attest(lab.log, case.id, okafor, True).case.version == case.version + 1
+    assert workflow.attest(lab.log, case.id, okafor, False).case.version == case.version + 2
+    assert workflow.attest(lab.log, case.id, okafor, True).attested is True
+    assert lab.log.case(case.id).version == case.version + 3
+
+
 def test_a_wrong_password_signs_nothing(lab: TestLaboratory) -> None:
     case = lab.ready(POSITIVE)
     with pytest.raises(SignInError):

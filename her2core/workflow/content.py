@@ -57,6 +57,7 @@ __all__ = [
     "build_content",
     "laboratory_of",
     "report_number",
+    "result_summary",
     "summary_of",
 ]
 

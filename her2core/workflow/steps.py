@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from her2core.caselog import CaseLog
+from her2core.caselog import CaseLog, StatementKind
 from her2core.errors import DuplicateError, ScoringError, WrongStateError
 from her2core.imaging import ChannelMap, ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
 from her2core.records import (
@@ -245,7 +245,15 @@ def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseRe
 
 
 def attest(log: CaseLog, case_id: int, by: User, value: bool) -> CaseReview:
-    """Record whether FISH fits the histology."""
+    """Record whether FISH fits the histology.
+
+    Said again by the same person while it holds, it is no new statement: a field on a page may report its value twice,
+    and a second statement would make the case another one than the signer is looking at.
+    """
+    review = assess(log, case_id)
+    said = review.statement(StatementKind.NO_DISCORDANCE)
+    if said is not None and said.by_user_id == by.id and review.attested is value:
+        return review
     log.attest_no_discordance(case_id, by, value)
     return refresh_state(log, case_id, by)
 
