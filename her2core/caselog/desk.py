@@ -30,7 +30,8 @@ class OpenCase:
     """A case that is not signed, or is open for amendment, as the worklist shows it to one user.
 
     `regions` counts all its region images, `unflagged` those without flags, `suitable` those fit for counting and
-    `to_analyse` the suitable ones without analysis. `own` is true where the user opened the case or has worked on it.
+    `to_analyse` the suitable ones without analysis. `own` is true where the user opened the case or has worked on it,
+    or is to sign its report second. `second_by` and `second_name` say who that is; None and "" where nobody signed yet.
     """
 
     id: int
@@ -49,11 +50,14 @@ class OpenCase:
     updated_at: datetime
     own: bool
     place: Place | None
+    second_by: int | None = None
+    second_name: str = ""
 
 
 _OPEN = """
 SELECT c.id, c.accession, c.patient_name, c.patient_id, c.block, c.state, c.amending IS NOT NULL AS amending,
     c.created_by, c.created_at, c.updated_at, p.page, p.region_id, p.state AS place_state, p.at AS place_at,
+    f.second_by, s.full_name AS second_name,
     count(r.id) AS regions,
     total(r.id IS NOT NULL AND r.suitable IS NULL) AS unflagged,
     total(r.suitable = 1) AS suitable,
@@ -61,6 +65,8 @@ SELECT c.id, c.accession, c.patient_name, c.patient_id, c.block, c.state, c.amen
 FROM cases AS c
 LEFT JOIN regions AS r ON r.case_id = c.id AND r.removed_at IS NULL
 LEFT JOIN places AS p ON p.case_id = c.id AND p.user_id = ?
+LEFT JOIN first_signatures AS f ON f.case_id = c.id AND f.case_version = c.version
+LEFT JOIN users AS s ON s.id = f.second_by
 WHERE (c.state NOT IN ('signed', 'amended') OR c.amending IS NOT NULL){words}
 GROUP BY c.id ORDER BY c.created_at, c.id
 """
@@ -91,8 +97,10 @@ class Desk(Store):
                     created_by=row["created_by"],
                     created_at=moment(row["created_at"]),
                     updated_at=moment(row["updated_at"]),
-                    own=row["created_by"] == user.id or row["page"] is not None,
+                    own=user.id in (row["created_by"], row["second_by"]) or row["page"] is not None,
                     place=_place(row["page"], row["region_id"], row["place_state"], row["place_at"]),
+                    second_by=row["second_by"],
+                    second_name=row["second_name"] or "",
                 )
                 for row in rows(db, sql, [user.id, *words])
             ]

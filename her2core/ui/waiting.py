@@ -20,6 +20,7 @@ __all__ = [
     "Stop",
     "Waiting",
     "counted",
+    "doer",
     "stop",
     "waiting",
 ]
@@ -39,6 +40,7 @@ class Waiting(Enum):
     to do last.
     """
 
+    SECOND_SIGNATURE = ("Second signature", "the second signature", "the pathologist named second", SIGN_OUT_PAGE)
     SIGNATURE = ("Signature", "the signature", "a pathologist with a signing key", SIGN_OUT_PAGE)
     ADJUDICATION = ("Adjudication", "adjudication of two counts", _ANY, SIGN_OUT_PAGE)
     WORK_UP = ("Work-up", "the open points of the work-up", _ANY, SIGN_OUT_PAGE)
@@ -77,6 +79,8 @@ class Stop:
 
 def waiting(case: OpenCase) -> tuple[Waiting, str]:
     """What a case waits for, and the same in words with the numbers that matter."""
+    if case.second_by is not None:
+        return Waiting.SECOND_SIGNATURE, Waiting.SECOND_SIGNATURE.words
     if case.state is not CaseState.DRAFT:
         kind = _BY_STATE[case.state]
         return kind, kind.words
@@ -96,9 +100,22 @@ def stop(case: OpenCase, may_recount: Decision | None = None) -> Stop:
     if may_recount:
         return Stop(SECOND_READ_PAGE, region_id, "Recount")
     place = case.place
-    if place is not None and place.state is case.state and place.page in (INTAKE_PAGE, REVIEW_PAGE, SIGN_OUT_PAGE):
+    signed_once = case.second_by is not None  # a change now would take that signature back
+    if (
+        not signed_once
+        and place is not None
+        and place.state is case.state
+        and place.page in (INTAKE_PAGE, REVIEW_PAGE, SIGN_OUT_PAGE)
+    ):
         return Stop(place.page, region_id, "Continue")
     return Stop(waiting(case)[0].page, region_id, "Continue")
+
+
+def doer(case: OpenCase, user_id: int, may_recount: Decision | None = None) -> str:
+    """Who may do what a case waits for, in words for this user."""
+    if case.second_by is not None:
+        return "you" if case.second_by == user_id else case.second_name
+    return "you" if may_recount else waiting(case)[0].who
 
 
 def counted(cases: Iterable[OpenCase]) -> dict[Waiting, int]:

@@ -13,7 +13,7 @@ from her2core.permissions import Decision
 from her2core.records import CaseState, Role, User
 from her2core.ui.services import Services
 from her2core.ui.session import open_case, read_case
-from her2core.ui.waiting import Waiting, counted, stop, waiting
+from her2core.ui.waiting import Waiting, counted, doer, stop, waiting
 from her2core.ui.words import STATE_COLOURS, STATE_WORDS, age, case_title, plain
 
 __all__ = ["continue_case", "draw", "draw_numbers"]
@@ -193,13 +193,15 @@ def _first_page() -> None:
 
 def _row(rooms: Services, user: User, case: OpenCase) -> None:
     columns = st.columns(_WIDTHS, vertical_alignment="center")
-    kind, words = waiting(case)
+    words = waiting(case)[1]
     may_recount = _may_recount(rooms, user, case)
     columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
     columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
     columns[3].markdown(("Amendment open: " if case.amending else "") + words)
-    columns[4].markdown("you" if may_recount else kind.who, help=None if may_recount is None else may_recount.reason)
+    columns[4].markdown(
+        plain(doer(case, user.id, may_recount)), help=None if may_recount is None else may_recount.reason
+    )
     columns[5].markdown(age(case.created_at))
     _button(rooms, user, case, columns[6], "open")
 

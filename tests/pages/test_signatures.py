@@ -65,3 +65,18 @@ def test_a_signed_case_offers_an_addendum_that_says_what_it_is(lab: TestLaborato
     at.button(key="addendum").click().run()
     assert not at.exception
     assert said(at, "changes no number and no result")
+
+
+def test_the_worklist_says_whose_second_signature_a_case_waits_for(
+    lab: TestLaboratory, waiting: FirstSignature
+) -> None:
+    for who, says in (("berg", "Samuel Okafor"), ("okafor", "you"), ("lind", "Samuel Okafor")):
+        at = signed_in(who)
+        assert not at.exception
+        assert said(at, "the second signature"), who  # Okafor, too, though the case is Berg's: it is his turn
+        assert says in [line.value for line in at.markdown], who
+        assert not said(at, "None of these is yours."), who
+    berg = lab.person("berg")
+    workflow.withdraw_first_signature(lab.log, waiting.case_id, lab.log.case(waiting.case_id).version, berg)
+    assert not said(signed_in("berg"), "the second signature")
+    assert said(signed_in("okafor"), "None of these is yours.")

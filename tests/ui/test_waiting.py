@@ -19,6 +19,7 @@ from her2core.ui.waiting import (
     WORK_PAGES,
     Waiting,
     counted,
+    doer,
     stop,
     waiting,
 )
@@ -108,6 +109,7 @@ def test_what_a_case_waits_for_tells_nothing_of_its_counts_or_group() -> None:
         # As it was left: where the user stopped, in the region that was looked at.
         (open_case(CaseState.ANALYSED, place=at(REVIEW_PAGE, CaseState.ANALYSED, 7)), None, REVIEW_PAGE, 7),
         (open_case(CaseState.READY, place=at(REVIEW_PAGE, CaseState.READY, 7)), None, REVIEW_PAGE, 7),
+        (open_case(CaseState.READY, place=at(REVIEW_PAGE, CaseState.READY, 7), second_by=2), None, SIGN_OUT_PAGE, 7),
         (open_case(CaseState.DRAFT, place=at(REVIEW_PAGE, CaseState.DRAFT)), None, REVIEW_PAGE, None),
         # It went on meanwhile: to the step that is next, with the region still known.
         (open_case(CaseState.READY, place=at(REVIEW_PAGE, CaseState.ANALYSED, 7)), None, SIGN_OUT_PAGE, 7),
@@ -127,6 +129,26 @@ def test_one_goes_on_where_one_stopped(
     found = stop(case, may_recount)
     assert (found.page, found.region_id) == (page, region_id)
     assert found.button == ("Recount" if page == SECOND_READ_PAGE else "Continue")
+
+
+@pytest.mark.parametrize(
+    ("case", "user_id", "may_recount", "who"),
+    [
+        (open_case(CaseState.READY), 1, None, Waiting.SIGNATURE.who),
+        (open_case(CaseState.READY, second_by=2, second_name="Samuel Okafor"), 1, None, "Samuel Okafor"),
+        (open_case(CaseState.READY, second_by=2, second_name="Samuel Okafor"), 2, None, "you"),
+        (open_case(RECOUNT), 1, YES, "you"),
+        (open_case(RECOUNT), 1, NO, Waiting.RECOUNT.who),
+    ],
+)
+def test_it_is_said_who_may_do_it(case: OpenCase, user_id: int, may_recount: Decision | None, who: str) -> None:
+    assert doer(case, user_id, may_recount) == who
+
+
+@pytest.mark.parametrize("amending", [True, False])
+def test_a_report_signed_once_waits_for_its_second_signature(amending: bool) -> None:
+    case = open_case(CaseState.READY, second_by=2, second_name="Samuel Okafor", amending=amending)
+    assert waiting(case) == (Waiting.SECOND_SIGNATURE, "the second signature")
 
 
 def test_kinds_are_counted_in_the_order_of_the_work() -> None:
