@@ -20,6 +20,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 COUNTS = [(6, 2)] * 19 + [(0, 2)]
 BOX_1 = (16.0, 16.0, 65.0, 65.0)
 
+_FOCUSED = """() => {
+    const at = document.querySelector("#host").shadowRoot.activeElement;
+    if (!at) return { part: "the page", outline: true };
+    const style = getComputedStyle(at);
+    const outline = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+    return { part: at.dataset.part ?? at.textContent, outline };
+}"""
+
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[TestLaboratory]:
@@ -206,6 +214,58 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab: TestLaborato
     page.keyboard.type("x")  # a key in a field is a character, not an act
     page.wait_for_timeout(300)
     assert at.corrections() == []
+
+
+def test_a_region_is_reviewed_by_keyboard_alone(lab: TestLaboratory, page: Page) -> None:
+    """Tab, Space, Enter and the named keys; every stop of Tab shows that it has the focus."""
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+
+    def tab_to(part: str) -> None:
+        for _ in range(80):
+            at.press("Tab")
+            focused = page.evaluate(_FOCUSED)
+            assert focused["outline"], f"{focused['part']} does not show that it has the focus"
+            if focused["part"] == part:
+                return
+        raise AssertionError(f"Tab never comes to {part}")
+
+    at.press("n")
+    number = int(at.part("title").inner_text().removeprefix("Nr "))
+    tab_to("tool-signal")
+    at.press("Space")
+    expect(at.part("tool-signal")).to_have_attribute("aria-pressed", "true")
+    at.press("Escape")
+    tab_to("more-her2")
+    at.press("Enter")
+    at.expect_tally(19, 115, 38)
+    tab_to("count-cep17")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4")
+    at.press("Enter")
+    at.expect_tally(19, 115, 40)
+    tab_to("reason")
+    at.press("ArrowDown")
+    at.press("Escape")
+    at.press("x")
+    at.expect_tally(18, 108, 36)
+    at.press("x")
+    at.expect_tally(19, 115, 40)
+    at.press("k")
+    expect(at.part("count-her2")).to_be_focused()
+    page.keyboard.type("15")
+    at.press("Enter")
+    at.expect_tally(19, 123, 40)
+    at.press("z")
+    at.press("z")
+    at.expect_tally(19, 115, 40)
+    at.press("y")
+    at.expect_saved()
+    tab_to("field")
+    at.press("g")
+    at.press("f")
+    at.press("p")
+    assert {c.nucleus_id for c in at.corrections()} == {number}
 
 
 def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory, page: Page) -> None:
