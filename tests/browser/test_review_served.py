@@ -6,6 +6,7 @@ import io
 import logging
 import statistics
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import Region
 from tests.browser.conftest import PATIENCE_MS, Server, dark_page
 from tests.browser.review_page import ReviewPage
-from tests.pages.lab import POSITIVE, TestLaboratory, draw_region
+from tests.pages.lab import FLAGS, POSITIVE, TestLaboratory, draw_region
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
@@ -136,8 +137,28 @@ def test_a_second_person_is_told_and_kill_9_loses_no_acknowledged_edit(
 
 
 def test_all_that_matters_is_in_sight_on_the_smallest_screen(server: Server, page: Page) -> None:
-    case = server.lab.analysed(POSITIVE)
+    """Also while flags and findings disagree, which is asked above the editor."""
+    case = server.lab.open_case()
+    server.lab.analyse(server.lab.add_region(case, POSITIVE), replace(FLAGS, clusters=True))
     at = ReviewPage(page, server.lab, case).open(server)
+    expect(page.locator(".st-key-disagreements")).to_contain_text("disagree, 1 of 1", timeout=PATIENCE_MS)
+    _all_in_sight(at)
+    side = page.locator(".editor .side")
+    assert side.evaluate("(side) => side.scrollHeight <= side.clientHeight + 1")
+    expect(page.get_by_role("button", name="Counts reviewed")).to_be_disabled()
+    page.locator(".st-key-disagreements").get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".st-key-disagreements")).to_have_count(0, timeout=PATIENCE_MS)
+    _all_in_sight(at)
+    page.get_by_role("button", name="Counts reviewed").click()
+    expect(page.get_by_role("button", name="Work-up").last).to_be_visible(timeout=PATIENCE_MS)
+
+
+def _all_in_sight(at: ReviewPage) -> None:
+    page = at.page
+    expect(page.locator('[data-testid="stApp"]')).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=PATIENCE_MS
+    )
+    page.wait_for_timeout(500)
     for part in ("field", "cards", "large", "count-her2", "count-cep17", "exclude", "cluster", "tiles", "undo"):
         box = at.part(part).bounding_box()
         assert box is not None, part
@@ -146,5 +167,3 @@ def test_all_that_matters_is_in_sight_on_the_smallest_screen(server: Server, pag
     confirm = page.locator(".st-key-confirm_review").bounding_box()
     assert confirm is not None
     assert confirm["y"] < 200
-    page.get_by_role("button", name="Counts reviewed").click()
-    expect(page.get_by_role("button", name="Work-up").last).to_be_visible(timeout=PATIENCE_MS)
