@@ -27,12 +27,11 @@ __all__ = ["archive", "backup", "check", "export", "restore", "verify"]
 @click.pass_context
 def verify(ctx: click.Context, report: Path, as_json: bool) -> None:
     """Tell whether REPORT.pdf is an intact report of this laboratory; exit code 0 only if it is."""
-    from her2core.reporting.verify import verify_report
+    from her2core import workflow
 
     settings = load_settings()
     log = open_case_log(settings)
-    trust = open_keyring(settings).trust()
-    verdict = verify_report(report.read_bytes(), trust, lambda sha256: log.report_by_sha256(sha256) is not None)
+    verdict = workflow.verify(log, open_keyring(settings), report.read_bytes())
     if as_json:
         signatures = [
             {

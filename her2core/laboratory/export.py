@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from her2core.laboratory.figures import STEPS, step_hours
 from her2core.laboratory.ledger import FLAGS, Lines
 
-__all__ = ["COLUMNS", "deidentified_csv"]
+__all__ = ["COLUMNS", "csv_text", "deidentified_csv", "safe_cell"]
 
 COLUMNS = (
     "sample", "month_opened", "month_signed", "hours_opened_to_signed", "state", "group", "outcome", "ihc",
@@ -49,8 +50,8 @@ def deidentified_csv(lines: Lines) -> str:
                 *(_whole(line[name]) for name in ("edited", "second_group")),
                 "; ".join(flag for place, flag in enumerate(FLAGS) if int(line["flags"]) >> place & 1),
                 *(_whole(line[name]) for name in ("regions", "unsuitable", "reports", "amended")),
-                _safe(line["probe_lot"]),
-                _safe(line["model"]),
+                safe_cell(line["probe_lot"]),
+                safe_cell(line["model"]),
                 f"reader {reader}",
             ]
         )
@@ -65,6 +66,17 @@ def _month(day: Any) -> str:
     return "" if math.isnan(day) else date.fromordinal(int(day)).strftime("%Y-%m")
 
 
-def _safe(text: str) -> str:
+def safe_cell(text: str) -> str:
     """Text that a spreadsheet takes for no formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def csv_text(columns: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
+    """A table as CSV with a byte order mark for spreadsheets; text that they would take for a formula is quoted."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(columns)
+    for line in lines:
+        values = (line[name] for name in columns)
+        writer.writerow(["" if v is None else safe_cell(v) if isinstance(v, str) else v for v in values])
+    return "\ufeff" + buffer.getvalue()

@@ -60,7 +60,10 @@ class TrueNucleus:
 
 @dataclass(frozen=True, slots=True)
 class TrueRegion:
-    """An entry of truth.json. `conditions`: how the region looks, by name; empty where that is not known."""
+    """An entry of truth.json. `conditions`: how the region looks, by name; empty where that is not known.
+
+    `case`: what a result belongs to; the patient where the file names none.
+    """
 
     image: str
     patient: str
@@ -69,6 +72,7 @@ class TrueRegion:
     ignored: tuple[Box, ...] = ()
     conditions: Mapping[str, float] = field(default_factory=dict)
     style: str | None = None
+    case: str = ""
 
     def scorable(self) -> list[TrueNucleus]:
         """The nuclei that make the tally."""
@@ -113,6 +117,7 @@ def _region(entry: Mapping[str, Any]) -> TrueRegion:
             ignored=tuple(_box(b) for b in entry.get("ignore", ())),
             conditions={k: float(v) for k, v in conditions.items() if isinstance(v, int | float)},
             style=entry.get("style"),
+            case=str(entry.get("case") or entry.get("patient", image)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         name = entry.get("image", "an image")

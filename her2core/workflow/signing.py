@@ -31,6 +31,7 @@ from her2core.workflow.content import (
     laboratory_of,
     summary_of,
 )
+from her2core.workflow.validations import is_validation
 
 __all__ = [
     "MEANING",
@@ -263,7 +264,11 @@ def withdraw_first_signature(log: CaseLog, case_id: int, version: int, by: User)
 
 def verify(log: CaseLog, keyring: Keyring, pdf: bytes) -> Verification:
     """Whether `pdf` is an intact report of this laboratory that its case log holds."""
-    return verify_report(pdf, keyring.trust(), lambda sha256: log.report_by_sha256(sha256) is not None)
+    return verify_report(
+        pdf,
+        keyring.trust(),
+        lambda sha256: log.report_by_sha256(sha256) is not None or is_validation(log, sha256),
+    )
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
