@@ -19,6 +19,7 @@ from her2core.cli.images import analyze, render
 from her2core.cli.laboratory import demo, seed, serve
 from her2core.cli.records import archive, backup, check, export, restore, verify
 from her2core.cli.training import evaluate, train
+from her2core.cli.worker import worker
 from her2core.errors import Her2CoreError
 
 __all__ = ["main"]
@@ -59,6 +60,7 @@ for command in (
     archive,
     user,
     serve,
+    worker,
     demo,
     seed,
 ):

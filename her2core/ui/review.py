@@ -14,6 +14,7 @@ from her2core.imaging import PixelsRGB
 from her2core.jobs import JobState, JobStatus
 from her2core.records import Region, Role, User
 from her2core.ui import disagreement
+from her2core.ui.analysing import progress_words, start_words
 from her2core.ui.blinding import stays_blind
 from her2core.ui.editor import EditorNews, Inbox, editor_state, encoded_picture, mount_editor, mount_pictures
 from her2core.ui.services import Services, count_box, region_image
@@ -76,7 +77,7 @@ def _analysis(rooms: Services, user: User, review: CaseReview, status: JobStatus
             icon=":material/pending:",
         )
         right.button(
-            f"Analyse {count} region{'s' if count > 1 else ''}",
+            start_words(count, status),
             type="primary",
             icon=":material/play_arrow:",
             key="analyse",
@@ -103,12 +104,10 @@ def _progress(case_id: int) -> None:
     if status is None or not status.active:
         st.rerun(scope="app")
     left, right = st.columns([5, 1], vertical_alignment="bottom")
-    total = len(status.region_ids)
-    region = min(status.finished_regions + 1, total)
-    left.progress(status.fraction, text=f"Region {region} of {total} · {status.stage} · {status.fraction:.0%}")
+    left.progress(status.fraction, text=progress_words(status))
     right.button(
-        "Stop", icon=":material/stop:", key="stop_analysis", width="stretch", on_click=rooms.jobs.cancel,
-        args=(case_id, user),
+        "Stop" if status.state is JobState.RUNNING else "Leave the queue", icon=":material/stop:", key="stop_analysis",
+        width="stretch", disabled=status.stopping, on_click=saved, args=(rooms.jobs.cancel, case_id, user),
     )  # fmt: skip
     st.caption("You may leave this page; the analysis goes on and is saved region by region.")
 

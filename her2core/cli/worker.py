@@ -1,0 +1,56 @@
+"""`worker`: analyses in a process of their own, beside the application."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from her2core.cli._shared import device_option, open_case_log, weights_option
+from her2core.records import User
+from her2core.settings import load_settings
+
+__all__ = ["worker"]
+
+_IDLE_S = 3.0
+_NICE = 10  # pages that are looked at come first
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End once nothing waits any more.")
+@device_option
+@weights_option
+def worker(until_idle: bool, device: str | None, weights: Path | None) -> None:
+    """Analyse what pathologists start in the application, until it is stopped (Ctrl-C or SIGTERM).
+
+    While a worker runs, the application leaves all analyses to it; several may run. A job whose worker dies is taken up
+    by another, or by the application, and no region is analysed twice.
+    """
+    from her2core import pipeline, workflow
+    from her2core.jobs import WORKER, AnalysisJobs
+
+    settings = load_settings()
+    os.nice(_NICE)
+    log = open_case_log(settings)
+    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device, settings.counting)
+
+    def after(case_id: int, by: User) -> None:
+        workflow.refresh_state(log, case_id, by)
+
+    jobs = AnalysisJobs(log, lambda: models, pipeline.analyse, after, kind=WORKER)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    click.echo(f"Analysing for {settings.data_dir}; Ctrl-C stops after giving the running job back.", err=True)
+    try:
+        jobs.run_until_idle(_IDLE_S if until_idle else float("inf"))
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
+    finally:
+        jobs.close()
+        signal.signal(signal.SIGTERM, before)
