@@ -139,6 +139,19 @@ def counter(
     click.echo(weights)
 
 
+@train.command()
+@_data_argument
+@_out_option
+@weights_option
+def reading(truth_dir: Path, out: Path, weights: Path | None) -> None:
+    """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts. The network's
+    weights stay; OUT/counter.safetensors has them with a new card."""
+    from her2core.training.fit_counter import read_anew
+
+    source = (weights or load_settings().weights_dir) / "counter.safetensors"
+    click.echo(read_anew(source, truth_dir, out / "counter.safetensors"))
+
+
 @click.command()
 @_data_argument
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the results.")

@@ -10,10 +10,12 @@ signals themselves rather than on controls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from her2core.counting.planes import blur_matrix, highest
 
 __all__ = ["Context", "region_context"]
 
@@ -26,15 +28,15 @@ _PRIOR_PEAKS = 6.0  # the usual share weighs as much as so many peaks
 _USUAL_PROBE, _USUAL_DAPI = 0.15, 0.15
 
 
+@lru_cache(maxsize=8)
+def _bell(side_px: int, sigma_px: float) -> Tensor:
+    return blur_matrix(side_px, sigma_px, int(3 * sigma_px + 0.5), repeat_border=True)
+
+
 def _gaussian(pixels: Tensor, sigma_px: float) -> Tensor:
     """Planes float[N, C, S, S], blurred; the border is repeated."""
-    reach = int(3 * sigma_px + 0.5)
-    along = torch.arange(-reach, reach + 1, dtype=pixels.dtype)
-    kernel = torch.exp(-(along**2) / (2 * sigma_px**2))
-    kernel = (kernel / kernel.sum()).repeat(pixels.shape[1], 1)
-    padded = F.pad(pixels, (reach, reach, reach, reach), mode="replicate")
-    rows = F.conv2d(padded, kernel[:, None, :, None], groups=pixels.shape[1])
-    return F.conv2d(rows, kernel[:, None, None, :], groups=pixels.shape[1])
+    bell = _bell(pixels.shape[-1], sigma_px)
+    return bell @ pixels @ bell.T
 
 
 def _share(own: Tensor, other: Tensor, usual: float) -> float:
@@ -48,9 +50,8 @@ def _share(own: Tensor, other: Tensor, usual: float) -> float:
 def _peaks(plane: Tensor, inside: Tensor) -> Tensor:
     """Where a plane float[N, S, S] has clear peaks inside nuclei bool[N, S, S], strongest first: indices int64[K] of
     its flat pixels."""
-    highest = F.max_pool2d(plane[:, None], 3, stride=1, padding=1)[:, 0]
     noise = 1.4826 * float(plane[inside].abs().median())
-    clear = inside & (plane == highest) & (plane > max(_LEAST, _CLEAR * noise))
+    clear = inside & (plane == highest(plane, 1)) & (plane > max(_LEAST, _CLEAR * noise))
     where = torch.nonzero(clear.flatten()).flatten()
     return where[plane.flatten()[where].argsort(descending=True)[:_BRIGHTEST]]
 
@@ -74,7 +75,7 @@ def region_context(pixels: Tensor, half_axes_px: Tensor) -> Context:
         pixels: crops of all nuclei of one region, uint8 or float[N, 3, S, S] (0-255).
         half_axes_px: half width and height of their boxes, float[N, 2]: only what lies in nuclei is looked at.
     """
-    pixels = pixels.float()
+    pixels = pixels.float().contiguous()
     band = _gaussian(pixels, _SIGNAL_PX) - _gaussian(pixels, _AROUND_PX)  # (N, 3, S, S)
     side = pixels.shape[-1]
     along = torch.arange(side) + 0.5 - side / 2
@@ -109,6 +110,5 @@ def _typical(plane: Tensor) -> Tensor:
 
     The second, because nearly every nucleus has two signals, and the strongest may be a speck of dye.
     """
-    highest = F.max_pool2d(plane[:, None], 5, stride=1, padding=2)[:, 0]
-    heights = torch.where(plane == highest, plane, 0).flatten(1).topk(2, dim=1).values[:, 1]
+    heights = torch.where(plane == highest(plane, 2), plane, 0).flatten(1).topk(2, dim=1).values[:, 1]
     return heights.median().clamp(min=_LEAST)

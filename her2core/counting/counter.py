@@ -17,7 +17,7 @@ from her2core.counting.context import Context, region_context
 from her2core.counting.crops import Crop, as_tensors, cut, sharpness, to_input
 from her2core.counting.judgement import features
 from her2core.counting.network import CounterNet, CounterOutput, fused
-from her2core.counting.peaks import find_peaks
+from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
 from her2core.models import load_weights, short_name
@@ -26,6 +26,7 @@ from her2core.records import Box, Channel, Signal
 __all__ = ["Count", "Counter"]
 
 _BATCH = 64
+_CPU_CHUNK = 16  # crops through the network at once: the maps of more do not stay in a processor's cache
 _ENOUGH_NUCLEI = 80  # show how the stains of a region mix
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
@@ -91,9 +92,14 @@ class Counter:
         unmixing, unit = context.unmixing.expand(n, 2, 3), context.unit.expand(n, 2)
         x = to_input(pixels, axes, unmixing.to(self.device), unit.to(self.device))
         x = x.contiguous(memory_format=torch.channels_last)
+        chunk = n if self.device.type == "cuda" else _CPU_CHUNK
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
-            output: CounterOutput = self._net(x)
-        return CounterOutput(output.regressed.cpu(), output.density.float().cpu(), output.cluster_logit.cpu())
+            outputs: list[CounterOutput] = [self._net(part) for part in torch.split(x, chunk)]
+        return CounterOutput(
+            torch.cat([o.regressed for o in outputs]).cpu(),
+            torch.cat([o.density for o in outputs]).float().cpu(),
+            torch.cat([o.cluster_logit for o in outputs]).cpu(),
+        )
 
     def count(
         self,
@@ -127,11 +133,14 @@ class Counter:
         raw = output.density.sum(dim=(2, 3))
         integral = (raw * torch.tensor(reading.integral_gain)).tolist()
         regressed = output.regressed.clamp(min=0)
-        tell_tales = features(output, reading.peak_threshold)
+        maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
+        tell_tales = features(output, maps, reading.peak_threshold)
         cluster = (
             torch.sigmoid(output.cluster_logit) if reading.cluster is None else reading.cluster.probability(tell_tales)
         ).tolist()
-        peaks = [find_peaks(output.density[:, i], threshold) for i, threshold in enumerate(reading.peak_threshold)]
+        peaks = [
+            peak_map.positions(threshold) for peak_map, threshold in zip(maps, reading.peak_threshold, strict=True)
+        ]
         her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
         in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks).tolist()
         doubt = reading.doubt

@@ -50,12 +50,21 @@ class Crop:
         return x / self.scale + self.left, y / self.scale + self.top
 
 
+def _window(pixels_rgb: NDArray[np.uint8], left: int, top: int, side_px: int) -> NDArray[np.uint8]:
+    """A square of whole pixels, black where it reaches beyond the region."""
+    height_px, width_px = pixels_rgb.shape[:2]
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side_px, width_px), min(top + side_px, height_px)
+    window = np.zeros((side_px, side_px, 3), np.uint8)
+    if x1 > x0 and y1 > y0:
+        window[y0 - top : y1 - top, x0 - left : x1 - left] = pixels_rgb[y0:y1, x0:x1]
+    return window
+
+
 def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP_PX) -> list[Crop]:
     """One crop of `side_px` a box; black beyond the edge of the region. Scaling down averages, so no signal is lost.
 
     Raises ValueError for a box without area.
     """
-    region = Image.fromarray(pixels_rgb)
     crops = []
     for x0, y0, x1, y1 in boxes:
         width, height = x1 - x0, y1 - y0
@@ -64,10 +73,10 @@ def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP
         scale = NUCLEUS_PX / max(width, height)
         reach = side_px / scale / 2
         left, top = (x0 + x1) / 2 - reach, (y0 + y1) / 2 - reach
-        # Pillow wants the box inside the image: crop whole pixels first (black outside), then scale the exact part.
+        # Pillow wants the box inside the image: take whole pixels first (black outside), then scale the exact part.
         outer_left, outer_top = int(np.floor(left)) - 1, int(np.floor(top)) - 1
         outer_side = int(np.ceil(2 * reach)) + 3
-        outer = region.crop((outer_left, outer_top, outer_left + outer_side, outer_top + outer_side))
+        outer = Image.fromarray(_window(pixels_rgb, outer_left, outer_top, outer_side))
         exact = (left - outer_left, top - outer_top, left - outer_left + 2 * reach, top - outer_top + 2 * reach)
         scaled = outer.resize((side_px, side_px), Image.Resampling.BILINEAR, box=exact)
         crops.append(Crop(np.asarray(scaled), left, top, scale, (width * scale / 2, height * scale / 2)))
@@ -100,15 +109,26 @@ def sharpness(crops: Sequence[Crop]) -> NDArray[np.float32]:
     return np.asarray(relative.nanquantile(0.25, dim=1).numpy(), np.float32)
 
 
-def _stretched(probes: Tensor, inside: Tensor) -> Tensor:
-    """Probe channels float[N, 2, S, S] as multiples of their fluctuation in the nucleus, compressed: faint and bright
-    signals become alike, as when a reader turns up the contrast. inside: bool[N, 1, S, S]."""
+def _middle(probes: Tensor, inside: Tensor) -> Tensor:
+    """Medians float[N, 2, 1, 1] of probes float[N, 2, S, S] inside nuclei bool[N, 1, S, S]; 0 without pixels."""
     flat = torch.where(inside, probes, torch.nan).flatten(2)  # (N, 2, S*S)
-    middle = flat.nanmedian(dim=2, keepdim=True).values
-    below = torch.where(flat < middle, middle - flat, torch.nan).nanmedian(dim=2, keepdim=True).values  # signals are up
-    noise = 1.4826 * below.nan_to_num(0) + _LEAST_NOISE
-    stretched = torch.asinh((probes.flatten(2) - middle.nan_to_num(0)) / (3 * noise)) / 3
-    return stretched.view_as(probes)
+    return flat.nanmedian(dim=2).values.nan_to_num(0)[:, :, None, None]
+
+
+def _stretched(above: Tensor, inside: Tensor) -> Tensor:
+    """Probes above their median, float[N, 2, S, S], as multiples of their fluctuation in the nucleus, compressed: faint
+    and bright signals become alike, as when a reader turns up the contrast. inside: bool[N, 1, S, S]."""
+    below = torch.where(inside & (above < 0), -above, torch.nan).flatten(2).nanmedian(dim=2).values  # signals are above
+    noise = 1.4826 * below.nan_to_num(0)[:, :, None, None] + _LEAST_NOISE
+    return torch.asinh(above / (3 * noise)) / 3
+
+
+def _quantile_995(planes: Tensor) -> Tensor:
+    """The 0.995 quantile of planes float[N, C, S, S], float[N, C, 1, 1], without sorting all of their pixels."""
+    flat = planes.flatten(2)
+    at = 0.995 * (flat.shape[2] - 1)
+    largest = flat.topk(flat.shape[2] - int(at), dim=2).values
+    return torch.lerp(largest[..., -1], largest[..., -2], at - int(at))[:, :, None, None]
 
 
 def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tensor) -> Tensor:
@@ -120,7 +140,7 @@ def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tenso
     multiples of a typical signal of the region.
     """
     raw = pixels.float() / 255  # (N, 3, S, S)
-    level = torch.quantile(raw.flatten(2), 0.995, dim=2)[:, :, None, None]  # (N, 3, 1, 1)
+    level = _quantile_995(raw)  # (N, 3, 1, 1)
     x = raw / (0.5 * level + 0.5 * level.amax(dim=1, keepdim=True) + 0.02)
     side = x.shape[-1]
     along = torch.arange(side, device=x.device, dtype=x.dtype) + 0.5 - side / 2  # (S,)
@@ -129,7 +149,6 @@ def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tenso
     ellipse = torch.sigmoid((1.08 - torch.sqrt(dx**2 + dy**2)) * 14)[:, None]  # (N, 1, S, S)
     seen = (ellipse > 0.5) & (raw.amax(dim=1, keepdim=True) > _BLACK)  # black is beyond the image
     probes = torch.einsum("npc,nchw->nphw", unmixing.to(raw), raw)
-    inside = torch.where(seen, probes, torch.nan).flatten(2)  # (N, 2, S*S)
-    middle = inside.nanmedian(dim=2).values.nan_to_num(0)[:, :, None, None]
-    against_unit = (probes - middle) / (unit.to(raw)[:, :, None, None] / 255)
-    return torch.cat([x, ellipse, _stretched(probes, seen), against_unit.clamp(-1, _MOST_UNITS) / 2], dim=1)
+    above = probes - _middle(probes, seen)
+    against_unit = above / (unit.to(raw)[:, :, None, None] / 255)
+    return torch.cat([x, ellipse, _stretched(above, seen), against_unit.clamp(-1, _MOST_UNITS) / 2], dim=1)

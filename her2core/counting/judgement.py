@@ -8,6 +8,7 @@ network's own word on clusters. The weights are fitted on held-out nuclei (`trai
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from her2core.counting.network import CounterOutput
-from her2core.counting.peaks import local_maxima
+from her2core.counting.peaks import PeakMap
 
 __all__ = ["FEATURES", "Judgement", "features"]
 
@@ -36,16 +37,14 @@ _NEAR = 0.15
 _LOWEST_PEAK = 0.1
 
 
-def features(output: CounterOutput, thresholds: tuple[float, float]) -> Tensor:
-    """Tell-tales of N nuclei, float[N, len(FEATURES)]."""
+def features(output: CounterOutput, maps: Sequence[PeakMap], thresholds: tuple[float, float]) -> Tensor:
+    """Tell-tales of N nuclei, float[N, len(FEATURES)]; `maps`: the maxima of both of its maps."""
     near, off, regression, peaks, above = [], [], [], [], []
-    for channel, threshold in enumerate(thresholds):
-        density = output.density[:, channel].float()
-        is_peak, held = local_maxima(density, _LOWEST_PEAK)
-        closeness = torch.exp(-(held - threshold).abs() / _NEAR) * is_peak
+    for channel, (peak_map, threshold) in enumerate(zip(maps, thresholds, strict=True)):
+        closeness = torch.exp(-(peak_map.held - threshold).abs() / _NEAR) * peak_map.found(_LOWEST_PEAK)
         near.append(closeness.sum(dim=(1, 2)))
-        found = (is_peak & (held >= threshold)).sum(dim=(1, 2)).float()
-        integral = density.sum(dim=(1, 2))
+        found = peak_map.counts(threshold)
+        integral = peak_map.density.sum(dim=(1, 2))
         off.append((integral - found).abs())
         above.append(((integral - found) / (1 + integral)).clamp(-1, 1))
         regression.append((output.regressed[:, channel].float() - found).abs())

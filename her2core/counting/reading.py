@@ -17,21 +17,22 @@ __all__ = ["Reading"]
 @dataclass(frozen=True, slots=True)
 class Reading:
     """peak_threshold: HER2 and CEP17, from how many signals held around it a peak is one. integral_gain: factors on the
-    integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain), regression and peaks.
+    integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain) and regression; peaks have no
+    part in it, for by how far they miss the signals of a cluster depends on the picture's style.
     cluster: whether HER2 signals are clustered; None: the network's own word. doubt: whether a count is wrong; None
     where it was not fitted, and all nuclei are uncertain.
     """
 
     peak_threshold: tuple[float, float] = (PEAK_THRESHOLD, PEAK_THRESHOLD)
     integral_gain: tuple[float, float] = (1.0, 1.0)
-    cluster_weights: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    cluster_weights: tuple[float, float] = (1.0, 0.0)
     cluster: Judgement | None = None
     doubt: Judgement | None = None
 
     def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
-        """HER2 signals of clustered nuclei, float[N], from three ways of counting float[N]; never fewer than peaks."""
-        a, b, c = self.cluster_weights
-        return (a * integral + b * regressed + c * peaks).maximum(peaks)
+        """HER2 signals of clustered nuclei, float[N], from the ways of counting float[N]; never fewer than peaks."""
+        a, b = self.cluster_weights
+        return (a * integral + b * regressed).maximum(peaks)
 
     def to_config(self) -> dict[str, Any]:
         """As in the card's `config`."""
@@ -52,14 +53,14 @@ class Reading:
         default = cls()
         her2, cep17 = config.get("peak_threshold", default.peak_threshold)
         gain_her2, gain_cep17 = config.get("integral_gain", default.integral_gain)
-        a, b, c = config.get("cluster_weights") or (gain_her2, 0.0, 0.0)
+        a, b = config.get("cluster_weights") or (gain_her2, 0.0)
         cluster, doubt = (
             None if config.get(name) is None else Judgement.from_dict(config[name]) for name in ("cluster", "doubt")
         )
         return cls(
             (float(her2), float(cep17)),
             (float(gain_her2), float(gain_cep17)),
-            (float(a), float(b), float(c)),
+            (float(a), float(b)),
             cluster,
             doubt,
         )

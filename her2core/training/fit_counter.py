@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
 from her2core.counting.judgement import Judgement, features
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
-from her2core.counting.peaks import PEAK_THRESHOLD, count_peaks
+from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name, write_atomically
@@ -27,7 +27,16 @@ from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 from her2core.training.detector_data import data_digest
 
-__all__ = ["CounterRecipe", "calibrate", "cluster_weights", "counter_loss", "fit_counter", "split_images", "validate"]
+__all__ = [
+    "CounterRecipe",
+    "calibrate",
+    "cluster_weights",
+    "counter_loss",
+    "fit_counter",
+    "read_anew",
+    "split_images",
+    "validate",
+]
 
 CHANNEL_WEIGHTS = (1.0, 2.5)  # HER2, CEP17, in the loss of the density map
 _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
@@ -109,57 +118,56 @@ def calibrate(net: nn.Module, crops: CropSet) -> Reading:
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: least squares over the ways of counting, on nuclei judged to be clustered.
+    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
     """
     output = _outputs(net, crops)
+    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
     clustered = crops.clustered > 0.5
     thresholds, gains, peaks = [], [], []
-    for channel in range(2):
-        density, true = output.density[:, channel], crops.counts[:, channel]
+    for channel, peak_map in enumerate(maps):
+        true = crops.counts[:, channel]
 
-        def loss(threshold: float, density: Tensor = density, true: Tensor = true) -> float:
-            error = (count_peaks(density, threshold) - true)[~clustered]
+        def loss(threshold: float, peak_map: PeakMap = peak_map, true: Tensor = true) -> float:
+            error = (peak_map.counts(threshold) - true)[~clustered]
             return float(error.abs().mean() + error.mean().abs())
 
         best = min((0.05 * i for i in range(6, 20)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
         thresholds.append(best)
-        peaks.append(count_peaks(density, best))
+        peaks.append(peak_map.counts(best))
         chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
-        gains.append(float(true[chosen].sum() / density[chosen].sum().clamp(min=1e-6)))
+        gains.append(float(true[chosen].sum() / peak_map.density[chosen].sum().clamp(min=1e-6)))
     integral = output.density[:, 0].sum(dim=(1, 2))
     regressed = output.regressed[:, 0].clamp(min=0)
-    tell_tales = features(output, (thresholds[0], thresholds[1]))
+    tell_tales = features(output, maps, (thresholds[0], thresholds[1]))
 
     def judgement(yes: Tensor) -> Judgement | None:
         return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
 
     cluster = judgement(clustered)
-    # Where the estimate will be used, false alarms included: totals decide the group.
-    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
-    weights = cluster_weights(torch.stack([integral, regressed, peaks[0]], 1)[used], crops.counts[used, 0])
+    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
     error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
     off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
+    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
     her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
     return replace(reading, doubt=judgement(her2_wrong | (error[:, 1] >= 1)))
 
 
-def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float, float]:
-    """Weights of integral, regression and peaks float[N, 3] that miss `true` float[N] least and are right in sum; the
-    integral alone where there are too few clusters to tell. Misses are weighed by the root of the count, as its spread
-    is. Right in sum, because groups come from totals, and least squares alone shrinks large counts."""
+def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float]:
+    """Weights of integral and regression float[N, 2] that miss `true` float[N] least and are right in sum; the integral
+    alone where there are too few clusters to tell. Misses are weighed by the root of the count, as its spread is. Right
+    in sum, because groups come from totals, and least squares alone shrinks large counts."""
     if len(true) < 30:
-        return 1.0, 0.0, 0.0
+        return 1.0, 0.0
     ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
     root = true.sqrt().double()
     scaled = ways.double() / root[:, None]
     # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
-    ridge = 0.02 * float(true.sum()) * torch.eye(3, dtype=torch.float64)
-    right = scaled.T @ root + ridge @ torch.full((3,), 1 / 3).double()
+    ridge = 0.02 * float(true.sum()) * torch.eye(2, dtype=torch.float64)
+    right = scaled.T @ root + ridge @ torch.full((2,), 1 / 2).double()
     weights = torch.linalg.solve(scaled.T @ scaled + ridge, right)
-    estimates = (ways.double() @ weights).maximum(ways[:, 2].double())  # as `Reading.in_cluster`
-    a, b, c = (weights * true.double().sum() / estimates.sum()).tolist()
-    return a, b, c
+    a, b = (weights * true.double().sum() / (ways.double() @ weights).sum()).tolist()
+    return a, b
 
 
 def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
@@ -168,7 +176,7 @@ def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[s
     rows = {
         "regressed": output.regressed,
         "integral": output.density.sum(dim=(2, 3)),
-        "peaks": torch.stack([count_peaks(output.density[:, i]) for i in range(2)], dim=1),
+        "peaks": torch.stack([PeakMap.of(output.density[:, i]).counts() for i in range(2)], dim=1),
     }
     clustered = crops.clustered > 0.5
     metrics = {}
@@ -302,6 +310,22 @@ def fit_counter(
     reading = calibrate(net, held_out)
     save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before))
     state_path.unlink(missing_ok=True)
+    return out
+
+
+def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
+    """Calibrate how a counter's output is read, on all nuclei of the regions that training holds out of `data_dir`.
+
+    The weights stay as they are; the card written with them to `out` has the new reading and says what it is from.
+    Raises TrainingError as `fit_counter` does, ModelError as `load_weights`.
+    """
+    state, card = load_weights(weights)
+    net = CounterNet()
+    net.load_state_dict(state)
+    held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
+    card["config"] |= calibrate(net, held_out).to_config()
+    card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
+    save_weights(out, state, card)
     return out
 
 

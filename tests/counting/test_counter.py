@@ -9,7 +9,7 @@ import torch
 from her2core.counting import Counter
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, fused
-from her2core.counting.peaks import count_peaks, find_peaks
+from her2core.counting.peaks import PeakMap
 from her2core.errors import CancelledError, ModelError
 from her2core.records import Channel
 from tests.training.drawn import drawn_region
@@ -27,26 +27,27 @@ def density(points: list[tuple[float, float]], side: int = 40) -> torch.Tensor:
 
 def test_peaks_are_found_where_signals_lie() -> None:
     points = [(10.3, 12.7), (20.0, 12.0), (30.5, 30.5)]
-    found = find_peaks(density(points)[None])[0]
+    found = PeakMap.of(density(points)[None]).positions()[0]
     assert sorted(map(tuple, found.tolist())) == [pytest.approx(p, abs=0.35) for p in sorted(points)]
 
 
 def test_two_equal_pixels_are_one_peak() -> None:
     flat = torch.zeros(1, 20, 20)
     flat[0, 9, 9] = flat[0, 9, 10] = 0.1
-    assert len(find_peaks(flat)[0]) <= 1
+    assert len(PeakMap.of(flat).positions()[0]) <= 1
 
 
 def test_an_empty_map_has_no_peaks() -> None:
-    assert find_peaks(torch.zeros(2, 20, 20))[0].shape == (0, 2)
+    assert [found.shape for found in PeakMap.of(torch.zeros(2, 20, 20)).positions()] == [(0, 2), (0, 2)]
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.6, 0.9])
 def test_peaks_are_counted_as_they_are_found(threshold: float) -> None:
     maps = torch.rand(4, 40, 40, generator=torch.Generator().manual_seed(2)) / 10
     maps[0] = density([(10.3, 12.7), (20.0, 12.0), (30.5, 30.5)])
-    assert count_peaks(maps, threshold).tolist() == [float(len(found)) for found in find_peaks(maps, threshold)]
-    assert count_peaks(maps, threshold)[0] == 3
+    found = PeakMap.of(maps)
+    assert found.counts(threshold).tolist() == [float(len(points)) for points in found.positions(threshold)]
+    assert found.counts(threshold)[0] == 3
 
 
 @pytest.fixture(scope="module")

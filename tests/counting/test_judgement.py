@@ -9,6 +9,7 @@ import torch
 from her2core.counting.crops import Crop, cut, sharpness
 from her2core.counting.judgement import FEATURES, Judgement, features
 from her2core.counting.network import CounterOutput
+from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from tests.counting.test_counter import density
 
@@ -24,7 +25,8 @@ def output(*heights: float, regressed: float | None = None) -> CounterOutput:
 
 
 def tell_tale(name: str, said: CounterOutput) -> float:
-    return float(features(said, (0.4, 0.4))[0, FEATURES.index(name)])
+    maps = [PeakMap.of(said.density[:, i]) for i in range(2)]
+    return float(features(said, maps, (0.4, 0.4))[0, FEATURES.index(name)])
 
 
 def test_peaks_near_the_threshold_raise_doubt_and_sure_ones_do_not() -> None:
@@ -67,7 +69,7 @@ def test_doubt_cannot_be_fitted_where_nothing_differs(all_wrong: bool) -> None:
 
 
 def test_a_reading_survives_its_card() -> None:
-    reading = Reading((0.35, 0.5), (1.1, 0.9), (0.6, 0.3, 0.1), None, Judgement.fit(*planted()))
+    reading = Reading((0.35, 0.5), (1.1, 0.9), (0.6, 0.3), None, Judgement.fit(*planted()))
     again = Reading.from_config(reading.to_config())
     assert again.doubt is not None and reading.doubt is not None
     assert again.doubt.weights == pytest.approx(reading.doubt.weights, abs=1e-4)
@@ -76,7 +78,7 @@ def test_a_reading_survives_its_card() -> None:
 
 def test_a_card_of_before_counts_clusters_by_the_integral_and_knows_no_doubt() -> None:
     reading = Reading.from_config({"peak_threshold": [0.3, 0.4], "integral_gain": [1.2, 1.0]})
-    assert reading.cluster_weights == (1.2, 0.0, 0.0)
+    assert reading.cluster_weights == (1.2, 0.0)
     assert reading.doubt is None
 
 
@@ -92,7 +94,7 @@ def test_where_the_map_holds_more_than_its_peaks_a_cluster_is_told() -> None:
 
 
 def test_a_cluster_never_has_fewer_signals_than_peaks() -> None:
-    reading = Reading(cluster_weights=(0.5, 0.5, 0.0))
+    reading = Reading(cluster_weights=(0.5, 0.5))
     found = reading.in_cluster(torch.tensor([20.0, 4.0]), torch.tensor([10.0, 4.0]), torch.tensor([9.0, 7.0]))
     assert found.tolist() == [15.0, 7.0]
 
