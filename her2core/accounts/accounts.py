@@ -117,17 +117,25 @@ class Accounts:
         stored = self._store.user(user.id)
         self._store.note("signed out", stored if stored.active else None, detail={"user_id": user.id, "why": why})
 
-    def session_user(self, user_id: int, signed_in_at: datetime) -> User:
+    def password_since(self, username: str) -> datetime | None:
+        """Since when the account has its password: the mark by which a session knows it again. None: no such account.
+
+        Read it before `sign_in`, so that a password changed meanwhile ends the session.
+        """
+        user = self._store.user_by_name(username)
+        return None if user is None else self._store.credentials_of(user.id)[1]
+
+    def session_user(self, user_id: int, password_since: datetime) -> User:
         """The user of a session as stored now. Pages call it on each run, so that a session ends at once when the
-        account is deactivated or its password changed.
+        account is deactivated or its password is another one than at sign-in (`password_since`), whatever the clock
+        of the machine says.
 
         Raises SignInError.
         """
         user = self._store.user(user_id)
-        since = self._store.credentials_of(user_id)[1]
         if not user.active:
             raise SignInError("This account was deactivated; ask an administrator.")
-        if since is not None and since > signed_in_at:
+        if self._store.credentials_of(user_id)[1] != password_since:
             raise SignInError("The password of this account was changed; sign in again.")
         return user
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from her2core.errors import SignInError
 from her2core.records import Role
 
-__all__ = ["Identity", "identity_of"]
+__all__ = ["Identity", "identity_of", "is_fresh"]
 
 _LONGEST = 255  # OpenID Connect Core 2: the subject has at most 255 ASCII characters
 _UNUSABLE = "The identity provider did not say who you are in a way that her2core can rely on. Ask an administrator."
+_CLOCK = (
+    "The clock of this machine is behind that of the identity provider, so nobody can be let in by it. Ask an "
+    "administrator to set the clock right."
+)
+_CLOCK_SLACK = timedelta(minutes=2)  # clocks of two machines may differ a little
 _NO_ROLE = "The identity provider names no role for you in her2core, or more than one. Ask an administrator."
 
 
@@ -42,6 +47,17 @@ def identity_of(claims: Mapping[str, Any], role_claim: str = "") -> Identity:
         _moment(claims.get("exp")),
         _role(claims.get(role_claim)) if role_claim else None,
     )
+
+
+def is_fresh(identity: Identity, now: datetime, within: timedelta) -> bool:
+    """Whether the person proved the identity within that time before `now`.
+
+    Raises SignInError where that was after `now`: were it let in, setting the clock back would make an old token new.
+    """
+    age = now - identity.issued_at
+    if age < -_CLOCK_SLACK:
+        raise SignInError(_CLOCK)
+    return age <= within
 
 
 def _text(value: Any) -> str:

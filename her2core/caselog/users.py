@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from her2core.caselog._change import Store
@@ -150,10 +150,12 @@ class Users(Store):
         """
         needs = None if by is None or by.id == user_id else Action.MANAGE_USERS
         with self.changing(by, needs, action) as change:
-            one(change.db, "users", user_id, "account")
+            before = one(change.db, "users", user_id, "account")["password_changed_at"]
+            # Sessions know a password by this stamp: it is never an earlier one, whatever the clock says.
+            since = change.at if before is None else max(change.at, moment(before) + timedelta(microseconds=1))
             values = {
                 "password_hash": password_hash,
-                "password_changed_at": stamp(change.at),
+                "password_changed_at": stamp(since),
                 "must_change_password": int(must_change),
             }
             change.update("users", user_id, values)

@@ -97,9 +97,14 @@ class Keyring:
         return self._registry().keys
 
     def key_of(self, user: User, at: datetime | None = None) -> KeyRecord | None:
-        """The certificate that `user` can sign with at `at` (now), None where there is none."""
+        """The certificate that `user` can sign with at `at` (now), None where there is none.
+
+        What is revoked signs no more, whatever `at` is: else setting the clock back would revive it.
+        """
         moment = at or datetime.now(UTC)
-        own = [key for key in self.records() if key.user_id == user.id and key.usable_at(moment)]
+        own = [
+            key for key in self.records() if key.user_id == user.id and key.revoked_at is None and key.usable_at(moment)
+        ]
         return own[-1] if own else None
 
     def has_key(self, user: User) -> bool:
@@ -216,7 +221,7 @@ class Keyring:
         if not own:
             return "You have no signing key."
         last = own[-1]
-        if last.revoked_at is not None and last.revoked_at <= moment:
+        if last.revoked_at is not None:
             return f"Your signing key was revoked on {last.revoked_at:%d %b %Y} ({last.revoked_reason})."
         if last.expires_at < moment:
             return f"Your signing key expired on {last.expires_at:%d %b %Y}."

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from her2core.accounts.identity import identity_of
+from her2core.accounts.identity import identity_of, is_fresh
 from her2core.errors import Her2CoreError
 from her2core.ui.services import Services
 from her2core.ui.session import remember_user
@@ -55,14 +55,14 @@ def _claims() -> dict[str, Any] | None:
 
 def _begin(rooms: Services, claims: dict[str, Any]) -> bool:
     """Start the session if the identity is fresh and opens an account; else say why not."""
-    started = datetime.now(UTC)
     try:
         identity = identity_of(claims, rooms.settings.oidc_role_claim)
-        if started - identity.issued_at > timedelta(minutes=rooms.settings.idle_minutes):
+        if not is_fresh(identity, datetime.now(UTC), timedelta(minutes=rooms.settings.idle_minutes)):
             return False  # an old cookie: no error, but the person proves the identity again
         user = rooms.accounts.sign_in_external(identity.issuer, identity.subject, identity.expires_at, identity.role)
+        since = rooms.accounts.password_since(user.username)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return False
-    remember_user(user, started, until=identity.expires_at)
+    remember_user(user, since, until=identity.expires_at)
     return True

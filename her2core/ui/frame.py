@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cache
 
 import streamlit as st
@@ -204,13 +203,13 @@ def must_change_password(rooms: Services, user: User) -> bool:
 
 
 def _try_to_sign_in(rooms: Services, username: str, password: str) -> None:
-    started = datetime.now(UTC)
     try:
+        since = rooms.accounts.password_since(username)
         user = rooms.accounts.sign_in(username, password, st.context.ip_address or "")
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
-    remember_user(user, started)
+    remember_user(user, since)
     st.rerun()
 
 
@@ -230,7 +229,7 @@ def _new_password(rooms: Services, user: User, key: str) -> None:
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
-    remember_user(rooms.log.user(user.id), datetime.now(UTC))
+    remember_user(rooms.log.user(user.id), rooms.accounts.password_since(user.username))
     flash("success", "Password changed.")
     st.rerun()
 

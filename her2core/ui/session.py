@@ -38,10 +38,11 @@ __all__ = [
 ]
 
 USER_KEY = "her2core_user_id"
-_SINCE = "her2core_signed_in_at"
+_SINCE = "her2core_password_since"
 _SEEN = "her2core_last_seen"
 _BROWSER = "her2core_browser"
 _UNTIL = "her2core_signed_in_until"
+_LASTS = "her2core_signed_in_lasts"
 _CASE = "her2core_case_id"
 REVIEW_REGION = "review_region"  # the one that the review page shows
 _READ = "case_log_case"  # the one that the case log shows
@@ -50,15 +51,19 @@ _KEPT = "her2core_place_kept"
 _FLASH = "her2core_flash"
 
 
-def remember_user(user: User, at: datetime, until: datetime | None = None) -> None:
+def remember_user(user: User, password_since: datetime | None, until: datetime | None = None) -> None:
     """Start the session of a user who has just proved who it is. Nothing of an earlier session is left.
 
-    `until` is when the identity that a provider vouched for expires.
+    `password_since` is `Accounts.password_since` as it was before; `until` is when the identity that a provider
+    vouched for expires.
     """
     _forget()
-    st.session_state[_UNTIL] = until
+    if until is not None:
+        st.session_state[_UNTIL] = until
+        # A clock that is set back afterwards prolongs nothing.
+        st.session_state[_LASTS] = time.monotonic() + (until - datetime.now(UTC)).total_seconds()
     st.session_state[USER_KEY] = user.id
-    st.session_state[_SINCE] = at
+    st.session_state[_SINCE] = password_since
     st.session_state[_BROWSER] = _browser()
     _touch()
 
@@ -82,8 +87,8 @@ def current_user(rooms: Services) -> User | None:
         _forget()
         flash("info", str(error))
         return None
-    until = st.session_state.get(_UNTIL)
-    if isinstance(until, datetime) and datetime.now(UTC) >= until:
+    until, lasts = st.session_state.get(_UNTIL), st.session_state.get(_LASTS)
+    if until is not None and (datetime.now(UTC) >= until or time.monotonic() >= lasts):
         end_session(rooms, user, "identity expired")
         flash("info", "Your organisation vouched for you until now. Sign in again. All that you did is saved.")
         return None

@@ -328,16 +328,39 @@ def test_guessing_at_the_screen_of_another_is_slowed_too(house: House) -> None:
 
 
 def test_a_session_ends_with_the_account_or_a_new_password(house: House) -> None:
-    begin = house.clock.time
+    begin = since(house)
     assert house.accounts.session_user(house.anna.id, begin) == house.anna
     house.clock.pass_by(minutes=1)
     house.accounts.set_password(house.anna, GOOD, OTHER)
     with pytest.raises(SignInError, match="password of this account was changed"):
         house.accounts.session_user(house.anna.id, begin)
-    assert house.accounts.session_user(house.anna.id, house.clock.time) == house.anna
+    assert house.accounts.session_user(house.anna.id, since(house)) == house.anna
     house.accounts.disable(house.anna.id, house.admin)
     with pytest.raises(SignInError, match="deactivated"):
-        house.accounts.session_user(house.anna.id, house.clock.time)
+        house.accounts.session_user(house.anna.id, since(house))
+
+
+def since(house: House) -> datetime:
+    found = house.accounts.password_since("anna")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("back", [timedelta(0), timedelta(minutes=1), timedelta(days=400)])
+def test_a_new_password_ends_sessions_whatever_the_clock_says(house: House, back: timedelta) -> None:
+    house.clock.pass_by(minutes=1)
+    begin = since(house)
+    house.clock.pass_by(seconds=-back.total_seconds())
+    house.accounts.reset_password(house.anna.id, OTHER, house.admin)
+    with pytest.raises(SignInError, match="password of this account was changed"):
+        house.accounts.session_user(house.anna.id, begin)
+    house.accounts.reset_password(house.anna.id, GOOD, house.admin)  # at the same moment again
+    with pytest.raises(SignInError, match="password of this account was changed"):
+        house.accounts.session_user(house.anna.id, begin)
+
+
+def test_a_name_that_nobody_has_has_no_password(house: House) -> None:
+    assert house.accounts.password_since("nobody") is None
 
 
 def test_the_end_of_a_session_is_on_record(house: House) -> None:

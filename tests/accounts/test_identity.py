@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from her2core.accounts.identity import identity_of
+from her2core.accounts.identity import identity_of, is_fresh
 from her2core.errors import SignInError
 from her2core.records import Role
 
@@ -53,6 +53,21 @@ def test_the_role_claim_names_exactly_one_role(value: Any, role: Role | None) ->
             identity_of(claims, "roles")
     else:
         assert identity_of(claims, "roles").role is role
+
+
+@pytest.mark.parametrize(
+    ("age_s", "fresh"), [(-119, True), (0, True), (899, True), (900, True), (901, False), (10**7, False)]
+)
+def test_an_identity_is_fresh_for_a_while(age_s: int, fresh: bool) -> None:
+    identity = identity_of(CLAIMS)
+    assert is_fresh(identity, identity.issued_at + timedelta(seconds=age_s), timedelta(minutes=15)) is fresh
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=121), timedelta(days=20)])
+def test_a_clock_set_back_makes_no_old_token_new(ahead: timedelta) -> None:
+    identity = identity_of(CLAIMS)
+    with pytest.raises(SignInError, match="clock"):
+        is_fresh(identity, identity.issued_at - ahead, timedelta(minutes=15))
 
 
 JSON = st.recursive(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from her2core.errors import SigningError
 from her2core.reporting.keys import Keyring
 from her2core.reporting.pdf import render_report
 from her2core.reporting.signing import sign
@@ -85,15 +87,20 @@ def test_keys_of_others_sign_nothing(
     proof.holds("refused: the certificate is not of this laboratory's root, whatever name it bears")
 
 
-def test_a_revoked_key_signs_nothing(record_property: Record, fresh_laboratory: Keyring, unsigned: bytes) -> None:
-    proof = Proof(record_property, "Attacks", "Signature by a revoked key, and one that claims an earlier time")
+def test_a_revoked_key_signs_nothing(
+    record_property: Record, fresh_laboratory: Keyring, unsigned: bytes, tmp_path: Path
+) -> None:
+    proof = Proof(record_property, "Attacks", "Signature by a revoked key, one that claims an earlier time, and a clock set back")
     pdf = sign(unsigned, fresh_laboratory, ANNA, PASSWORD, MEANING, AT)
+    shutil.copytree(fresh_laboratory._folder, tmp_path / "stolen" / "keys")
     fresh_laboratory.revoke(ANNA, "laptop stolen", AT - timedelta(hours=1))
     assert any("had been revoked" in f for f in verify_report(pdf, fresh_laboratory.trust(), anything).findings)
-    thief = sign_before(unsigned, fresh_laboratory)
+    with pytest.raises(SigningError, match="revoked"):  # nor does a clock that was set back revive it here
+        sign_before(unsigned, fresh_laboratory)
+    thief = sign_before(unsigned, Keyring(tmp_path / "stolen"))
     assert not verify_report(thief, fresh_laboratory.trust(), log_of(pdf)).ok  # signed "before", but never filed
     assert not verify_report(thief, fresh_laboratory.trust()).ok
-    proof.tries += 3
+    proof.tries += 4
     proof.holds("refused; an earlier time is believed only where the case log or a time-stamp proves it")
 
 

@@ -136,7 +136,7 @@ def test_a_forged_session_opens_nothing(record_property: Record, server: Server)
             visitor.run()
             forged = [
                 WidgetState(id="her2core_user_id", int_value=user.id),
-                WidgetState(id="her2core_signed_in_at", string_value="2099-01-01T00:00:00+00:00"),
+                WidgetState(id="her2core_password_since", string_value="2026-01-01T00:00:00+00:00"),
                 WidgetState(id="her2core_last_seen", double_value=1e12),
                 WidgetState(id="her2core_case_id", int_value=1),
                 WidgetState(id="her2core_page", string_value="pages/review.py"),

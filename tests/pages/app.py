@@ -8,10 +8,13 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from her2core.caselog import CaseLog
+from her2core.errors import NotFoundError
 from her2core.records import User
+from her2core.settings import load_settings
 from tests.pages.lab import PASSWORDS
 
-__all__ = ["ROOT", "SLOW", "as_user", "fresh", "page_alone", "said", "signed_in", "words"]
+__all__ = ["ROOT", "SLOW", "as_user", "fresh", "page_alone", "password_since", "said", "signed_in", "words"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SLOW = 120.0  # seconds; the machine may be busy with training
@@ -42,9 +45,18 @@ def as_user(at: AppTest, user: User | None, *, seen: float | None = None) -> App
     """Give a session to a test that has not run yet."""
     if user is not None:
         at.session_state["her2core_user_id"] = user.id
-        at.session_state["her2core_signed_in_at"] = datetime.now(UTC)
+        at.session_state["her2core_password_since"] = password_since(user)
         at.session_state["her2core_last_seen"] = time.monotonic() if seen is None else seen
     return at
+
+
+def password_since(user: User) -> datetime | None:
+    """The stamp of the user's password, by which a session knows it; now for a user who has no account."""
+    with CaseLog(load_settings().data_dir) as log:
+        try:
+            return log.credentials_of(user.id)[1]
+        except NotFoundError:
+            return datetime.now(UTC)
 
 
 def words(at: AppTest) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tarfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def page(lab: TestLaboratory, name: str | None = "nair", script: str = "app.py")
     at = AppTest.from_file(str(ROOT / script), default_timeout=30)
     if name is not None:
         at.session_state["her2core_user_id"] = lab.person(name).id
-        at.session_state["her2core_signed_in_at"] = datetime.now(UTC)
+        at.session_state["her2core_password_since"] = lab.accounts.password_since(name)
         at.session_state["her2core_last_seen"] = time.monotonic()
     return at.run()
 

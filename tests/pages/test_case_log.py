@@ -34,7 +34,7 @@ def page(lab: TestLaboratory, name: str | None, **state: Any) -> AppTest:
     at = AppTest.from_file(PAGE, default_timeout=30)
     if name is not None:
         at.session_state["her2core_user_id"] = lab.person(name).id
-        at.session_state["her2core_signed_in_at"] = datetime.now(UTC)
+        at.session_state["her2core_password_since"] = lab.accounts.password_since(name)
         at.session_state["her2core_last_seen"] = time.monotonic()
     for key, value in state.items():
         at.session_state[key] = value

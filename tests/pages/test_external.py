@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,23 @@ def test_the_session_ends_when_the_token_does(bound: TestLaboratory) -> None:
     at.run()
     assert not is_in(at)
     assert said(at, "vouched for you until now")
+
+
+def test_the_session_ends_in_time_though_the_clock_was_set_back(bound: TestLaboratory) -> None:
+    at = arriving(bound).run()
+    assert is_in(at)
+    at.session_state["her2core_signed_in_until"] = datetime.now(UTC) + timedelta(days=1)  # what setting it back does
+    at.session_state["her2core_signed_in_lasts"] = time.monotonic() - 1
+    at.user = {"is_logged_in": False}
+    at.run()
+    assert not is_in(at)
+    assert said(at, "vouched for you until now")
+
+
+def test_a_token_of_the_future_is_no_sign_in(bound: TestLaboratory) -> None:
+    at = arriving(bound, iat=datetime.now(UTC).timestamp() + 3600, exp=datetime.now(UTC).timestamp() + 7200).run()
+    assert not is_in(at)
+    assert said(at, "clock")
 
 
 def test_the_claim_decides_the_role(bound: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,6 +190,14 @@ def test_a_revoked_or_expired_key_cannot_sign(fresh_laboratory: Keyring) -> None
         fresh_laboratory.unlock(BORIS, PASSWORD, samples.LONG_AGO - timedelta(days=1))
 
 
+@pytest.mark.parametrize("back", [timedelta(seconds=1), timedelta(days=90)])
+def test_a_clock_set_back_revives_no_revoked_key(fresh_laboratory: Keyring, back: timedelta) -> None:
+    fresh_laboratory.revoke(ANNA, "lost", NOW)
+    assert fresh_laboratory.key_of(ANNA, NOW - back) is None
+    with pytest.raises(SigningError, match=r"was revoked on .* \(lost\)"):
+        fresh_laboratory.unlock(ANNA, PASSWORD, NOW - back)
+
+
 def test_the_first_revocation_stands(fresh_laboratory: Keyring) -> None:
     fresh_laboratory.revoke(ANNA, "lost", NOW)
     assert fresh_laboratory.revoke(ANNA, "again", NOW + timedelta(days=1)) == ()
