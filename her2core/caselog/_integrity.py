@@ -37,6 +37,8 @@ _CALLED = {
     "adjudications": "adjudication",
     "reports": "report",
     "first_signatures": "first signature",
+    "training_consents": "consent to training",
+    "promotions": "promotion of models",
     _MIGRATIONS: "migration",
 }
 _MOST_STRUCTURE_FINDINGS = 100

@@ -26,9 +26,10 @@ _FIRST_TABLES = (
     "reports",
 )
 _FIRST_APPEND_ONLY = ("analyses", "corrections", "statements", "recounts", "adjudications", "reports", "audit")
-TABLES = (*_FIRST_TABLES, "first_signatures")
+_LEARNING_TABLES = ("training_consents", "promotions")
+TABLES = (*_FIRST_TABLES, "first_signatures", *_LEARNING_TABLES)
 """Every table whose rows are hashed into the audit trail, parents first."""
-APPEND_ONLY = (*_FIRST_APPEND_ONLY, "first_signatures")
+APPEND_ONLY = (*_FIRST_APPEND_ONLY, "first_signatures", *_LEARNING_TABLES)
 
 _USERS = """
 CREATE TABLE users (
@@ -274,6 +275,44 @@ CREATE TABLE first_signatures (
 ) STRICT
 """
 
+# Whether a signed case may teach the models; the latest statement counts.
+_TRAINING_CONSENTS = """
+CREATE TABLE training_consents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id INTEGER NOT NULL REFERENCES cases (id),
+    given INTEGER NOT NULL CHECK (given IN (0, 1)),
+    reason TEXT NOT NULL,
+    by_user_id INTEGER NOT NULL REFERENCES users (id),
+    at TEXT NOT NULL
+) STRICT
+"""
+
+# Which models count from then on; the latest row holds. An empty folder: the models of the settings.
+_PROMOTIONS = """
+CREATE TABLE promotions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('promotion', 'roll-back')),
+    folder TEXT NOT NULL,
+    models TEXT NOT NULL,
+    comparison TEXT NOT NULL,
+    forced INTEGER NOT NULL CHECK (forced IN (0, 1)),
+    reason TEXT NOT NULL CHECK (length(reason) > 0),
+    by_user_id INTEGER NOT NULL REFERENCES users (id),
+    at TEXT NOT NULL
+) STRICT
+"""
+
+# Searches that a user gave a name. No record of anything: not hashed, and free to be lost.
+_SAVED_FILTERS = """
+CREATE TABLE saved_filters (
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    name TEXT NOT NULL,
+    query TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (user_id, name)
+) STRICT, WITHOUT ROWID
+"""
+
 _INDEXES = (
     "CREATE INDEX cases_state ON cases (state, updated_at)",
     "CREATE INDEX cases_created ON cases (created_at)",
@@ -390,3 +429,14 @@ def m0003_first_signatures(db: Database) -> None:
     db.execute(_FIRST_SIGNATURES)
     for statement in (_no_delete(table), _no_replace(table), _no_update(table), _signed(table, "INSERT")):
         db.execute(statement)
+
+
+@MIGRATIONS()
+def m0004_learning(db: Database) -> None:
+    """Cases that may teach, models that were promoted, and searches that users keep."""
+    for statement in (_TRAINING_CONSENTS, _PROMOTIONS, _SAVED_FILTERS):
+        db.execute(statement)
+    db.execute("CREATE INDEX training_consents_case ON training_consents (case_id)")
+    for table in _LEARNING_TABLES:
+        for statement in (_no_delete(table), _no_replace(table), _no_update(table)):
+            db.execute(statement)

@@ -20,9 +20,11 @@ from her2core.caselog.cases import Cases
 from her2core.caselog.corrections import Corrections
 from her2core.caselog.desk import Desk
 from her2core.caselog.entries import Finding
+from her2core.caselog.learning import Learning
 from her2core.caselog.lookup import Lookup
 from her2core.caselog.regions import Regions
 from her2core.caselog.reports import Reports
+from her2core.caselog.saved import Saved
 from her2core.caselog.throttle import Throttle
 from her2core.caselog.trail import Trail
 from her2core.caselog.users import Users
@@ -33,7 +35,9 @@ from her2core.errors import IntegrityError
 __all__ = ["CaseLog"]
 
 
-class CaseLog(Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk, Lookup, Whole):
+class CaseLog(
+    Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk, Lookup, Saved, Learning, Whole
+):
     """Everything that her2core remembers, in one data folder: `caselog.sqlite`, `images/`, `reports/`.
 
     One object may be shared by threads, and several processes may open the same folder: each method is one

@@ -20,6 +20,7 @@ _OF_CASE = {
     "adjudications": "SELECT * FROM adjudications WHERE case_id = ?",
     "reports": "SELECT * FROM reports WHERE case_id = ?",
     "first_signatures": "SELECT * FROM first_signatures WHERE case_id = ?",
+    "training_consents": "SELECT * FROM training_consents WHERE case_id = ?",
     "audit": "SELECT * FROM audit WHERE case_id = ?",
 }
 _PEOPLE = "SELECT id, username, full_name, credentials, role FROM users ORDER BY id"

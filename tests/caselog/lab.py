@@ -148,6 +148,10 @@ class Lab:
         self.log.set_state(case.id, CaseState.PENDING_ADJUDICATION, self.anna)
         self.log.save_adjudication(case.id, "A", "positive", 1, "both slides reviewed", self.ben)
         self.log.keep_place(case.id, self.ben, "review", region.id)
+        signed = self.log.case_by_accession("26-1")
+        self.log.state_consent([signed.id], True, "the patients of the study agreed", self.manager)
+        self.log.promote_models("0123456789abcdef", {"counter": "counter 4"}, "better here", self.manager, after=None)
+        self.log.save_filter("positive", {"group": 1}, self.manager)
 
     def draft(self, accession: str = "26-1001") -> Case:
         return self.log.create_case(details(accession, block="A1", ihc=IHC.TWO_PLUS), self.anna)
