@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from her2core.counting import Count, Counter
-from her2core.detection import Detector
+from her2core.detection import Detection, Detector
 from her2core.imaging import quality
-from her2core.models import pick_device, short_name
+from her2core.models import full_precision, pick_device, short_name
 from her2core.records import Box, Channel, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions
 from her2core.settings import COUNTING
 
 __all__ = ["CLUSTER_THRESHOLD", "Models", "analyse", "count_box", "load_models", "settle"]
 
+_log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 
@@ -40,13 +45,15 @@ _DETECTION_SHARE = 0.45
 class Models:
     """Both stages, loaded once a process and shared by all threads.
 
-    by_regression: all counts by stage 2's regression (Xue et al. 2023), not by what measures best.
+    by_regression: all counts by stage 2's regression (Xue et al. 2023), not by what measures best. spare: the same
+    models on the processor, for when a GPU's memory is full; None where they run on it anyway.
     """
 
     detector: Detector
     counter: Counter
     names: dict[str, str]
     by_regression: bool = False
+    spare: Callable[[], Models] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -66,10 +73,30 @@ def load_models(weights_dir: Path, device: str = "auto", counting: str = "densit
         raise ValueError(f"counting is one of {', '.join(COUNTING)}, not {counting!r}")
     by_regression = counting == "regression"
     place = pick_device(device)
+    if place.type == "cuda":
+        full_precision()
     detector, card = Detector.load(weights_dir / "detector.safetensors", place)
     counter = Counter.load(weights_dir / "counter.safetensors", place)
     counter_name = counter.name + (" by regression" if by_regression else "")
-    return Models(detector, counter, {"detector": short_name(card), "counter": counter_name}, by_regression)
+    spare = None if place.type == "cpu" else cache(lambda: load_models(weights_dir, "cpu", counting))
+    return Models(detector, counter, {"detector": short_name(card), "counter": counter_name}, by_regression, spare)
+
+
+def _or_on_processor(work: Callable[[Models], Result], models: Models, tell: Progress) -> tuple[Result, str]:
+    """What `work` makes of the models, and where they ran: on the processor if the GPU's memory is full.
+
+    Others may use the same GPU; a slower result is better than none, and its counts are the same.
+    """
+    try:
+        return work(models), str(models.device)
+    except torch.OutOfMemoryError:
+        if models.spare is None:
+            raise
+    # Outside of `except`, because the error holds on to what fills the memory.
+    _log.warning("The memory of %s is full: going on with the processor.", models.device)
+    tell(0.0, "The graphics card's memory is full: going on with the processor, which takes longer")
+    spare = models.spare()
+    return work(spare), f"{spare.device}, as the memory of {models.device} was full"
 
 
 def analyse(
@@ -92,18 +119,10 @@ def analyse(
     started = time.perf_counter()
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
-    found = models.detector.detect(
-        pixels_rgb, progress=lambda share, what: tell(share * _DETECTION_SHARE, what), cancelled=cancelled
+    (found, counts), device = _or_on_processor(
+        lambda chosen: _found_and_counted(pixels_rgb, chosen, tell, cancelled), models, tell
     )
-    found = sorted(found, key=lambda d: (round(d.box_xyxy[1] / 50), d.box_xyxy[0]))  # as one reads a page
-    boxes = [d.box_xyxy for d in found]
-
-    def counting(share: float) -> None:
-        tell(_DETECTION_SHARE + share * (0.95 - _DETECTION_SHARE), f"Counting signals in {len(boxes)} nuclei")
-
-    counting(0.0)
-    counts = models.counter.count(pixels_rgb, boxes, counting, cancelled)
-    overlaps = overlap_fractions(boxes)
+    overlaps = overlap_fractions([d.box_xyxy for d in found])
     typical = float(np.median([count.sharpness for count in counts])) if counts else 0.0
     nuclei = tuple(
         settle(
@@ -128,9 +147,25 @@ def analyse(
         nuclei=nuclei,
         models=dict(models.names),
         quality=measures,
-        device=str(models.device),
+        device=device,
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+def _found_and_counted(
+    pixels_rgb: NDArray[np.uint8], models: Models, tell: Progress, cancelled: Cancelled | None
+) -> tuple[list[Detection], list[Count]]:
+    found = models.detector.detect(
+        pixels_rgb, progress=lambda share, what: tell(share * _DETECTION_SHARE, what), cancelled=cancelled
+    )
+    found = sorted(found, key=lambda d: (round(d.box_xyxy[1] / 50), d.box_xyxy[0]))  # as one reads a page
+    boxes = [d.box_xyxy for d in found]
+
+    def counting(share: float) -> None:
+        tell(_DETECTION_SHARE + share * (0.95 - _DETECTION_SHARE), f"Counting signals in {len(boxes)} nuclei")
+
+    counting(0.0)
+    return found, models.counter.count(pixels_rgb, boxes, counting, cancelled)
 
 
 def settle(
@@ -189,7 +224,9 @@ def count_box(
 
     Raises ValueError for a box without area.
     """
-    count = models.counter.count(pixels_rgb, [box], others=others)[0]
+    (count,), _ = _or_on_processor(
+        lambda chosen: chosen.counter.count(pixels_rgb, [box], others=others), models, lambda share, what: None
+    )
     overlap = overlap_fractions([box, *others])[0]
     size_px = (pixels_rgb.shape[1], pixels_rgb.shape[0])
     return settle(

@@ -1,12 +1,15 @@
 """Both stages together, with the committed weights."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
+import torch
 
-from her2core.counting import Count
+from her2core.counting import Count, Counter
 from her2core.errors import CancelledError, WeightsMissingError
 from her2core.pipeline import Models, analyse, count_box, load_models, settle
 from her2core.records import Channel, Exclusion, Signal
@@ -59,6 +62,41 @@ def test_progress_rises_to_one_and_says_what_is_done(models: Models) -> None:
 def test_an_analysis_stops_when_asked_to(models: Models) -> None:
     with pytest.raises(CancelledError):
         analyse(drawn_region(2, 2)[0], models, cancelled=lambda: True)
+
+
+class Full:
+    """Stands for a network on a GPU whose memory others have filled."""
+
+    def __init__(self, real: Any) -> None:
+        self.real, self.device, self.asked = real, torch.device("cuda"), 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def count(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked += 1
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_where_the_memory_of_a_gpu_is_full_the_processor_counts_and_says_so(
+    models: Models, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels, box, _ = drawn_region(2, 2)
+    full = Full(models.counter)
+    on_gpu = replace(models, counter=cast(Counter, full), spare=lambda: models)
+    said: list[str] = []
+    analysis = analyse(pixels, on_gpu, progress=lambda share, what: said.append(what))
+    assert full.asked == 1
+    assert analysis.nuclei == analyse(pixels, models).nuclei
+    assert analysis.device == "cpu, as the memory of cuda was full"
+    assert any("memory is full" in what for what in said)
+    assert "memory of cuda is full" in caplog.text
+    assert count_box(pixels, box, 9, on_gpu) == count_box(pixels, box, 9, models)
+
+
+def test_where_the_memory_of_the_processor_is_full_the_error_is_not_hidden(models: Models) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        analyse(drawn_region(2, 2)[0], replace(models, counter=cast(Counter, Full(models.counter))))
 
 
 def test_a_nucleus_that_the_pathologist_adds_is_counted(models: Models) -> None:

@@ -20,7 +20,7 @@ from her2core.counting.network import CounterNet, CounterOutput, fused
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
-from her2core.models import load_weights, short_name
+from her2core.models import load_weights, short_name, to_device
 from her2core.records import Box, Channel, Signal
 
 __all__ = ["Count", "Counter"]
@@ -87,13 +87,13 @@ class Counter:
         return cls(*load_weights(path), device)
 
     def _run(self, crops: Sequence[Crop], context: Context) -> CounterOutput:
-        pixels, axes = (tensor.to(self.device) for tensor in as_tensors(crops))
+        pixels, axes = (to_device(tensor, self.device) for tensor in as_tensors(crops))
         n = len(crops)
         unmixing, unit = context.unmixing.expand(n, 2, 3), context.unit.expand(n, 2)
         x = to_input(pixels, axes, unmixing.to(self.device), unit.to(self.device))
         x = x.contiguous(memory_format=torch.channels_last)
         chunk = n if self.device.type == "cuda" else _CPU_CHUNK
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.device.type == "cuda"):
+        with torch.inference_mode():
             outputs: list[CounterOutput] = [self._net(part) for part in torch.split(x, chunk)]
         return CounterOutput(
             torch.cat([o.regressed for o in outputs]).cpu(),

@@ -7,7 +7,6 @@ looked at in small, the size of a nucleus is measured, and the image is then res
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from her2core.detection.decode import decode
 from her2core.detection.tiles import Tile, clip, merge, plan, read_tile, round_up
 from her2core.detection.yolo import YoloConfig, YoloV3, fused
 from her2core.errors import CancelledError, ModelError, WeightsMismatchError
-from her2core.models import load_weights
+from her2core.models import load_weights, to_device
 from her2core.records import Box
 
 __all__ = ["Detection", "Detector", "DetectorConfig"]
@@ -243,13 +242,8 @@ class Detector:
         images = torch.zeros((len(cuts), height, width, 3), dtype=torch.uint8)
         for image, cut in zip(images, cuts, strict=True):
             image[: cut.shape[0], : cut.shape[1]] = torch.from_numpy(cut.copy())
-        x = images.to(self.device).permute(0, 3, 1, 2).float().div(255)  # (B, 3, H, W), channels last in memory
-        autocast = (
-            torch.autocast("cuda", dtype=torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
-            if self.device.type == "cuda"
-            else contextlib.nullcontext()
-        )
-        with torch.inference_mode(), autocast:
+        x = to_device(images, self.device).permute(0, 3, 1, 2).float().div(255)  # (B, 3, H, W), channels last in memory
+        with torch.inference_mode():
             predictions = decode(self._model(x), self._anchors)
         all_scores = predictions.scores()
         results = []
