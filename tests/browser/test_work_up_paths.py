@@ -208,6 +208,31 @@ def _recounted(bench: Bench, case: Case, her2: int, cep17: int) -> None:
     workflow.hand_in_recount(bench.lab.log, case.id, "A", okafor)
 
 
+_NAME = """(at) => (at.getAttribute("aria-label") || at.textContent || "").trim()"""
+_LOOKS = """(at) => {
+    const around = [];
+    for (let e = at; e && around.length < 4; e = e.parentElement) around.push(e);
+    return around.map((e) => getComputedStyle(e)).map((s) => [s.outline, s.boxShadow, s.borderColor]).join();
+}"""
+
+
+def _tab_to(page: Page, name: str) -> None:
+    """Press Tab until this has the focus, which it must show."""
+    for _ in range(120):
+        at = page.evaluate_handle("document.activeElement").as_element()
+        assert at is not None
+        called = at.evaluate(_NAME)
+        if name in called and len(called) < len(name) + 30:
+            focused = at.evaluate(_LOOKS)
+            at.evaluate("(at) => at.blur()")
+            page.wait_for_timeout(400)
+            assert at.evaluate(_LOOKS) != focused, f"“{name}” does not show that it has the focus"
+            at.focus()
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab never comes to “{name}”")
+
+
 # --- the paths --------------------------------------------------------------------------------------------------------
 
 
@@ -314,6 +339,34 @@ def test_group_4_recounted_as_group_1_is_adjudicated_with_reason(bench: Bench) -
     _headline(page, "HER2 positive: ISH Group 4, IHC 2+, recount Group 1, adjudicated positive")
     _sees(page.locator(".h2c-rep"), re.compile("Recounted together at the microscope"))
 
+    # A slip is mended before the signature; the case log keeps both decisions.
+    _press(form, "Change the decision")
+    panel = page.get_by_test_id("stPopoverBody")
+    _choose(page, panel.get_by_label("Final category"), "negative")
+    _choose(page, panel.get_by_label("Group held to be right"), "Group 4")
+    _press(panel, "Save adjudication")
+    _headline(page, "adjudicated negative")
+    assert [(a.category, a.group) for a in bench.lab.log.adjudications(case.id)] == [("positive", 1), ("negative", 4)]
+
+
+def test_a_report_is_signed_by_keyboard_alone(bench: Bench) -> None:
+    case = bench.reviewed("S26-113", NEGATIVE)
+    page = bench.open("berg", case)
+    _idle(page)
+    _tab_to(page, "fits the histology")
+    page.keyboard.press("Space")
+    _sees(page, "Nothing is open: the report can be signed.")
+    _idle(page)
+    _tab_to(page, "Sign report")
+    page.keyboard.press("Enter")
+    password = page.get_by_role("dialog").get_by_label("Password of Miriam Berg")
+    expect(password).to_be_visible(timeout=PATIENCE_MS)
+    _tab_to(page, "Password of Miriam Berg")
+    page.keyboard.type(PASSWORDS["berg"])
+    page.keyboard.press("Enter")
+    _sees(page, re.compile("Signature valid"))
+    assert bench.lab.log.case(case.id).state is CaseState.SIGNED
+
 
 def test_15_percent_of_group_1_makes_the_case_positive_and_both_are_reported(bench: Bench) -> None:
     page = bench.open("berg", bench.heterogeneous("S26-107", 15.0))
@@ -379,3 +432,48 @@ def test_of_two_people_with_the_same_case_the_later_is_told_and_nothing_is_overw
             _headline(page, "HER2 positive: ISH Group 4, IHC 3+")
     _sees(first, re.compile("Samuel Okafor changed this case"))
     assert bench.lab.log.case(case.id).details.ihc is IHC.THREE_PLUS
+
+
+def test_where_two_sign_the_second_finds_the_report_on_the_worklist_and_makes_it_final(bench: Bench) -> None:
+    settings = bench.lab.data_dir / "settings.toml"
+    one_signs = settings.read_text()
+    settings.write_text(one_signs + "second_signature = true\n")
+    try:
+        _signed_by_two(bench, bench.reviewed("S26-114", POSITIVE))
+    finally:
+        settings.write_text(one_signs)
+
+
+def _signed_by_two(bench: Bench, case: Case) -> None:
+    page = bench.open("berg", case)
+    _finish(bench, page, case)
+    _press(page, "Sign report")
+    dialog = page.get_by_role("dialog")
+    _sees(dialog, workflow.MEANING)
+    expect(dialog.get_by_label("Second signature by")).to_have_value("Samuel Okafor", timeout=PATIENCE_MS)
+    dialog.get_by_label("Password of Miriam Berg").fill(PASSWORDS["berg"])
+    dialog.get_by_role("button", name="Sign", exact=True).dblclick()
+    _sees(page, re.compile("becomes final with the signature of Samuel Okafor"))
+    expect(page.get_by_role("button", name="Sign second")).to_have_count(0)
+    assert bench.lab.log.reports(case.id) == []
+
+    # It is on his own list, though he never had the case.
+    second = bench.page("okafor")
+    _idle(second)
+    second.get_by_role("link", name="Worklist").click()
+    _idle(second)
+    second.get_by_text("Mine", exact=True).click()
+    _sees(second, "the second signature")
+    _press(second.locator(f".st-key-open_{case.id}"), "Continue")
+    _sees(second, "Signed once. Not final before the second signature.")
+    _press(second, "Sign second")
+    dialog = second.get_by_role("dialog")
+    _sees(dialog, workflow.SECOND_MEANING)
+    dialog.get_by_label("Password of Samuel Okafor").fill(PASSWORDS["okafor"])
+    dialog.get_by_role("button", name="Sign", exact=True).dblclick()
+    _sees(second, re.compile("Signature valid"))
+    (report,) = bench.lab.log.reports(case.id)
+    assert (report.signed_by, report.cosigned_by) == (
+        bench.lab.person("berg").id, (bench.lab.person("okafor").id,),
+    )  # fmt: skip
+    assert bench.lab.log.case(case.id).state is CaseState.SIGNED
