@@ -72,6 +72,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         found |= {
             "by size": rows,
             "models only mb": measure.spawn_peak_mb(None, args.weights),
+            "start": measure.spawn_start(files[0], args.weights, 1 if quick else 3),
             "by nuclei": measure.by_nuclei(files[0], models, QUICK_NUCLEI if quick else NUCLEI, 2 if quick else 3),
             "by regions": measure.by_regions(files, models, QUICK_REGIONS if quick else REGIONS),
             "limit": measure.distance(files[0], models),
@@ -102,6 +103,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=measure.ROOT / "work" / "speed", help="where regions lie")
     parser.add_argument("--weights", type=Path, default=measure.ROOT / "models", help="folder of the models")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -110,6 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments(argv)
     if args.peak is not None:
         print(json.dumps(measure.peak_mb(None if args.peak == "-" else Path(args.peak), args.weights)))
+        return 0
+    if args.start is not None:
+        print(json.dumps(measure.start(args.start, args.weights)))
         return 0
     table = args.results / "speed.json"
     if args.check and not table.exists():

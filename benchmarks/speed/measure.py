@@ -24,7 +24,18 @@ from her2core.pipeline import Models
 from her2core.records import Box
 from her2core.scoring import tally
 
-__all__ = ["beside_peers", "by_nuclei", "by_regions", "by_size", "distance", "peak_mb", "spawn_peak_mb", "take_turns"]
+__all__ = [
+    "beside_peers",
+    "by_nuclei",
+    "by_regions",
+    "by_size",
+    "distance",
+    "peak_mb",
+    "spawn_peak_mb",
+    "spawn_start",
+    "start",
+    "take_turns",
+]
 
 ROOT = Path(__file__).parents[2]
 OURS, CLASSICAL, PAPER = "her2core", "classical (scikit-image)", "the paper's set-up"
@@ -163,6 +174,26 @@ def spawn_peak_mb(path: Path | None, weights: Path) -> float:
     command = [sys.executable, "-m", "benchmarks.speed", "--peak", str(path or "-"), "--weights", str(weights)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)  # noqa: S603
     return float(json.loads(done.stdout))
+
+
+def start(path: Path, weights: Path) -> list[float]:
+    """When (seconds since 1970) this process has loaded the models, and when it has analysed its first region."""
+    models = pipeline.load_models(weights, "cpu")
+    loaded = time.time()
+    _analyse(path, models)
+    return [loaded, time.time()]
+
+
+def spawn_start(path: Path, weights: Path, rounds: int) -> dict[str, float]:
+    """Median seconds from the start of a process to its models and to its first tally; the second time costs less."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--start", str(path), "--weights", str(weights)]
+    found = []
+    for _ in range(rounds):
+        begun = time.time()
+        done = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)  # noqa: S603
+        found.append([at - begun for at in json.loads(done.stdout)])
+    loaded, analysed = (statistics.median(column) for column in zip(*found, strict=True))
+    return {"models loaded": loaded, "first region analysed": analysed}
 
 
 def _pixels(path: Path) -> Any:

@@ -15,7 +15,7 @@ MARGIN = 0.25
 
 def page(found: dict[str, Any]) -> str:
     """Markdown."""
-    peers, limit, machine = found["beside peers"], found["limit"], found["machine"]
+    peers, limit, machine, start = found["beside peers"], found["limit"], found["machine"], found["start"]
     lines = [
         "# Speed",
         "",
@@ -44,6 +44,9 @@ def page(found: dict[str, Any]) -> str:
         ),
         "",
         f"A process that has only loaded the models has {found['models only mb']:.0f} MB.",
+        "",
+        f"From the start of a process to its loaded models it takes {start['models loaded']:.1f} s, to the tally of its "
+        f"first region of 1360 × 1024 px {start['first region analysed']:.1f} s.",
         "",
         "## By number of nuclei and of regions",
         "",

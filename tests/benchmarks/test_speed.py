@@ -28,6 +28,7 @@ def _found(**ratios: float) -> dict[str, Any]:
         },
         "by size": [{**size, "peak_mb": 700.0}, {**size, "width": 2040, "peak_mb": 720.0}],
         "models only mb": 600.0,
+        "start": {"models loaded": 6.25, "first region analysed": 9.75},
         "by nuclei": [{"nuclei": 10, "seconds": 0.1}, {"nuclei": 100, "seconds": 0.9}],
         "by regions": [{"regions": 1, "seconds": 0.5}],
         "limit": {
@@ -91,7 +92,14 @@ def test_the_guard_fails_beyond_its_margin(now: float, slower: bool) -> None:
 
 def test_the_page_names_every_number_and_the_figure_is_drawn(tmp_path: Path) -> None:
     text = page(_found(peer=4.25) | {"notice": "The machine was busy."})
-    for part in ("| peer | 4.250 | 4.25 |", "1360 × 1024", "| 700 |", "50% of the limit", "**The machine was busy.**"):
+    for part in (
+        "| peer | 4.250 | 4.25 |",
+        "1360 × 1024",
+        "| 700 |",
+        "50% of the limit",
+        "**The machine was busy.**",
+        "6.2 s",
+    ):
         assert part in text
     figure(_found(peer=4.25), tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 5000
