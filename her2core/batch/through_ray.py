@@ -24,6 +24,8 @@ __all__ = ["through_ray"]
 _ROOT = Path(__file__).resolve().parents[2]
 _MOST_BLOCKS = 10_000
 _IMAGES_A_BLOCK = 4
+_OBJECT_STORE_BYTES = 200 << 20
+_PATIENCE = {"raylet_start_wait_time_s": 120, "gcs_server_request_timeout_seconds": 120}  # of a machine that is busy
 _NO_MODELS = "her2core could not load its models: "
 
 
@@ -59,7 +61,12 @@ def _connect(ray: Any, workers: int, address: str | None) -> None:
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     options: dict[str, Any] = {"runtime_env": {"env_vars": {"PYTHONPATH": path}}, "log_to_driver": False}
     if address is None:
-        options |= {"num_cpus": workers, "include_dashboard": False}
+        options |= {
+            "num_cpus": workers,
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,  # rows are paths and counts: Ray would take a third of all
+            "_system_config": _PATIENCE,
+        }
     else:
         options["address"] = address
     ray.init(logging_level="ERROR", **options)

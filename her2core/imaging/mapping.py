@@ -23,7 +23,7 @@ from her2core.imaging.samples import hide_transparent, stretched
 from her2core.imaging.tiff import TiffFile, parse_tiff
 from her2core.imaging.tiff_tags import Tag, Values, write_tiff
 
-__all__ = ["ChannelPreview", "exchanged", "names_tell", "preview", "with_names"]
+__all__ = ["ChannelPreview", "as_stack", "exchanged", "names_tell", "preview", "with_names"]
 
 COLOUR_IMAGE: Final = ("red", "green", "blue")
 _PROBES: Final = ("HER2", "CEP17", "DAPI")
@@ -67,7 +67,7 @@ def with_names(source: SourceFile, channels: ChannelMap) -> bytes:
         for channel, probe in zip(channels.rgb, _PROBES, strict=True):
             names[channel] = probe
         return replace(source, channel_names=tuple(names)).stripped()
-    return _stack(source.decode(channels))
+    return as_stack(source.decode(channels))
 
 
 def preview(source: SourceFile, side_px: int) -> tuple[ChannelPreview, ...]:
@@ -83,7 +83,7 @@ def preview(source: SourceFile, side_px: int) -> tuple[ChannelPreview, ...]:
     return tuple(found)
 
 
-def _stack(picture: Picture) -> bytes:
+def as_stack(picture: Picture) -> bytes:
     """A TIFF of three named channels of the samples of a picture."""
     samples = picture.samples
     if picture.alpha is not None:

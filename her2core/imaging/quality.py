@@ -20,7 +20,7 @@ from scipy import ndimage
 from her2core.imaging.region import PixelsRGB
 from her2core.scoring.inputs import RejectionReason
 
-__all__ = ["LIMITS", "Limit", "advice", "broken", "measure"]
+__all__ = ["LIMITS", "Limit", "advice", "broken", "measure", "otsu"]
 
 MIN_FOCUS_RATIO: Final = 1.3
 MIN_DAPI_CONTRAST: Final = 0.12
@@ -266,7 +266,7 @@ def _nuclei(dapi: Float) -> tuple[Mask, float]:
     the brighter part is not brighter by more than a few levels.
     """
     smooth = _box(_box(dapi, 1), 1)
-    mask = smooth > _otsu(smooth) + 0.5
+    mask = smooth > otsu(np.bincount(smooth.astype(np.uint8).ravel(), minlength=256)) + 0.5
     if not mask.any() or mask.all() or smooth[mask].mean() - smooth[~mask].mean() < _LEAST_STAIN_LEVELS:
         return np.zeros_like(mask), 0.0
     steps = np.count_nonzero(mask[1:] ^ mask[:-1]) + np.count_nonzero(mask[:, 1:] ^ mask[:, :-1])
@@ -309,9 +309,9 @@ def _autofluorescent_percent(overview: PixelsRGB, away: Mask, background: list[f
     return 100 * float((glowing[0] & glowing[1]).mean())
 
 
-def _otsu(values: Float) -> int:
-    """The grey level, 0 to 254, that best parts the values in two (Otsu 1979)."""
-    counts = np.bincount(values.astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+def otsu(histogram: npt.NDArray[np.intp]) -> int:
+    """The grey level, 0 to 254, that best parts the values of a histogram of 256 levels in two (Otsu 1979)."""
+    counts = histogram.astype(np.float64)
     below, sums = np.cumsum(counts)[:-1], np.cumsum(counts * np.arange(256))
     above = counts.sum() - below
     between = (sums[-1] * below / counts.sum() - sums[:-1]) ** 2 / np.maximum(below * above, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,15 @@ from her2core.errors import NotFluorescenceError, UnreadableImageError
 from her2core.imaging.picture import Samples
 from her2core.imaging.region import PixelsRGB
 
-__all__ = ["hide_transparent", "refuse_no_fluorescence", "stretched", "to_8_bits", "turn_upright"]
+__all__ = [
+    "hide_transparent",
+    "refuse_no_fluorescence",
+    "stretched",
+    "to_8_bits",
+    "turn_upright",
+    "windows",
+    "with_windows",
+]
 
 _CHANNELS: Final = ("HER2 (red)", "CEP17 (green)", "DAPI (blue)")
 _WHITE_SHARE: Final = 1e-4
@@ -31,18 +40,28 @@ def to_8_bits(samples: Samples) -> tuple[PixelsRGB, tuple[str, ...]]:
     """
     if samples.dtype == np.uint8:
         return samples.astype(np.uint8, copy=False), ()
-    pixels = np.empty(samples.shape, np.uint8)
-    ranges = []
-    for channel in range(3):
-        plane = np.ascontiguousarray(samples[:, :, channel])
-        black, white = _window(plane)
-        pixels[:, :, channel] = _line(black, white)[plane]
-        ranges.append(f"{_CHANNELS[channel]} {black}–{white}")
+    found = windows(samples)
+    ranges = [f"{name} {black}–{white}" for name, (black, white) in zip(_CHANNELS, found, strict=True)]
     note = (
         "The file has 16 bits for each channel; they were brought to 8 by a straight line for each channel, from black "
         f"to white: {', '.join(ranges)}."
     )
-    return pixels, (note,)
+    return with_windows(samples, found), (note,)
+
+
+def windows(samples: Samples) -> tuple[tuple[int, int], ...]:
+    """Black and white of each channel of (H, W, 3) uint16, as `to_8_bits` takes them."""
+    return tuple(_window(np.ascontiguousarray(samples[:, :, channel])) for channel in range(3))
+
+
+def with_windows(samples: Samples, found: Sequence[tuple[int, int]] | None) -> PixelsRGB:
+    """(H, W, 3) uint8 of samples by these windows; by None, samples that are uint8 already."""
+    if found is None:
+        return samples.astype(np.uint8, copy=False)
+    pixels = np.empty(samples.shape, np.uint8)
+    for channel, (black, white) in enumerate(found):
+        pixels[:, :, channel] = _line(black, white)[samples[:, :, channel]]
+    return pixels
 
 
 def stretched(plane: Samples) -> npt.NDArray[np.uint8]:

@@ -24,9 +24,9 @@ from her2core.imaging.picture import (
     truncated,
     trusted_um_per_px,
 )
-from her2core.imaging.tiff_tags import Tag, TiffStructure, Values, read_structure, write_tiff
+from her2core.imaging.tiff_tags import Data, Tag, TiffStructure, Values, read_structure, write_tiff
 
-__all__ = ["TiffFile", "parse_tiff"]
+__all__ = ["TiffFile", "TiffPage", "page_of", "parse_tiff"]
 
 _NAME: Final = "TIFF"
 _NO_COMPRESSION, _LZW, _JPEG, _PACKBITS = 1, 5, 7, 32773
@@ -42,7 +42,7 @@ _THREE_PAGES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class TiffPage:
     """One image of the file: how its samples are stored and where."""
 
     tags: Mapping[int, Values]
@@ -75,9 +75,9 @@ class TiffFile:
     """A TIFF file whose structure is whole. `pages` are in the order of `channel_names`, which are canonical, or
     "channel 1", … where the file's say nothing that is known."""
 
-    data: bytes
+    data: Data
     order: str
-    pages: tuple[_Page, ...]
+    pages: tuple[TiffPage, ...]
     channel_names: tuple[str, ...]
     is_ome: bool
     orientation: int
@@ -119,6 +119,26 @@ class TiffFile:
 
     def decode(self, channels: ChannelMap | None = None) -> Picture:
         """The pixels. Raises NotFluorescenceError where the channels are not there or not known."""
+        chosen, notes = self._chosen(channels)
+        alpha: Samples | None = None
+        if len(self.pages) == 1:
+            planes = self.decode_page(self.pages[0])
+            if self.is_rgb and self.pages[0].extra:
+                alpha = planes[:, :, 3]
+            samples = take_channels(planes, chosen)
+        else:
+            samples = np.stack([self.decode_page(self.pages[channel])[:, :, 0] for channel in chosen.rgb], axis=2)
+        unused = len(self.channel_names) - 3
+        if unused > 0:
+            notes += (f"The file has {unused} further channel{'s' * (unused > 1)} that were not used.",)
+        return Picture(samples, alpha, self.orientation, self.um_per_px, notes)
+
+    def chosen_channels(self, channels: ChannelMap | None = None) -> ChannelMap:
+        """Which channel shows which probe, by `channels` or by the file. Raises NotFluorescenceError where the
+        channels are not there or not known."""
+        return self._chosen(channels)[0]
+
+    def _chosen(self, channels: ChannelMap | None) -> tuple[ChannelMap, tuple[str, ...]]:
         notes: tuple[str, ...] = ()
         if self.is_rgb:
             chosen = channels or RED_GREEN_BLUE
@@ -128,18 +148,7 @@ class TiffFile:
             chosen, notes = self._channels_by_name()
         if max(chosen.rgb) >= len(self.channel_names):
             raise NotFluorescenceError(f"The file has only {len(self.channel_names)} channels. {_THREE_PAGES}")
-        alpha: Samples | None = None
-        if len(self.pages) == 1:
-            planes = self._decode_page(self.pages[0])
-            if self.is_rgb and self.pages[0].extra:
-                alpha = planes[:, :, 3]
-            samples = take_channels(planes, chosen)
-        else:
-            samples = np.stack([self._decode_page(self.pages[channel])[:, :, 0] for channel in chosen.rgb], axis=2)
-        unused = len(self.channel_names) - 3
-        if unused > 0:
-            notes += (f"The file has {unused} further channel{'s' * (unused > 1)} that were not used.",)
-        return Picture(samples, alpha, self.orientation, self.um_per_px, notes)
+        return chosen, notes
 
     def _channels_by_name(self) -> tuple[ChannelMap, tuple[str, ...]]:
         if len(self.channel_names) == 1:
@@ -154,12 +163,12 @@ class TiffFile:
             )
         return chosen, (DYE_NOTE,) if by_dye else ()
 
-    def _segments(self, page: _Page) -> list[bytes]:
+    def _segments(self, page: TiffPage) -> list[bytes]:
         """The coded strips or tiles of a page; JPEG ones without their comments and application segments."""
         segments = [self.data[offset : offset + count] for offset, count in page.segments]
         return [without_metadata(segment) for segment in segments] if page.compression == _JPEG else segments
 
-    def _decode_page(self, page: _Page) -> Samples:
+    def decode_page(self, page: TiffPage) -> Samples:
         """(H, W, samples) of a page."""
         segments = self._segments(page)
         if page.compression == _JPEG:
@@ -174,7 +183,7 @@ class TiffFile:
         ]
         return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
 
-    def _decode_plane(self, page: _Page, segments: Sequence[bytes]) -> Samples:
+    def _decode_plane(self, page: TiffPage, segments: Sequence[bytes]) -> Samples:
         """(H, W, samples of the plane). Pillow sees bytes as grey pixels: its decoders do the same for all depths."""
         row_bytes = page.width * page.bytes_per_pixel
         if page.compression == _NO_COMPRESSION and page.tile is None:
@@ -194,17 +203,17 @@ class TiffFile:
         return native
 
 
-def parse_tiff(data: bytes) -> TiffFile:
-    """The structure of a TIFF file; nothing is decoded.
+def parse_tiff(data: Data, structure: TiffStructure | None = None) -> TiffFile:
+    """The structure of a TIFF file; nothing is decoded. `structure` spares reading it where it is known.
 
     Raises UnreadableImageError for what is cut, damaged or stored in a way that is not read, NotFluorescenceError
     where the file cannot hold the three channels of one region.
     """
-    structure = read_structure(data)
+    structure = structure or read_structure(data)
     main = [tags for tags in structure.pages if not _int(tags, Tag.SUBFILE_TYPE, 0) & 5]  # no previews, no masks
     if not main:
         raise truncated(_NAME)
-    pages = [_page(tags, len(data)) for tags in main]
+    pages = [page_of(tags, len(data)) for tags in main]
     if sum(count for page in pages for _, count in page.segments) > len(data):
         raise truncated(_NAME)  # images that share their data: nobody writes that, and copying it could fill the memory
     ome, imagej = _metadata(main[0])
@@ -226,7 +235,7 @@ def parse_tiff(data: bytes) -> TiffFile:
     )
 
 
-def _page(tags: Mapping[int, Values], size: int) -> _Page:
+def page_of(tags: Mapping[int, Values], size: int) -> TiffPage:
     """A page whose parts fit together and lie within the file, in a coding that is read here."""
     width, height, samples = _int(tags, Tag.WIDTH, 0), _int(tags, Tag.HEIGHT, 0), _int(tags, Tag.SAMPLES, 1)
     compression = _int(tags, Tag.COMPRESSION, _NO_COMPRESSION)
@@ -247,7 +256,7 @@ def _page(tags: Mapping[int, Values], size: int) -> _Page:
             "The TIFF file stores its colours in a way that is not read here. Export it as RGB without compression."
         )
     separate = samples > 1 and _int(tags, Tag.PLANAR, 1) == 2
-    page = _Page(
+    page = TiffPage(
         tags=tags,
         width=width,
         height=height,
@@ -279,7 +288,7 @@ def _located(tags: Mapping[int, Values], size: int) -> tuple[tuple[int, int], ..
     return pairs
 
 
-def _check_segments(page: _Page) -> None:
+def _check_segments(page: TiffPage) -> None:
     """Refuse a page whose strips or tiles are not as many, or cannot hold as much, as it declares."""
     if page.tile is None:
         each = math.ceil(page.height / page.rows_per_strip)
@@ -300,7 +309,7 @@ def _check_segments(page: _Page) -> None:
         raise truncated(_NAME)
 
 
-def _needed_tags(page: _Page) -> dict[int, Values]:
+def _needed_tags(page: TiffPage) -> dict[int, Values]:
     """The tags that say how the samples of a page are stored, made anew."""
     tags: dict[int, Values] = {
         Tag.WIDTH: (page.width,),
@@ -325,14 +334,14 @@ def _needed_tags(page: _Page) -> dict[int, Values]:
     return tags
 
 
-def _layout_tags(page: _Page, bytes_per_pixel: int) -> dict[int, Values]:
+def _layout_tags(page: TiffPage, bytes_per_pixel: int) -> dict[int, Values]:
     """The tags of strips or tiles, their width in pixels of `bytes_per_pixel`."""
     if page.tile is None:
         return {Tag.ROWS_PER_STRIP: (page.rows_per_strip,)}
     return {Tag.TILE_WIDTH: (page.tile[0] * bytes_per_pixel,), Tag.TILE_HEIGHT: (page.tile[1],)}
 
 
-def _as_grey_bytes(order: str, page: _Page, segments: Sequence[bytes]) -> bytes:
+def _as_grey_bytes(order: str, page: TiffPage, segments: Sequence[bytes]) -> bytes:
     """A TIFF file of one plane of the page in which each byte is a grey pixel, coded by the same segments."""
     tags: dict[int, Values] = {
         Tag.WIDTH: (page.width * page.bytes_per_pixel,),
@@ -372,7 +381,7 @@ def _refuse_colours(photometric: int, samples: int) -> None:
         raise NotFluorescenceError("The TIFF file has no separate colour channels. " + _THREE_PAGES)
 
 
-def _refuse_other_stacks(pages: Sequence[_Page], info: StackInfo) -> None:
+def _refuse_other_stacks(pages: Sequence[TiffPage], info: StackInfo) -> None:
     """Raise NotFluorescenceError for several regions, focus stacks and time series."""
     if info.slices > 1 or info.frames > 1:
         raise NotFluorescenceError(
@@ -407,7 +416,7 @@ def _labels(main: Sequence[Mapping[int, Values]], structure: TiffStructure) -> t
     return tuple(name[:200].decode("utf-8", "replace") if isinstance(name, bytes) else "" for name in page_names)
 
 
-def _channel_names(pages: Sequence[_Page], names: Sequence[str]) -> tuple[str, ...]:
+def _channel_names(pages: Sequence[TiffPage], names: Sequence[str]) -> tuple[str, ...]:
     """Canonical names of all channels; "channel 1", … where a name says nothing that is known."""
     count = len(pages) if len(pages) > 1 else pages[0].samples
     if len(pages) == 1 and pages[0].photometric in (_RGB, _YCBCR):

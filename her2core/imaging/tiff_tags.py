@@ -10,18 +10,28 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from her2core.errors import UnreadableImageError
 from her2core.imaging.picture import truncated
 
-__all__ = ["MAX_PAGES", "Tag", "TiffStructure", "Values", "read_structure", "write_tiff"]
+__all__ = ["MAX_PAGES", "Data", "Tag", "TiffStructure", "Values", "read_structure", "write_tiff"]
 
 MAX_PAGES: Final = 64
 _MAX_VALUES: Final = 1 << 18
 _NAME: Final = "TIFF"
 
 Values = tuple[int, ...] | bytes
+
+
+class Data(Protocol):
+    """The bytes of a file, in memory or read from it where they are wanted."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """Those from start to stop."""
 
 
 class Tag:
@@ -50,6 +60,7 @@ class Tag:
     TILE_HEIGHT = 323
     TILE_OFFSETS = 324
     TILE_COUNTS = 325
+    SUB_IFDS = 330
     EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
     JPEG_TABLES = 347
@@ -76,14 +87,17 @@ _WRITTEN_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TiffStructure:
-    """Byte order ("<" or ">") and, for each page, the wanted tags with their values."""
+    """Byte order ("<" or ">") and, for each page, the wanted tags with their values; `below` holds, for each page, the
+    pages that its SubIFDs tag names, as the levels of a pyramid are stored."""
 
     order: str
     pages: tuple[Mapping[int, Values], ...]
+    below: tuple[tuple[Mapping[int, Values], ...], ...] = ()
 
 
-def read_structure(data: bytes) -> TiffStructure:
-    """All pages of a TIFF or BigTIFF file. Raises UnreadableImageError where the structure breaks."""
+def read_structure(data: Data, *, levels: bool = False) -> TiffStructure:
+    """All pages of a TIFF or BigTIFF file, with `levels` also those below them. Raises UnreadableImageError where the
+    structure breaks."""
     order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
     version = _unpack(f"{order}H", data, 2)[0] if order else 0
     if version == 42:
@@ -107,7 +121,8 @@ def read_structure(data: bytes) -> TiffStructure:
         pages.append(tags)
     if not pages:
         raise truncated(_NAME)
-    return TiffStructure(order, tuple(pages))
+    below = tuple(_below(data, tags, order, big=big) if levels else () for tags in pages)
+    return TiffStructure(order, tuple(pages), below)
 
 
 def write_tiff(order: str, pages: Sequence[tuple[Mapping[int, Values], Sequence[bytes]]]) -> bytes:
@@ -149,7 +164,14 @@ def write_tiff(order: str, pages: Sequence[tuple[Mapping[int, Values], Sequence[
     return b"".join(parts)
 
 
-def _read_page(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Mapping[int, Values], int]:
+def _below(data: Data, tags: Mapping[int, Values], order: str, *, big: bool) -> tuple[Mapping[int, Values], ...]:
+    offsets = tags.get(Tag.SUB_IFDS, ())
+    if isinstance(offsets, bytes) or len(offsets) > MAX_PAGES:
+        raise truncated(_NAME)
+    return tuple(_read_page(data, offset, order, big=big)[0] for offset in offsets)
+
+
+def _read_page(data: Data, offset: int, order: str, *, big: bool) -> tuple[Mapping[int, Values], int]:
     """The wanted tags of the page at `offset`, and the offset of the next page (0 after the last)."""
     count_code, entry_code, entry_size, inline = ("Q", "HHQ", 20, 8) if big else ("H", "HHI", 12, 4)
     offset_code = "Q" if big else "I"
@@ -178,8 +200,9 @@ def _read_page(data: bytes, offset: int, order: str, *, big: bool) -> tuple[Mapp
     return tags, _unpack(f"{order}{offset_code}", data, first + count * entry_size)[0]
 
 
-def _unpack(code: str, data: bytes, at: int) -> tuple[int, ...]:
+def _unpack(code: str, data: Data, at: int) -> tuple[int, ...]:
     """struct.unpack_from within the data. Raises UnreadableImageError beyond its end."""
-    if at < 0 or at + struct.calcsize(code) > len(data):
+    end = at + struct.calcsize(code)
+    if at < 0 or end > len(data):
         raise truncated(_NAME)
-    return struct.unpack_from(code, data, at)
+    return struct.unpack(code, data[at:end])

@@ -7,7 +7,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.records import User
-from her2core.ui import intake_populations, intake_regions, intake_uploads
+from her2core.ui import intake_populations, intake_regions, intake_slides, intake_uploads
 from her2core.ui.details import details_form
 from her2core.ui.flagging import briefly
 from her2core.ui.services import Services
@@ -47,6 +47,7 @@ def draw_case(rooms: Services, user: User, case_id: int) -> None:
         left, right = st.columns([1.25, 1], gap="medium")
         with left:
             intake_uploads.draw(rooms, user, review)
+            intake_slides.draw(rooms, user, review)
         with right:
             _next_step(review)
         if review.regions:

@@ -51,7 +51,7 @@ def analysers(pid: int, engine: str) -> list[int]:
             line = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        wanted = "Analyser" in line if engine == "ray" else ANALYSERS[engine] in line and "tracker" not in line
+        wanted = "Analyser" in line if engine == "ray" else ANALYSERS[engine] in line and "resource_tracker" not in line
         if wanted:
             found.append(child)
     return found
@@ -116,7 +116,8 @@ def prove(engine: str, regions: int, pause_s: tuple[float, float], seed: int, fo
         "seconds": round(seconds, 1), "load at the end": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     if not (
-        len(images) == images["image"].nunique() == regions
+        killed > 0
+        and len(images) == images["image"].nunique() == regions
         and wrong == 0
         and set(nuclei["sha256"]) <= set(images["sha256"])
     ):

@@ -204,6 +204,8 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not ray_is_installed(), reason="ray is not installed: pip install -r requirements-batch.txt")
+@pytest.mark.filterwarnings("ignore")  # Ray warns of its own settings
+@pytest.mark.timeout(400)
 def test_ray_gives_the_same_results_as_processes(archive: Path, analysed: tuple[Path, Summary], tmp_path: Path) -> None:
     png(tmp_path / "source" / "deadly.png", DEADLY)
     shutil.copytree(archive, tmp_path / "source", dirs_exist_ok=True)
