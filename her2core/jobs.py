@@ -124,6 +124,7 @@ class AnalysisJobs:
         self._lock = threading.RLock()
         self._model_lock = threading.Lock()
         self._models: Models | None = None
+        self._models_folder = ""
         self._mark: WorkerMark | None = None
         self._thread: threading.Thread | None = None
         self._running: _Running | None = None
@@ -134,10 +135,14 @@ class AnalysisJobs:
                 self._start()
 
     def models(self) -> Models:
-        """The models, loaded on first use and then shared. Raises ModelError where weights are missing or altered."""
+        """The models in use, loaded on first use and after a promotion, then shared.
+
+        Raises ModelError where weights are missing or altered.
+        """
         with self._model_lock:
-            if self._models is None:
-                self._models = self._load_models()
+            folder = self._log.models_folder()
+            if self._models is None or folder != self._models_folder:
+                self._models, self._models_folder = self._load_models(), folder
             return self._models
 
     def submit(

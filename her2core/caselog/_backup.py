@@ -29,9 +29,11 @@ __all__ = ["BackupSummary", "back_up", "place", "unpack"]
 SCHEMA = "her2core.backup/1"
 _DATABASE = "caselog.sqlite"
 _MANIFEST = "manifest.json"
-_BESIDE = ("settings.toml", "keys")  # what else of the data folder a laboratory cannot do without
+# What else of the data folder a laboratory cannot do without.
+_BESIDE = ("settings.toml", "acceptance.toml", "keys", "models")
 _ALLOWED = re.compile(
-    r"caselog\.sqlite|settings\.toml|images/[0-9a-f]{64}|reports/[0-9a-f]{64}\.pdf|keys/[\w.@+-]{1,128}"
+    r"caselog\.sqlite|(settings|acceptance)\.toml|images/[0-9a-f]{64}|reports/[0-9a-f]{64}\.pdf|keys/[\w.@+-]{1,128}"
+    r"|models/[0-9a-f]{16}/(detector|counter)\.(json|safetensors)"
 )
 _LARGEST_MANIFEST = 256 * 1024 * 1024
 
@@ -133,7 +135,7 @@ def _contents(snapshot: Path) -> tuple[str, list[str], list[str]]:
 def _beside(data_dir: Path) -> Iterator[tuple[str, Path, str]]:
     for name in _BESIDE:
         path = data_dir / name
-        files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+        files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
         for file in files:
             relative = file.relative_to(data_dir).as_posix()
             if file.is_file() and not file.is_symlink() and _ALLOWED.fullmatch(relative):

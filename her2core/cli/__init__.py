@@ -17,8 +17,10 @@ from her2core.cli.accounts import user
 from her2core.cli.batch import batch
 from her2core.cli.images import analyze, render
 from her2core.cli.laboratory import demo, seed, serve
+from her2core.cli.learning import model, training_set
 from her2core.cli.records import archive, backup, check, export, restore, verify
 from her2core.cli.training import evaluate, train
+from her2core.cli.validation import validate
 from her2core.cli.worker import worker
 from her2core.errors import Her2CoreError
 
@@ -52,6 +54,9 @@ for command in (
     render,
     train,
     evaluate,
+    validate,
+    training_set,
+    model,
     verify,
     check,
     backup,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,32 @@ def train() -> None:
 
 
 _start_from_option = click.option(
-    "--start-from", type=click.Path(path_type=Path, dir_okay=False), help="Weights (.safetensors) to go on from."
+    "--start-from",
+    "--from",
+    "start_from",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Weights (.safetensors) to go on from.",
 )
+_own_option = click.option(
+    "--data",
+    "own",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Fine-tune on these corrected cases (truth.json); TRUTH_DIR is then what must not be forgotten.",
+)
+
+
+def _folder_of(truth_dir: Path, own: Path | None, out: Path) -> Path:
+    """What is trained on: TRUTH_DIR, or own cases with as many of its regions, put together in OUT/mixed."""
+    if own is None:
+        return truth_dir
+    from her2core.training.fine_tuning import mixed
+
+    return mixed(own, truth_dir, out / "mixed")
+
+
+def _needs_start(own: Path | None, start_from: Path | None) -> None:
+    if own is not None and start_from is None:
+        raise click.UsageError("--data goes on from a model: name it with --from.")
 
 
 @train.command()
@@ -54,6 +79,7 @@ _start_from_option = click.option(
     "--init", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="COCO weights (.npz); width 1.0 only."
 )
 @_start_from_option
+@_own_option
 @click.option("--time-limit", type=click.FloatRange(min=1), help="Stop after so many seconds of training.")
 @device_option
 def detector(
@@ -66,11 +92,15 @@ def detector(
     resume: bool,
     init: Path | None,
     start_from: Path | None,
+    own: Path | None,
     time_limit: float | None,
     device: str | None,
 ) -> None:
     """Train stage 1 (YOLOv3) on TRUTH_DIR; the best weights by validation become OUT/detector.safetensors."""
+    from her2core.training.fine_tuning import DETECTOR
     from her2core.training.fit_detector import fit_detector
+
+    _needs_start(own, start_from)
 
     progress = Progress()
 
@@ -82,15 +112,16 @@ def detector(
         else:
             progress.done(f"{line}, AP@0.75 {now.average_precision:.4f} (best {now.best or 0:.4f})")
 
+    given = _given(
+        width=width, steps=steps, batch=batch, seed=seed, init=init, start_from=start_from, time_limit_s=time_limit
+    )
     weights = fit_detector(
-        truth_dir,
+        _folder_of(truth_dir, own, out),
         out,
         resume=resume,
         progress=report,
         device=device or load_settings().device,
-        **_given(
-            width=width, steps=steps, batch=batch, seed=seed, init=init, start_from=start_from, time_limit_s=time_limit
-        ),
+        **((DETECTOR if own is not None else {}) | given),
     )
     click.echo(weights)
 
@@ -103,6 +134,7 @@ def detector(
 @_seed_option
 @_resume_option
 @_start_from_option
+@_own_option
 @device_option
 def counter(
     truth_dir: Path,
@@ -112,11 +144,15 @@ def counter(
     seed: int | None,
     resume: bool,
     start_from: Path | None,
+    own: Path | None,
     device: str | None,
 ) -> None:
     """Train stage 2 (ResNet-18) on TRUTH_DIR; the best weights by validation become OUT/counter.safetensors."""
     from her2core.models import pick_device
+    from her2core.training.fine_tuning import COUNTER
     from her2core.training.fit_counter import CounterRecipe, fit_counter
+
+    _needs_start(own, start_from)
 
     progress = Progress()
 
@@ -127,10 +163,11 @@ def counter(
         else:
             progress.done(line)
 
+    recipe = COUNTER if own is not None else CounterRecipe()
     weights = fit_counter(
-        truth_dir,
+        _folder_of(truth_dir, own, out),
         out / "counter.safetensors",
-        CounterRecipe(**_given(steps=steps, batch=batch, seed=seed)),
+        replace(recipe, **_given(steps=steps, batch=batch, seed=seed)),
         start_from=start_from,
         resume=resume,
         device=pick_device(device or load_settings().device),

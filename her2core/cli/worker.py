@@ -35,12 +35,17 @@ def worker(until_idle: bool, device: str | None, weights: Path | None) -> None:
     settings = load_settings()
     os.nice(_NICE)
     log = open_case_log(settings)
-    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device, settings.counting)
+
+    def load() -> pipeline.Models:
+        folder = weights or workflow.models_dir(log, settings.weights_dir)
+        return pipeline.load_models(folder, device or settings.device, settings.counting)
+
+    load()  # models that cannot be used are told now, not when a job fails
 
     def after(case_id: int, by: User) -> None:
         workflow.refresh_state(log, case_id, by)
 
-    jobs = AnalysisJobs(log, lambda: models, pipeline.analyse, after, kind=WORKER)
+    jobs = AnalysisJobs(log, load, pipeline.analyse, after, kind=WORKER)
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -12,7 +11,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.accounts import Accounts
 from her2core.caselog import CaseLog
-from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, RegionImage, read_region
+from her2core.imaging import ImageLimits, PixelsRGB, RegionImage, read_region
 from her2core.jobs import Analyse, AnalysisJobs
 from her2core.records import Box, Nucleus, Region, RegionAnalysis, User
 from her2core.reporting.keys import Keyring
@@ -51,12 +50,7 @@ def region_image(log: CaseLog, region: Region) -> RegionImage:
 
 def image_limits(settings: Settings) -> ImageLimits:
     """What the laboratory's settings accept as an upload."""
-    return ImageLimits(
-        max_bytes=settings.max_upload_mb * 1_000_000,
-        max_pixels=settings.max_image_mpx * 1_000_000,
-        max_side_px=DEFAULT_LIMITS.max_side_px,
-        min_side_px=DEFAULT_LIMITS.min_side_px,
-    )
+    return ImageLimits.of(settings)
 
 
 def count_box(rooms: Services, region: RegionReview) -> workflow.CountBox:
@@ -94,7 +88,7 @@ def _opened(key: tuple[str, str, str], _settings: Settings) -> tuple[CaseLog, Ac
     def after(case_id: int, by: User) -> None:
         workflow.refresh_state(log, case_id, by)
 
-    return log, accounts, keyring, AnalysisJobs(log, _loader(_settings), _analyser(), after)
+    return log, accounts, keyring, AnalysisJobs(log, _loader(log, _settings), _analyser(), after)
 
 
 def _analyser() -> Analyse:
@@ -106,11 +100,11 @@ def _analyser() -> Analyse:
     return analyse
 
 
-def _loader(settings: Settings) -> Callable[[], Models]:
+def _loader(log: CaseLog, settings: Settings) -> Callable[[], Models]:
     def load() -> Models:
         from her2core import pipeline  # torch takes seconds to import; the first analysis waits for it, not the sign-in
 
-        return pipeline.load_models(Path(settings.weights_dir), settings.device, settings.counting)
+        return pipeline.load_models(workflow.models_dir(log, settings.weights_dir), settings.device, settings.counting)
 
     return load
 

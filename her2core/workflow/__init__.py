@@ -42,6 +42,7 @@ from her2core.workflow.differences import (
 from her2core.workflow.exporting import export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
 from her2core.workflow.meanwhile import check_unchanged
+from her2core.workflow.models_in_use import models_dir
 from her2core.workflow.printing import check_printable, create_case
 from her2core.workflow.recounting import (
     MOST_SIGNALS,
@@ -138,6 +139,7 @@ __all__ = [
     "issue_key",
     "laboratory_of",
     "may_recount",
+    "models_dir",
     "note_counts_seen",
     "nucleus_differences",
     "open_recounts",
