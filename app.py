@@ -6,7 +6,7 @@ import streamlit as st
 
 from her2core.errors import Her2CoreError
 from her2core.ui import frame
-from her2core.ui.services import Services, services
+from her2core.ui.services import Services, image_limits, services
 from her2core.ui.session import USER_KEY, at_page, current_user
 from her2core.ui.upload_guard import guard_uploads
 from her2core.ui.waiting import WORK_PAGES
@@ -18,7 +18,7 @@ def main() -> None:
     frame.configure()
     try:
         rooms = services()
-        guard_uploads(USER_KEY, rooms.settings.max_upload_mb)
+        guard_uploads(USER_KEY, image_limits(rooms.settings).max_bytes)
         user = current_user(rooms)
         frame.notices(rooms.settings)
         if user is None or frame.must_change_password(rooms, user):

@@ -8,23 +8,51 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["LONG", "PARTS", "Proof", "Record", "times"]
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+__all__ = ["LONG", "PARTS", "Proof", "Record", "fuzzed", "record_property", "times"]
 
 LONG: Final = os.environ.get("PROOF") == "long"
 """Whether this is the full length, which `make faults` asks for."""
 
 Record = Callable[[str, object], None]
-"""pytest's fixture `record_property`."""
+"""The fixture `record_property`."""
 
 PARTS: Final = ("Faults", "Attacks", "Fuzzing")
 """The tables of docs/security.md."""
 
 
+@pytest.fixture
+def record_property(request: pytest.FixtureRequest) -> Record:
+    """pytest's own, without its warning about the schema of JUnit files, which nothing here reads the file by."""
+    kept = request.node.user_properties
+
+    def record(name: str, value: object) -> None:
+        kept.append((name, value))
+
+    return record
+
+
 def times(short: int, full: int) -> int:
     """How often to try: `full` in `make faults`, `short` in `make test`."""
     return full if LONG else short
+
+
+_EXAMPLES = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+def fuzzed(examples: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Runs a function on that many inputs that Hypothesis makes."""
+
+    def decorate(test: Callable[..., None]) -> Callable[[], None]:
+        wrapped: Callable[[], None] = settings(_EXAMPLES, max_examples=examples)(given(**strategies)(test))
+        return wrapped
+
+    return decorate
 
 
 class Proof:

@@ -16,7 +16,6 @@ from her2core.settings import COUNTING, Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.exchange.analysis import ImageResult
-    from her2core.imaging import ImageLimits
     from her2core.pipeline import Models
     from her2core.records import Tally
 
@@ -115,12 +114,12 @@ def _one_image(
     from her2core import pipeline
     from her2core.exchange.analysis import ImageResult
     from her2core.exchange.overlay import overlay_png
-    from her2core.imaging import read_region
+    from her2core.imaging import ImageLimits, read_region
     from her2core.models import write_atomically
 
     progress(0.0, "reading")
     data = path.read_bytes()
-    image = read_region(data, path.name, _limits(settings))
+    image = read_region(data, path.name, ImageLimits.of(settings))
     first = seen.setdefault(hashlib.sha256(data).hexdigest(), name)
     if first is not name:
         return ImageResult(name, error=f"This is the same image as {first}; it is not counted twice.")
@@ -139,17 +138,6 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _overlay_name(name: str) -> str:
     """`fields/a.jpg` -> `fields_a.jpg_overlay.png`: one name an image, and never that of an image given."""
     return name.strip("/.").replace("/", "_") + "_overlay.png"
-
-
-def _limits(settings: Settings) -> ImageLimits:
-    from her2core.imaging import DEFAULT_LIMITS, ImageLimits
-
-    return ImageLimits(
-        max_bytes=settings.max_upload_mb * 1_000_000,
-        max_pixels=settings.max_image_mpx * 1_000_000,
-        max_side_px=DEFAULT_LIMITS.max_side_px,
-        min_side_px=DEFAULT_LIMITS.min_side_px,
-    )
 
 
 def _numbers(tally: Tally) -> str:

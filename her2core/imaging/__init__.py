@@ -10,10 +10,11 @@ from her2core.imaging.reading import (
     read_region,
     strip_metadata,
 )
-from her2core.imaging.region import DEFAULT_LIMITS, ImageLimits, PixelsRGB, RegionImage
+from her2core.imaging.region import DEFAULT_LIMITS, MB, ImageLimits, PixelsRGB, RegionImage
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "MB",
     "ChannelMap",
     "ChannelPreview",
     "ImageLimits",

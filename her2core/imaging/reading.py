@@ -15,15 +15,13 @@ from her2core.imaging.kinds import extension_note, kind_of
 from her2core.imaging.mapping import ChannelPreview, names_tell
 from her2core.imaging.picture import ChannelMap, SourceFile
 from her2core.imaging.png import parse_png
-from her2core.imaging.region import DEFAULT_LIMITS, ImageLimits, RegionImage
+from her2core.imaging.region import DEFAULT_LIMITS, MB, ImageLimits, RegionImage
 from her2core.imaging.samples import hide_transparent, refuse_no_fluorescence, to_8_bits, turn_upright
 from her2core.imaging.tiff import parse_tiff
 
 __all__ = ["channel_names", "channel_previews", "exchanged_channels", "names_tell", "read_region", "strip_metadata"]
 
 _PARSERS: Final[dict[str, Callable[[bytes], SourceFile]]] = {"JPEG": parse_jpeg, "PNG": parse_png, "TIFF": parse_tiff}
-
-_MB: Final = 1 << 20
 
 NO_SCALE_NOTE: Final = (
     "The file does not state a scale (µm per pixel) that can be trusted. Enter it if you know it: without it sizes "
@@ -97,7 +95,7 @@ def _parsed(data: bytes, limits: ImageLimits) -> tuple[str, SourceFile]:
     """The kind and the structure of a file whose declared size is within the limits."""
     if len(data) > limits.max_bytes:
         raise ImageSizeError(
-            f"The file has {len(data) / _MB:.0f} MB; at most {limits.max_bytes / _MB:.0f} MB are taken. Export a "
+            f"The file has {len(data) / MB:.0f} MB; at most {limits.max_bytes / MB:.0f} MB are taken. Export a "
             "smaller region, or ask the administrator to raise the limit."
         )
     kind = kind_of(data)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from her2core.settings import Settings
 
-__all__ = ["DEFAULT_LIMITS", "ImageLimits", "PixelsRGB", "RegionImage"]
+__all__ = ["DEFAULT_LIMITS", "MB", "ImageLimits", "PixelsRGB", "RegionImage"]
 
 PixelsRGB = npt.NDArray[np.uint8]
+
+MB: Final = 1 << 20
+"""Bytes of a megabyte of the settings, as browsers and Streamlit's uploader count them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
     """What is refused before a pixel is decoded."""
 
-    max_bytes: int = 200 << 20
+    max_bytes: int = 200 * MB
     """The largest file, in bytes."""
 
     max_pixels: int = 64_000_000
@@ -33,7 +37,7 @@ class ImageLimits:
     @staticmethod
     def of(settings: Settings) -> ImageLimits:
         """The limits that the laboratory has set."""
-        return ImageLimits(max_bytes=settings.max_upload_mb << 20, max_pixels=settings.max_image_mpx * 1_000_000)
+        return ImageLimits(max_bytes=settings.max_upload_mb * MB, max_pixels=settings.max_image_mpx * 1_000_000)
 
 
 DEFAULT_LIMITS = ImageLimits()

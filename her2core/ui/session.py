@@ -87,8 +87,10 @@ def current_user(rooms: Services) -> User | None:
         _forget()
         flash("info", str(error))
         return None
-    until, lasts = st.session_state.get(_UNTIL), st.session_state.get(_LASTS)
-    if until is not None and (datetime.now(UTC) >= until or time.monotonic() >= lasts):
+    until = st.session_state.get(_UNTIL)
+    if isinstance(until, datetime) and (
+        datetime.now(UTC) >= until or time.monotonic() >= st.session_state.get(_LASTS, 0.0)
+    ):
         end_session(rooms, user, "identity expired")
         flash("info", "Your organisation vouched for you until now. Sign in again. All that you did is saved.")
         return None

@@ -19,7 +19,7 @@ MOST_WAITING: Final = 12
 _GUARDED: Final = "her2core_uploads_are_guarded"
 
 
-def guard_uploads(user_key: str, max_upload_mb: int) -> None:
+def guard_uploads(user_key: str, largest_bytes: int) -> None:
     """Lets the endpoint refuse a file, before it is read, unless its session holds `user_key` and has room for it.
 
     Done once a server. Without a server, as in tests of pages, nothing is done.
@@ -30,7 +30,7 @@ def guard_uploads(user_key: str, max_upload_mb: int) -> None:
     if getattr(runtime, _GUARDED, False):
         return
     is_live = runtime.is_active_session
-    most_bytes = MOST_WAITING * max_upload_mb * 1_000_000
+    most_bytes = MOST_WAITING * largest_bytes
 
     def may_upload(session_id: str) -> bool:
         return (

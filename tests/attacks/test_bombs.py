@@ -73,7 +73,7 @@ def bombs() -> dict[str, bytes]:
         "png-profile": png_header(200, 200) + profile + pixels + end,
         "png-many-chunks": png_header(200, 200) + png_chunk(b"tEXt", b"k\0v") * 200_000 + pixels + end,
         "jpeg-declares-65000": jpeg_declaring(with_pillow(fish(width=200, height=200), "JPEG"), 65_000, 65_000),
-        "jpeg-many-scans": picture[:scan] + picture[scan:-2] * 3_000 + picture[-2:],
+        "jpeg-many-scans": picture[:scan] + picture[scan:-2] * 2_400 + picture[-2:],
         "tiff-declares-50000": write_tiff("<", [(strip, [zeros])]),
         "tiff-inflates-beyond": write_tiff("<", [(small, [zeros])]),
         "tiff-loop": bytes(loop),

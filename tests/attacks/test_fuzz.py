@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from her2core.errors import ExchangeError, SettingsError, TrainingError
@@ -23,7 +21,7 @@ from her2core.reporting.verify import verify_report
 from her2core.settings import Settings, load_settings, variable_of
 from her2core.training.detector_data import load_examples, read_truth
 from tests.exchange.releases import BASE, DETAILS, population
-from tests.proof import Proof, Record, times
+from tests.proof import Proof, Record, fuzzed, times
 from tests.reporting.test_verify import anything
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -32,17 +30,6 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     max_leaves=12,
 )
 NAMES = list(Settings.__dataclass_fields__)
-EXAMPLES = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-
-
-def fuzzed(examples: int, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """Runs a function on that many inputs."""
-
-    def decorate(test: Callable[..., None]) -> Callable[[], None]:
-        wrapped: Callable[[], None] = settings(EXAMPLES, max_examples=examples)(given(**strategies)(test))
-        return wrapped
-
-    return decorate
 
 
 @pytest.mark.timeout(3600)

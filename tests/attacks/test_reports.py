@@ -90,7 +90,8 @@ def test_keys_of_others_sign_nothing(
 def test_a_revoked_key_signs_nothing(
     record_property: Record, fresh_laboratory: Keyring, unsigned: bytes, tmp_path: Path
 ) -> None:
-    proof = Proof(record_property, "Attacks", "Signature by a revoked key, one that claims an earlier time, and a clock set back")
+    what = "Signature by a revoked key, one that claims an earlier time, and a clock set back"
+    proof = Proof(record_property, "Attacks", what)
     pdf = sign(unsigned, fresh_laboratory, ANNA, PASSWORD, MEANING, AT)
     shutil.copytree(fresh_laboratory._folder, tmp_path / "stolen" / "keys")
     fresh_laboratory.revoke(ANNA, "laptop stolen", AT - timedelta(hours=1))

@@ -13,6 +13,9 @@ import pytest
 from her2core.caselog import _database
 from tests.disks import mounted
 from tests.faults.worker import make_template
+from tests.proof import record_property
+
+__all__ = ["Disk", "disk", "record_property", "template"]
 
 
 @dataclass

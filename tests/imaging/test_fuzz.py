@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+import pytest
 from hypothesis import strategies as st
 
 from her2core.errors import ImageError
 from her2core.imaging import channel_names, read_region, strip_metadata
 from tests.imaging.synthetic import fish, ome_tiff, png_16, with_pillow, with_tifffile
+from tests.proof import Proof, Record, fuzzed, record_property, times
+
+__all__ = ["record_property"]
 
 SMALL = fish(width=72, height=66, nucleus_px=30, signal_sigma_px=1)
 RGBA = np.dstack([SMALL, np.full(SMALL.shape[:2], 255, np.uint8)])
@@ -30,6 +33,7 @@ FILES = [
     ome_tiff(CHANNELS.astype(np.uint16) * 50, ["HER2", "CEP17", "DAPI"], rowsperstrip=20),
     with_tifffile(CHANNELS, imagej=True, metadata={"axes": "CYX", "Labels": ["HER2", "CEP17", "DAPI"]}),
 ]
+OUTCOME = "a region, the same again once stripped of metadata, or an ImageError in words; never anything else"
 Change = tuple[str, Any] | tuple[str, Any, Any]
 CHANGES: st.SearchStrategy[Change] = st.one_of(
     st.tuples(st.just("set"), st.floats(0, 1), st.binary(min_size=1, max_size=8)),
@@ -76,29 +80,55 @@ def read_or_refuse(data: bytes) -> None:
                 assert str(error).endswith(".")
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(FILES), st.lists(CHANGES, min_size=1, max_size=4))
-def test_changed_files_are_read_or_refused(data: bytes, changes: list[Change]) -> None:
-    for change in changes:
-        data = changed(data, change)
-    read_or_refuse(data)
+@pytest.mark.timeout(3600)
+def test_changed_files_are_read_or_refused(record_property: Record) -> None:
+    proof = Proof(record_property, "Fuzzing", "Image reading: bytes of JPEG, PNG, TIFF set, flipped, cut, doubled")
+
+    @fuzzed(times(400, 20_000), data=st.sampled_from(FILES), changes=st.lists(CHANGES, min_size=1, max_size=4))
+    def take(data: bytes, changes: list[Change]) -> None:
+        for change in changes:
+            data = changed(data, change)
+        read_or_refuse(data)
+        proof.tries += 1
+
+    take()
+    proof.holds(OUTCOME)
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b""]), st.binary()
-)
-def test_any_bytes_behind_a_known_beginning_are_refused(start: bytes, rest: bytes) -> None:
-    read_or_refuse(start + rest)
+@pytest.mark.timeout(3600)
+def test_any_bytes_behind_a_known_beginning_are_refused(record_property: Record) -> None:
+    proof = Proof(record_property, "Fuzzing", "Image reading: any bytes behind the beginning of each format")
+    starts = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b""]
+
+    @fuzzed(times(200, 20_000), start=st.sampled_from(starts), rest=st.binary())
+    def take(start: bytes, rest: bytes) -> None:
+        read_or_refuse(start + rest)
+        proof.tries += 1
+
+    take()
+    proof.holds(OUTCOME)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(FILES[5:]), st.data())
-def test_changed_numbers_in_tiff_tags_are_read_or_refused(data: bytes, draw: st.DataObject) -> None:
+@pytest.mark.timeout(3600)
+def test_changed_numbers_in_tiff_tags_are_read_or_refused(record_property: Record) -> None:
     # The tags lie within the bytes that are not pixels: change whole numbers there, not only bits.
-    at = draw.draw(st.integers(4, min(len(data) - 8, 1200)))
-    number = draw.draw(st.sampled_from([0, 1, 2, 7, 8, 16, 255, 65535, 2**16, 2**31 - 1, 2**32 - 1]))
-    read_or_refuse(data[:at] + number.to_bytes(4, draw.draw(st.sampled_from(["little", "big"]))) + data[at + 4 :])
+    proof = Proof(record_property, "Fuzzing", "Image reading: whole numbers changed in the tags of a TIFF")
+    numbers = st.sampled_from([0, 1, 2, 7, 8, 16, 255, 65535, 2**16, 2**31 - 1, 2**32 - 1])
+
+    @fuzzed(
+        times(300, 20_000),
+        data=st.sampled_from(FILES[5:]),
+        at=st.integers(4, 1200),
+        number=numbers,
+        order=st.sampled_from(["little", "big"]),
+    )
+    def take(data: bytes, at: int, number: int, order: Literal["little", "big"]) -> None:
+        at = min(at, len(data) - 8)
+        read_or_refuse(data[:at] + number.to_bytes(4, order) + data[at + 4 :])
+        proof.tries += 1
+
+    take()
+    proof.holds(OUTCOME)
 
 
 def test_the_files_are_read_when_nothing_is_changed() -> None:

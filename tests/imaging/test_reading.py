@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from her2core import imaging
-from her2core.imaging import DEFAULT_LIMITS, ChannelMap, ImageLimits, channel_names, read_region
+from her2core.imaging import DEFAULT_LIMITS, MB, ChannelMap, ImageLimits, channel_names, read_region
 from her2core.imaging.quality import measure
 from her2core.settings import Settings
 from tests.imaging.synthetic import Pixels, fish, ome_tiff, png_16, png_chunk, with_pillow, with_tifffile
@@ -317,7 +317,7 @@ class TestScale:
 
 def test_limits_follow_the_settings() -> None:
     limits = ImageLimits.of(Settings(max_upload_mb=3, max_image_mpx=2))
-    assert (limits.max_bytes, limits.max_pixels) == (3 << 20, 2_000_000)
+    assert (limits.max_bytes, limits.max_pixels) == (3 * MB, 2_000_000)
     assert ImageLimits.of(Settings()).max_pixels == DEFAULT_LIMITS.max_pixels
     assert ImageLimits.of(Settings()).max_bytes == DEFAULT_LIMITS.max_bytes
 
