@@ -45,8 +45,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"A process that has only loaded the models has {found['models only mb']:.0f} MB.",
         "",
-        f"From the start of a process to its loaded models it takes {start['models loaded']:.1f} s, to the tally of its "
-        f"first region of 1360 × 1024 px {start['first region analysed']:.1f} s.",
+        f"From the start of a process to its loaded models it takes {start['models loaded']:.1f} s, to the tally of "
+        f"its first region of 1360 × 1024 px {start['first region analysed']:.1f} s.",
         "",
         "## By number of nuclei and of regions",
         "",
