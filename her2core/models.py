@@ -24,6 +24,7 @@ from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingErro
 
 __all__ = [
     "card_of",
+    "fingerprint",
     "full_precision",
     "load_weights",
     "pick_device",
@@ -112,6 +113,12 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def short_name(card: Mapping[str, Any]) -> str:
     """How a result names the model that made it, for example "detector 1.0 3f2a9c81d0e4"."""
     return f"{card['name']} {card['version']} {card['sha256'][:12]}"
+
+
+def fingerprint(card: Mapping[str, Any]) -> str:
+    """SHA-256, hexadecimal, of what decides a model's results: its weights, and how the card says they are used."""
+    decides = {"weights": card["sha256"], "config": card.get("config", {})}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
 def pick_device(wanted: str = "auto") -> torch.device:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingError
-from her2core.models import card_of, load_weights, pick_device, save_weights, short_name, write_atomically
+from her2core.models import card_of, fingerprint, load_weights, pick_device, save_weights, short_name, write_atomically
 
 MODELS = Path(__file__).parents[1] / "models"
 CARD = {"name": "tiny", "version": "1"}
@@ -89,3 +89,10 @@ def test_committed_weights_are_small_and_their_cards_say_how_they_came_about(nam
     card = card_of(MODELS / f"{name}.json")
     assert (MODELS / f"{name}.safetensors").stat().st_size < 50e6
     assert {"name", "version", "architecture", "config", "recipe", "data", "sha256", "regenerate", "fails"} <= set(card)
+
+
+def test_a_fingerprint_tells_weights_and_their_use_and_nothing_else() -> None:
+    card = {"sha256": "ab", "config": {"threshold": 0.7}, "version": "1"}
+    assert fingerprint(card) == fingerprint({**card, "version": "2", "fails": []})
+    assert fingerprint(card) != fingerprint({**card, "config": {"threshold": 0.8}})
+    assert fingerprint(card) != fingerprint({**card, "sha256": "cd"})

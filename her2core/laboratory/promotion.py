@@ -22,7 +22,7 @@ from her2core.caselog.learning import PromotionRecord
 from her2core.errors import ModelError, TrainingError, WrongStateError
 from her2core.laboratory.candidates import FORGETTING, Comparison, compare, comparison_of, measure, reasons_against
 from her2core.laboratory.validating import read_cases
-from her2core.models import card_of, load_weights, short_name, write_atomically
+from her2core.models import card_of, fingerprint, load_weights, short_name, write_atomically
 from her2core.permissions import Action, require
 from her2core.pipeline import load_models
 from her2core.records import User
@@ -119,7 +119,8 @@ def _completed(candidate: Path, current: Path) -> Path:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {stage: str(card_of(folder / f"{stage}.safetensors")["sha256"]) for stage in STAGES}
+    """Of weights and how they are read: the same network with another reading counts otherwise."""
+    return {stage: fingerprint(card_of(folder / f"{stage}.safetensors")) for stage in STAGES}
 
 
 def _names(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutpu
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
-from her2core.models import load_weights, save_weights, short_name, write_atomically
+from her2core.models import fingerprint, load_weights, save_weights, short_name, write_atomically
 from her2core.pipeline import CLUSTER_THRESHOLD
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
@@ -316,7 +316,8 @@ def fit_counter(
 def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     """Calibrate how a counter's output is read, on all nuclei of the regions that training holds out of `data_dir`.
 
-    The weights stay as they are; the card written with them to `out` has the new reading and says what it is from.
+    The weights stay as they are; the card written with them to `out` has the new reading, says what it is from, and
+    has a version of its own, because other readings make other counts.
     Raises TrainingError as `fit_counter` does, ModelError as `load_weights`.
     """
     state, card = load_weights(weights)
@@ -325,6 +326,7 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
     card["config"] |= calibrate(net, held_out).to_config()
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
+    card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
     save_weights(out, state, card)
     return out
 

@@ -26,7 +26,7 @@ from her2core.laboratory import promotion
 from her2core.laboratory.candidates import Measured, compare
 from her2core.laboratory.promotion import candidates, compare_candidate, promote, read_candidate, roll_back
 from her2core.laboratory.validating import Run
-from her2core.models import card_of, save_weights
+from her2core.models import card_of, fingerprint, save_weights
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import POSITIVE, TestLaboratory
 
@@ -56,8 +56,8 @@ def candidate(lab: TestLaboratory, shipped: Path, number: int, *, own: int = 9, 
     current = workflow.models_dir(lab.log, shipped)
     document = {
         "schema": "her2core.comparison/1",
-        "candidate": {s: card_of(folder / f"{s}.safetensors")["sha256"] for s in promotion.STAGES},
-        "current": {s: card_of(current / f"{s}.safetensors")["sha256"] for s in promotion.STAGES},
+        "candidate": {s: fingerprint(card_of(folder / f"{s}.safetensors")) for s in promotion.STAGES},
+        "current": {s: fingerprint(card_of(current / f"{s}.safetensors")) for s in promotion.STAGES},
         "data": {},
         "forgetting": 0.05,
         "own": compare("own", measured(8, 0.2), measured(own, 0.1)).to_dict(),

@@ -140,6 +140,9 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     net = CounterNet()
     net.load_state_dict(before)
     assert new["config"] == old["config"] | calibrate(net, held_out).to_config()
+    assert short_name(new) != short_name(old)
+    twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
+    assert short_name(twice) == short_name(new)
 
 
 def test_a_loss_that_is_not_finite_stops_training(
