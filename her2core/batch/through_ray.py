@@ -86,7 +86,7 @@ def _stream(
     analysed = data.from_items(rows, override_num_blocks=blocks).map(
         _Analyser,
         fn_constructor_args=(pickle.dumps(recipe), name),
-        concurrency=min(workers, blocks),
+        compute=data.ActorPoolStrategy(size=min(workers, blocks)),
         **({"num_gpus": 1} if gpus else {"num_cpus": 1}),
     )
     for row in analysed.iter_rows():

@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--engine", choices=sorted(ANALYSERS), required=True)
     parser.add_argument("--out", type=Path, help="the table, JSON; others' lines stay")
     parser.add_argument("--regions", type=int, default=300)
-    parser.add_argument("--pause", type=float, nargs=2, default=(1.0, 4.0), help="seconds between two kills")
+    parser.add_argument("--pause", type=float, nargs=2, default=(0.3, 1.5), help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)

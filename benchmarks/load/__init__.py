@@ -1,0 +1,1 @@
+"""Many users at once: what a click costs while pathologists review and regions wait for analysis."""
