@@ -22,10 +22,10 @@ _COLUMNS = (
     ("No.", 46.5, True, BODY, 7.4),
     ("AI\nHER2", 65.5, True, BODY, 7.4),
     ("AI\nCEP17", 88.5, True, BODY, 7.4),
-    ("HER2", 110.5, True, BODY_BOLD, 7.4),
-    ("CEP17", 132, True, BODY_BOLD, 7.4),
-    ("", 133.5, False, BODY_BOLD, 7.4),
-    ("Not scored because", 149, False, BODY, 6.7),
+    ("Final\nHER2", 110.5, True, BODY_BOLD, 7.4),
+    ("Final\nCEP17", 134.5, True, BODY_BOLD, 7.4),
+    ("", 136, False, BODY_BOLD, 7.4),
+    ("Not scored because", 151.5, False, BODY, 6.7),
 )
 _HEAD_HEIGHT = 21.0
 _ROW_HEIGHT = 10.4
@@ -33,7 +33,7 @@ _FEWEST_ROWS = 6  # a page that has less room than this is left to the next one
 _LONGEST_REGION = 4
 _HEAD_SIZE = 6.2
 _KEY = (
-    "AI: counted by the models; HER2, CEP17: final. In brackets: not scored. –: not counted. "
+    "AI: counted by the models; Final: as reported. In brackets: not scored. –: not counted. "
     "C: clustered HER2. E: changed by a person. N: added by a person."
 )
 

@@ -75,6 +75,7 @@ __all__ = [
 ]
 
 _NOT_RECORDED = "not recorded"
+_DIGITS = 64  # of a SHA-256, hexadecimal
 _TIGHT = [
     ("FONTNAME", (0, 0), (-1, -1), BODY),
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -337,13 +338,16 @@ def _picture(thumbnail: Thumbnail, width: float) -> list[Flowable]:
 def ai_section(content: ReportContent) -> list[Flowable]:
     """Which models took part and how much of their work a person changed."""
     ai = content.ai
+    review = " and reviewed by the signatory" if content.signatories else "; no signatory has reviewed all of them yet"
     text = (
-        f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}) and reviewed by the "
-        f"signatory. Nuclei found by the models: {ai.found}. Changed by a person: counts of {ai.counts_edited}, "
+        f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}){review}. "
+        f"Nuclei found by the models: {ai.found}. Changed by a person: counts of {ai.counts_edited}, "
         f"{ai.added} added, {ai.excluded_by_reader} excluded, {ai.included_by_reader} included again. The values of "
         "the models are kept beside the final ones."
     )
-    rows = [[Paragraph(cell, SMALL) for cell in ("Stage", "Model", "SHA-256 of the weights")]]
+    whole = all(len(model.sha256) == _DIGITS for model in ai.models)
+    digest = "SHA-256 of the weights" if whole else "SHA-256 of the weights, its first digits"
+    rows = [[Paragraph(cell, SMALL) for cell in ("Stage", "Model", digest)]]
     rows += [[Paragraph(markup(cell), SMALL) for cell in (m.stage, m.name, m.sha256)] for m in ai.models]
     table = Table(
         rows,

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from her2core.errors import SigningError
+from her2core.reporting.content import ReportKind
 from her2core.reporting.keys import Keyring
 from her2core.reporting.pdf import render_report
 from her2core.reporting.signing import sign
 from her2core.reporting.verify import verify_report
-from tests.proof import Proof, Record, times
+from tests.proof import LONG, Proof, Record, times
 from tests.reporting import samples
 from tests.reporting.conftest import MEANING, PASSWORD, make_keyring
 from tests.reporting.test_keys import external_pkcs12
-from tests.reporting.test_verify import anything, flipped, gap_of, log_of, sign_with, with_page
+from tests.reporting.test_verify import (
+    anything,
+    flipped,
+    gap_of,
+    log_of,
+    pdfsig,
+    sign_with,
+    two_signatures_report,
+    with_page,
+)
 
 ANNA, AT = samples.ANNA, samples.SIGNED_AT
 
@@ -85,6 +96,52 @@ def test_keys_of_others_sign_nothing(
         assert any("not known to this laboratory" in finding for finding in verdict.findings)
         proof.tries += 1
     proof.holds("refused: the certificate is not of this laboratory's root, whatever name it bears")
+
+
+@pytest.mark.timeout(1800)
+def test_another_reader_agrees_on_what_is_valid_and_what_is_not(
+    record_property: Record, laboratory: Keyring, tmp_path: Path
+) -> None:
+    proof = Proof(record_property, "Attacks", "her2core (pyHanko) and poppler's pdfsig judge the same reports")
+    contents = {f"Group {group}": samples.group_report(group) for group in (1, 2, 3, 4, 5)}
+    contents |= {
+        "heterogeneous": samples.heterogeneous_report(),
+        "indeterminate": samples.indeterminate_report(),
+        "adjudicated": samples.adjudicated_report(),
+        "amended": samples.amended_report(),
+        "addendum": replace(samples.amended_report(), kind=ReportKind.ADDENDUM),
+    }
+    chance, good = random.Random(21), 0
+    for content in [*contents.values()] if LONG else [contents["Group 3"], contents["amended"]]:
+        pdf = sign(render_report(content), laboratory, ANNA, PASSWORD, MEANING, AT)
+        assert verify_report(pdf, laboratory.trust(), log_of(pdf)).ok
+        assert accepted_by_pdfsig(pdf, tmp_path)
+        good += 1
+        start, end = gap_of(pdf)
+        for _ in range(times(2, 20)):
+            place = chance.choice([chance.randrange(start), chance.randrange(end, len(pdf))])
+            mutant = flipped(pdf, place, chance.randrange(1, 256))
+            assert not verify_report(mutant, laboratory.trust(), anything).ok
+            assert not accepted_by_pdfsig(mutant, tmp_path), place
+            proof.tries += 1
+        for longer in (pdf + b"\n%%EOF\n", with_page(pdf)):
+            assert not verify_report(longer, laboratory.trust(), anything).ok
+            assert not accepted_by_pdfsig(longer, tmp_path)
+            proof.tries += 1
+    first = sign(two_signatures_report(), laboratory, ANNA, PASSWORD, MEANING, AT)
+    both = sign(first, laboratory, samples.BORIS, PASSWORD, MEANING, AT + timedelta(minutes=9))
+    assert verify_report(both, laboratory.trust(), log_of(both)).ok
+    assert accepted_by_pdfsig(both, tmp_path, signatures=2)
+    proof.tries += good + 1
+    changed = proof.tries - good - 1
+    proof.holds(f"both accept all {good + 1} signed reports and neither any of the {changed} changed ones")
+
+
+def accepted_by_pdfsig(pdf: bytes, folder: Path, signatures: int = 1) -> bool:
+    """Whether pdfsig calls every signature valid and the whole file signed (of two, by the last one)."""
+    words = pdfsig(pdf, folder)
+    whole = words.count("- Total document signed") == 1
+    return words.count("Signature is Valid.") == words.count("Signature Validation:") == signatures and whole
 
 
 def test_a_revoked_key_signs_nothing(

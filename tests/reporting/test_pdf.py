@@ -129,6 +129,14 @@ def test_the_ai_disclosure_names_models_hashes_and_edits(report: tuple[ReportCon
     assert content.audit_head in text
 
 
+def test_a_shortened_hash_of_a_model_is_called_so() -> None:
+    content = samples.group_report(5)
+    assert "its first digits" not in text_of(content)
+    models = tuple(replace(model, sha256=model.sha256[:12]) for model in content.ai.models)
+    shortened = replace(content, ai=replace(content.ai, models=models))
+    assert "SHA-256 of the weights, its first digits" in text_of(shortened)
+
+
 def test_the_signature_block_says_who_as_what_meaning_what_and_when(report: tuple[ReportContent, list[str]]) -> None:
     content, pages = report
     text = " ".join(pages)
@@ -195,6 +203,7 @@ def test_a_preliminary_report_is_marked_on_every_page_and_has_no_field_to_sign()
     assert "PRELIMINARY REPORT" in pages[0]
     assert all("PRELIMINARY" in page for page in pages)
     assert "not final: pending IHC" in pages[0]
+    assert "no signatory has reviewed all of them yet" in " ".join(pages)
     assert b"/Sig" not in pdf
 
 
