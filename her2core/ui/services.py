@@ -16,6 +16,7 @@ from her2core.jobs import Analyse, AnalysisJobs
 from her2core.records import Box, Nucleus, Region, RegionAnalysis, User
 from her2core.reporting.keys import Keyring
 from her2core.settings import Settings, load_settings
+from her2core.ui.collecting import spare_imports
 from her2core.workflow import RegionReview
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Services:
 
 def services() -> Services:
     """The services for the settings that hold now. Raises SettingsError and CaseLogError."""
+    spare_imports()
     settings = load_settings()
     key = (str(settings.data_dir.absolute()), str(settings.weights_dir), settings.device)
     log, accounts, keyring, jobs = _opened(key, settings)
