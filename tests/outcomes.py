@@ -1,7 +1,8 @@
-"""`python -m tests.outcomes RUN.xml docs/security.md` writes what a run of `make faults` found into the document.
+"""`python -m tests.outcomes RUN.xml… docs/security.md` writes what a run of `make faults` found into the document.
 
-RUN.xml is pytest's JUnit file. Each table stands between two comments, `<!-- Faults -->` and `<!-- end -->`, and is
-replaced as a whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete.
+RUN.xml is pytest's JUnit file; there are several where the run was made in pieces, and a later one counts where two
+tell of the same test. Each table stands between two comments, `<!-- Faults -->` and `<!-- end -->`, and is replaced as a
+whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.proof import PARTS
 
-__all__ = ["Outcome", "outcomes_of", "table", "written_into"]
+__all__ = ["Outcome", "latest", "outcomes_of", "table", "written_into"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def outcomes_of(junit: str) -> list[Outcome]:
             )
         )
     return found
+
+
+def latest(runs: Iterable[Iterable[Outcome]]) -> list[Outcome]:
+    """The outcomes of several runs: of each line the last one, where it stood first."""
+    return list({(outcome.part, outcome.what): outcome for run in runs for outcome in run}.values())
 
 
 def _why_not(failed: ET.Element | None) -> str:
@@ -103,8 +109,8 @@ def _made(outcomes: Sequence[Outcome]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code."""
-    junit, path = Path(arguments[0]), Path(arguments[1])
-    found = outcomes_of(junit.read_text(encoding="utf-8"))
+    *runs, path = (Path(argument) for argument in arguments)
+    found = latest(outcomes_of(run.read_text(encoding="utf-8")) for run in runs)
     try:
         text = written_into(path.read_text(encoding="utf-8"), found, _made(found))
     except ValueError as error:

@@ -160,6 +160,7 @@ def user_key(username: str, password_stdin: bool, pkcs12: Path | None) -> None:
     """
     from her2core import workflow
     from her2core.accounts import Accounts
+    from her2core.reporting.pkcs12_guard import MAX_BYTES
 
     settings = load_settings()
     log = open_case_log(settings)
@@ -172,5 +173,7 @@ def user_key(username: str, password_stdin: bool, pkcs12: Path | None) -> None:
         click.echo(f"{person.username}: signing key issued")
         return
     of_file = _password(password_stdin, f"Passphrase of {pkcs12.name}", confirm=False)
-    workflow.import_key(accounts, keyring, name, person, pkcs12.read_bytes(), of_file, password, None, place)
+    with pkcs12.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)  # more than that is refused, whatever it is
+    workflow.import_key(accounts, keyring, name, person, data, of_file, password, None, place)
     click.echo(f"{person.username}: signing key imported")

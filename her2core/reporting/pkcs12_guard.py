@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from her2core.errors import SigningError
 
-__all__ = ["PrivateKey", "open_external_pkcs12"]
+__all__ = ["MAX_BYTES", "PrivateKey", "open_external_pkcs12"]
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 MAX_BYTES = 256 * 1024
+"""The largest file that is looked at."""
+
 _SECONDS = 10
 _CHILD = """
 import base64, json, resource, sys

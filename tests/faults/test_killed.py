@@ -25,7 +25,7 @@ WHAT = {
     "edit": "`kill -9` while a count is corrected",
     "signing": "`kill -9` while a report is rendered, signed and filed",
 }
-SECONDS = {"upload": 0.15, "analysis": 0.4, "edit": 0.05, "signing": 1.5}  # as long as an act takes, or a little more
+SECONDS = {"upload": 0.6, "analysis": 1.5, "edit": 0.4, "signing": 4.0}  # as long as some acts take
 
 
 def assert_holds(lab: TestLaboratory, told: list[dict[str, object]]) -> None:
