@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import statistics
-import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from her2core import workflow
-from her2core.imaging import DEFAULT_LIMITS
-from her2core.records import Region
 from tests.browser.conftest import PATIENCE_MS, Server, dark_page
 from tests.browser.review_page import ReviewPage
-from tests.pages.lab import FLAGS, POSITIVE, TestLaboratory, draw_region
+from tests.browser.timings import (
+    CLICK_TO_TALLY_MS,
+    OPENING_S,
+    case_of_six_large_regions,
+    click_to_tally,
+    open_again,
+    slowness,
+)
+from tests.pages.lab import FLAGS, POSITIVE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]
 
 _LOG = logging.getLogger(__name__)
-# The aim is 300 ms on a quiet machine (the log line below says what was measured); a test run is no quiet machine.
-CLICK_TO_TALLY_MS = 900
-OPENING_S = 2.0
-_CLICKS = """async (editor, times) => {
-    const took = [];
-    for (let i = 0; i < times; i++) {
-        const shown = () => [...editor.querySelectorAll(".h2c-res td.now")].at(-1).textContent;
-        const before = shown();
-        const start = performance.now();
-        editor.querySelector('[data-part="more-her2"]').click();
-        while (shown() === before) await new Promise(requestAnimationFrame);
-        took.push(performance.now() - start);
-    }
-    return took;
-}"""
-
-
-def _slowness() -> float:
-    """How many times longer than undisturbed a program takes here now: 1 on a machine that does nothing else."""
-    started, used = time.perf_counter(), time.process_time()
-    while time.process_time() - used < 0.2:
-        pass
-    return (time.perf_counter() - started) / 0.2
-
-
-def _large_region(lab: TestLaboratory, case_id: int, shade: int) -> Region:
-    """A region of 2040 x 1536 pixels with noise, as a camera gives it, and twenty nuclei in its corner."""
-    pixels = np.random.default_rng(shade).integers(0, 12, (1536, 2040, 3), dtype=np.uint8)
-    with Image.open(io.BytesIO(draw_region(POSITIVE, shade))) as drawn:
-        small = np.asarray(drawn)
-    pixels[: small.shape[0], : small.shape[1]] = np.maximum(pixels[: small.shape[0], : small.shape[1]], small)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    by = lab.person("berg")
-    region, _ = workflow.add_region(lab.log, case_id, buffer.getvalue(), f"large-{shade}.png", by, DEFAULT_LIMITS)
-    return region
+# The aims are for a quiet machine (benchmarks/results/workbench.md says what is reached there); a test run is none.
+_ALLOWANCE = 3
 
 
 def test_the_tally_follows_a_click_at_once_on_two_hundred_nuclei(server: Server, page: Page) -> None:
@@ -66,34 +33,25 @@ def test_the_tally_follows_a_click_at_once_on_two_hundred_nuclei(server: Server,
     at = ReviewPage(page, server.lab, case).open(server)
     at.expect_tally(200, 1200, 400)
     at.choose(1)
-    page.locator(".editor").evaluate(_CLICKS, 2)
-    slow = [_slowness()]
-    took = []
+    click_to_tally(at, 2)
+    slow, took = [slowness()], []
     for _ in range(3):
-        took += page.locator(".editor").evaluate(_CLICKS, 5)
-        slow.append(_slowness())
+        took += click_to_tally(at, 5)
+        slow.append(slowness())
     at.expect_tally(200, 1217, 400)
     assert len(at.corrections()) == 17
     median_ms = statistics.median(took)
     _LOG.info("click to tally: %.0f ms, on a machine slowed %.1f times", median_ms, statistics.median(slow))
-    assert median_ms / statistics.median(slow) < CLICK_TO_TALLY_MS
+    assert median_ms / statistics.median(slow) < _ALLOWANCE * CLICK_TO_TALLY_MS
 
 
 def test_a_case_of_six_large_regions_opens_at_once(server: Server, page: Page) -> None:
-    case = server.lab.open_case()
-    for shade in range(120, 126):
-        server.lab.analyse(_large_region(server.lab, case.id, shade))
+    case = case_of_six_large_regions(server.lab)
     at = ReviewPage(page, server.lab, case).open(server)  # the first time the server imports and decodes
     at.expect_tally(120, 720, 240)
-    page.get_by_role("link", name="Worklist").click()
-    button = page.locator(f".st-key-open_{case.id} button")
-    expect(button).to_be_visible(timeout=PATIENCE_MS)
-    slow = _slowness()
-    started = time.perf_counter()
-    button.click()
-    at.ready()
-    took_s = time.perf_counter() - started
-    slow = (slow + _slowness()) / 2
+    slow = slowness()
+    took_s = open_again(at)
+    slow = (slow + slowness()) / 2
     _LOG.info("opening six regions: %.2f s, on a machine slowed %.1f times", took_s, slow)
     assert took_s / slow < OPENING_S
 
