@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from her2core.cli._shared import Progress, device_option, weights_option
+from her2core.cli._shared import Progress, device_option, open_case_log, person_named, weights_option
 from her2core.settings import COUNTING, load_settings
+
+if TYPE_CHECKING:
+    from her2core.caselog import CaseLog
+    from her2core.imaging import ImageLimits
+    from her2core.records import User
 
 __all__ = ["batch"]
 
@@ -24,6 +30,10 @@ _SHOWN = 20  # failures listed on the screen; all are in the tables
     help="Ray Data, or processes of this machine; auto takes Ray where it is installed.",
 )  # fmt: skip
 @click.option("--address", help="Address of a Ray cluster; without it this machine does the work.")
+@click.option(
+    "--into-case-log", metavar="USERNAME",
+    help="Afterwards make a research case of each analysed image, in the name of this pathologist.",
+)  # fmt: skip
 @click.option("--clusters", is_flag=True, help="The regions show clustered HER2 signals.")
 @click.option("--counting", type=click.Choice(COUNTING), help="How to count; the setting holds otherwise.")
 @device_option
@@ -36,6 +46,7 @@ def batch(
     workers: int,
     engine: str,
     address: str | None,
+    into_case_log: str | None,
     clusters: bool,
     counting: str | None,
     device: str | None,
@@ -50,6 +61,8 @@ def batch(
     from her2core.imaging import ImageLimits
 
     settings = load_settings()
+    log = None if into_case_log is None else open_case_log(settings)
+    by = None if log is None or into_case_log is None else person_named(log, into_case_log)
     recipe = ModelRecipe(
         (weights or settings.weights_dir).absolute(),
         device or settings.device,
@@ -71,5 +84,22 @@ def batch(
         f"result, {done.done} got one, of which {len(done.failed)} failed; {len(done.unread)} files cannot be read. "
         f"Tables: {out / 'images'}, {out / 'nuclei'}"
     )
-    if done.failed or done.unread:
+    not_imported: tuple[tuple[str, str], ...] = ()
+    if log is not None and by is not None:
+        not_imported = _import(log, out, source.absolute(), by, recipe.limits)
+    if done.failed or done.unread or not_imported:
         ctx.exit(1)
+
+
+def _import(log: CaseLog, out: Path, source: Path, by: User, limits: ImageLimits) -> tuple[tuple[str, str], ...]:
+    """Make research cases and say what came of it; what failed."""
+    from her2core.workflow.research import import_batch
+
+    progress = Progress()
+    imported = import_batch(
+        log, out, source, by, limits, lambda name, number: progress.show("import", f"[{number}] {name}")
+    )
+    progress.done(f"{imported.new} research cases made, {imported.present} were there")
+    for name, error in imported.failed[:_SHOWN]:
+        click.echo(f"{name}: NOT IMPORTED: {error}", err=True)
+    return imported.failed
