@@ -95,6 +95,13 @@ class Learning(Store):
         with self.reading() as db:
             return tuple(int(row["id"]) for row in rows(db, sql))
 
+    def last_analysed(self, limit: int) -> tuple[int, ...]:
+        """Regions by their latest analysis, last first, removed ones left out."""
+        sql = """SELECT region_id, max(analyses.id) AS latest FROM analyses JOIN regions ON regions.id = region_id
+            WHERE removed_at IS NULL GROUP BY region_id ORDER BY latest DESC LIMIT ?"""
+        with self.reading() as db:
+            return tuple(int(row["region_id"]) for row in rows(db, sql, [max(0, limit)]))
+
     def promote_models(
         self,
         folder: str,

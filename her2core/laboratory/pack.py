@@ -112,7 +112,8 @@ def _build(
         lines = (
             (name, MARGIN, A4[1] - 14 * mm, CELL_BOLD),
             ("Validation of her2core", A4[0] - MARGIN - 60 * mm, A4[1] - 14 * mm, CELL_RIGHT),
-            (f"{made.truth} · validation.json {digest[:16]}… · {NOT_CLEARED}", MARGIN, 13.5 * mm, SMALL),
+            (f"validation.json {digest[:32]}…", MARGIN, 13.5 * mm, SMALL),
+            (NOT_CLEARED, MARGIN, 10 * mm, SMALL),
             (f"page {canvas.getPageNumber()}{of}", A4[0] - MARGIN - 60 * mm, 13.5 * mm, CELL_RIGHT),
         )
         for text, x, y, style in lines:
@@ -173,7 +174,7 @@ def _verdict(v: Validation) -> list[Flowable]:
 def _made(made: Made, v: Validation, run: Run, digest: str) -> list[Flowable]:
     lines = [
         ("Cases", f"{len(v.cases)} with a true group, {len(v.images)} images, {v.nuclei.true} annotated nuclei. "
-         f"Left out for too few nuclei: {len(v.left_out)}; images that could not be read: {len(run.failures)}"),
+         f"Left out for too few nuclei: {len(v.left_out)}; images not readable: {len(run.failures)}"),
         ("Truth", f"{made.truth}, truth.json SHA-256 {made.truth_sha256}"),
         *((stage.capitalize(), f"{name}, SHA-256 {sha256}") for stage, name, sha256 in made.models),
         ("Software", f"{made.software}, counting by {made.counting}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from her2core.permissions import Action, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
 from her2core.scoring import Outcome
-from her2core.ui import ai_differences, releases
+from her2core.ui import ai_differences, releases, searches
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
 from her2core.ui.frame import case_strip
 from her2core.ui.history import HISTORY_STYLE, history_html, history_lines
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.result import RESULT_STYLE, result_html
+from her2core.ui.searches import Period, period_days
 from her2core.ui.services import Services, region_image
 from her2core.ui.session import open_case, opened_case
 from her2core.ui.words import (
@@ -149,7 +150,7 @@ def _of(report: ReportRecord) -> dict[str, Any]:
 def _search(rooms: Services, user: User) -> None:
     people = {person.id: person.full_name for person in rooms.log.users() if person.role is Role.PATHOLOGIST}
     _given_cases()
-    query, sort, ascending = _filters(people)
+    query, sort, ascending = _filters(rooms, user, people)
     total = len(rooms.log.look_up_ids(query))
     if total == 0:
         if query.filters:
@@ -178,9 +179,11 @@ def _given_cases() -> None:
         st.rerun()
 
 
-def _filters(people: Mapping[int, str]) -> tuple[Query, Sort, bool]:
+def _filters(rooms: Services, user: User, people: Mapping[int, str]) -> tuple[Query, Sort, bool]:
     """What is looked for, and the order. It is kept while a case is looked at."""
-    one, two, three, four, five = st.columns([1.8, 1.5, 0.9, 1.2, 1.2], vertical_alignment="bottom")
+    one, two, three, four, five, six = st.columns([1.7, 1.3, 0.9, 1.1, 1.2, 1.1], vertical_alignment="bottom")
+    with six:
+        searches.draw(rooms, user, people)
     text = one.text_input(
         "Accession, patient name or ID", key="case_log_text", icon=":material/search:", on_change=_first_page,
         persist_state="session",
@@ -212,14 +215,18 @@ def _filters(people: Mapping[int, str]) -> tuple[Query, Sort, bool]:
 
 def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dict[str, Any], Sort, bool]:
     """Days, pathologist, flag and order, behind one button that counts them."""
-    set_now = sum(bool(st.session_state.get(f"case_log_{name}")) for name in ("days", "reader", "flag"))
+    set_now = sum(bool(st.session_state.get(f"case_log_{name}")) for name in ("period", "days", "reader", "flag"))
     with place.popover(
         f"More, order ({set_now})" if set_now else "More, order", icon=":material/tune:", width="stretch"
     ):
         kind = st.radio("Day of", [_OPENED, _SIGNED], key="case_log_day", horizontal=True, persist_state="session")
+        period = st.selectbox(
+            "Period", [None, *Period], format_func=lambda p: "any, or the days below" if p is None else p.value,
+            key="case_log_period", on_change=_first_page, persist_state="session",
+        )  # fmt: skip
         days = st.date_input(
             "First and last day", [], key="case_log_days", on_change=_first_page, max_value="today",
-            persist_state="session",
+            persist_state="session", disabled=period is not None,
         )  # fmt: skip
         reader = st.selectbox(
             "Pathologist (opened or signed)", [None, *people], format_func=lambda i: people.get(i, "any"),
@@ -236,7 +243,7 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
         ascending = st.toggle(
             "First, oldest or lowest on top", key="case_log_up", on_change=_first_page, persist_state="session"
         )
-    since, until = _span(days)
+    since, until = _span(days) if period is None else period_days(period, datetime.now(UTC).date())
     asked = {"since": since, "until": until, "by_signing": kind == _SIGNED, "reader": reader, "flag": flag}
     return asked, sort or Sort.CHANGED, ascending
 

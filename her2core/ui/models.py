@@ -9,14 +9,18 @@ from typing import Any
 
 import streamlit as st
 
+from her2core import workflow
 from her2core.errors import Her2CoreError
+from her2core.permissions import Action, decide
 from her2core.records import User
+from her2core.ui import learning
 from her2core.ui.services import Services
 from her2core.ui.words import plain
 
 __all__ = ["RESULTS_DIR", "ModelFile", "benchmark_figures", "draw", "entries", "model_files", "where_it_fails"]
 
 RESULTS_DIR = Path(__file__).parents[2] / "benchmarks" / "results"
+_CARDS, _BENCHMARK, _LEARNING, _NEXT = "Model cards", "Benchmark", "Learning", "What to annotate next"
 _KNOWN = frozenset({"name", "version", "sha256", "architecture", "stage", "fails", "regenerate"})
 _METRICS = ("metrics", "validation")
 _TITLES = {
@@ -121,24 +125,35 @@ def benchmark_figures(folder: Path) -> list[tuple[str, Path]]:
 
 
 def draw(rooms: Services, user: User) -> None:
-    """The models in use, one column each, and the benchmark under them."""
-    del user
+    """The models in use and the benchmark; for a lab manager also what they learn from, and which ones count."""
+    views = [_CARDS, _BENCHMARK, *((_LEARNING, _NEXT) if decide(user, Action.MANAGE_MODELS) else ())]
+    view = _CARDS
+    if len(views) > 1:
+        view = st.segmented_control(
+            "Show", views, default=_CARDS, required=True, key="models_view", label_visibility="collapsed",
+            persist_state="session",
+        )  # fmt: skip
+    if view == _BENCHMARK:
+        _benchmark(RESULTS_DIR)
+    elif view == _LEARNING:
+        learning.draw(rooms, user)
+    elif view == _NEXT:
+        learning.draw_list(rooms, user)
+    else:
+        _cards(rooms)
+
+
+def _cards(rooms: Services) -> None:
     with st.spinner("Checking the files"):
-        found = model_files(Path(rooms.settings.weights_dir))
+        found = model_files(workflow.models_dir(rooms.log, rooms.settings.weights_dir))
     if not found:
         st.error("There are no models in the folder of the settings; nothing can be analysed.", icon=":material/error:")
-    else:
-        models_tab, benchmark_tab = st.tabs(["Model cards", "Benchmark"])
-        with models_tab:
-            order = {"detector": 0, "counter": 1}
-            found.sort(key=lambda model: order.get(model.path.stem, 2))
-            for column, model in zip(st.columns(len(found), gap="medium"), found, strict=True):
-                with column, st.container(border=True):
-                    _card(model)
-        with benchmark_tab:
-            _benchmark(RESULTS_DIR)
         return
-    _benchmark(RESULTS_DIR)
+    order = {"detector": 0, "counter": 1}
+    found.sort(key=lambda model: order.get(model.path.stem, 2))
+    for column, model in zip(st.columns(len(found), gap="medium"), found, strict=True):
+        with column, st.container(border=True):
+            _card(model)
 
 
 def _card(model: ModelFile) -> None:

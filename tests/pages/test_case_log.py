@@ -21,6 +21,7 @@ from her2core.caselog.lookup import Query
 from her2core.errors import IntegrityError, NotFoundError, PermissionDeniedError
 from her2core.records import IHC, CaseDetails
 from her2core.ui import case_log, releases
+from her2core.ui.searches import Period
 from her2core.ui.services import Services, services
 from her2core.workflow import Format
 from tests.pages.lab import CA_PASSPHRASE, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
@@ -474,3 +475,30 @@ def test_reports_in_force_come_as_one_zip_each_noted(signed: TestLaboratory, roo
     assert "report downloaded" in acts(signed, 1)
     with pytest.raises(NotFoundError, match="has a report"):
         case_log.bundled(rooms, signed.person("lind"), Query(text="nobody"))
+
+
+def test_a_search_is_kept_taken_up_again_and_deleted(lab: TestLaboratory) -> None:
+    lab.open_case("S26-101")
+    lab.open_case("S26-102")
+    at = page(lab, "lind")
+    at.text_input(key="case_log_text").set_value("S26-102").run()
+    at.text_input(key="search_name").set_value("the second").run()
+    at.button(key="search_keep").click().run()
+    assert lab.log.saved_filters(lab.person("lind"))["the second"]["text"] == "S26-102"
+    at = page(lab, "lind")
+    assert "**2 cases**" in shown(at)
+    at.button(key="search_the second").click().run()
+    assert "**1 case**" in shown(at)
+    assert at.text_input(key="case_log_text").value == "S26-102"
+    assert "search_the second" not in [b.key for b in page(lab, "berg").button]
+    at.button(key="search_drop_the second").click().run()
+    assert lab.log.saved_filters(lab.person("lind")) == {}
+
+
+def test_cases_of_last_month_are_found_by_its_name(lab: TestLaboratory) -> None:
+    lab.open_case("S26-101")
+    at = page(lab, "lind")
+    at.selectbox(key="case_log_period").set_value(Period.LAST_MONTH).run()
+    assert "No case matches" in shown(at)
+    at.selectbox(key="case_log_period").set_value(Period.THIS_MONTH).run()
+    assert "**1 case**" in shown(at)

@@ -116,6 +116,7 @@ def test_benchmark_is_shown_with_its_figures(folder: Path, lab: TestLaboratory, 
     Image.new("RGB", (8, 8)).save(results / "rendered-paper" / "confusion.png")
     assert [title for title, _ in benchmark_figures(results)] == ["rendered paper · confusion"]
     at = page_alone("models.py", lab.person("lind"))
+    at.segmented_control(key="models_view").set_value("Benchmark").run()
     assert not at.exception
     assert said(at, "# Accuracy of the tests")
     assert len(at.get("image")) == 1
@@ -123,6 +124,7 @@ def test_benchmark_is_shown_with_its_figures(folder: Path, lab: TestLaboratory, 
 
 def test_missing_benchmark_is_said(folder: Path, lab: TestLaboratory) -> None:
     at = page_alone("models.py", lab.person("lind"))
+    at.segmented_control(key="models_view").set_value("Benchmark").run()
     assert said(at, "No benchmark result is here.")
 
 
