@@ -1,8 +1,8 @@
 """`python -m tests.outcomes RUN.xml… docs/security.md` writes what a run of `make faults` found into the document.
 
 RUN.xml is pytest's JUnit file; there are several where the run was made in pieces, and a later one counts where two
-tell of the same test. Each table stands between two comments, `<!-- Faults -->` and `<!-- end -->`, and is replaced as a
-whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete.
+tell of the same test. Each table stands between two comments, `<!-- Faults -->` and `<!-- end -->`, and is replaced as
+a whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlite_utils import Database
@@ -12,10 +12,11 @@ from sqlite_utils import Database
 from her2core.caselog._codec import canonical, moment, sha256, stamp
 from her2core.caselog.entries import AuditEntry
 
-__all__ = ["START", "append", "chain_hash", "entry_of", "head", "last_time"]
+__all__ = ["START", "append", "chain_hash", "entry_of", "head"]
 
 START = "her2core"  # what the first row continues
 COMMAND_LINE = "command line"
+_CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 def head(db: Database) -> str:
@@ -24,7 +25,7 @@ def head(db: Database) -> str:
     return START if row is None else str(row[0])
 
 
-def last_time(db: Database) -> datetime | None:
+def _last_time(db: Database) -> datetime | None:
     """When the last row was written, by the clock of then."""
     row = db.execute("SELECT at FROM audit ORDER BY id DESC LIMIT 1").fetchone()
     return None if row is None else moment(row[0])
@@ -40,7 +41,27 @@ def append(
     detail: Mapping[str, Any],
     records: Mapping[str, str],
 ) -> None:
-    """Adds a row to the chain, within the transaction of the act itself. `by` is user id and user name."""
+    """Adds a row to the chain, within the transaction of the act itself. `by` is user id and user name.
+
+    Where it would be earlier than the last row, a row before it says that the clock was set back.
+    """
+    before = _last_time(db)
+    if before is not None and at < before - _CLOCK_TOLERANCE:
+        moved = {"before": stamp(before), "now": stamp(at)}
+        _append(db, at=at, by=by, action="clock set back", case_id=None, detail=moved, records={})
+    _append(db, at=at, by=by, action=action, case_id=case_id, detail=detail, records=records)
+
+
+def _append(
+    db: Database,
+    *,
+    at: datetime,
+    by: tuple[int | None, str],
+    action: str,
+    case_id: int | None,
+    detail: Mapping[str, Any],
+    records: Mapping[str, str],
+) -> None:
     last = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
     number, previous = (1, START) if last is None else (int(last[0]) + 1, str(last[1]))
     row: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlite_utils import Database
@@ -20,7 +20,6 @@ from her2core.records import CaseState, User
 __all__ = ["Change", "Store"]
 
 SIGNED_STATES = (CaseState.SIGNED, CaseState.AMENDED)
-_CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 class Change:
@@ -125,13 +124,7 @@ class Store(Connections):
 
     @staticmethod
     def _record(change: Change) -> None:
-        previous = _audit.last_time(change.db)
         who = (None, _audit.COMMAND_LINE) if change.by is None else (change.by.id, change.by.username)
-        if previous is not None and change.at < previous - _CLOCK_TOLERANCE:
-            detail = {"before": stamp(previous), "now": stamp(change.at)}
-            _audit.append(
-                change.db, at=change.at, by=who, action="clock set back", case_id=None, detail=detail, records={}
-            )
         _audit.append(
             change.db,
             at=change.at,

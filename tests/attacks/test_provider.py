@@ -26,10 +26,10 @@ from tests.browser.conftest import PATIENCE_MS, Server, browser
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, HOW
 from tests.pages.app import ROOT
 from tests.pages.lab import POSITIVE, TestLaboratory
-from tests.proof import LONG, Proof, Record, record_property
+from tests.proof import LONG, Proof, Record
 from tests.served import free_port
 
-__all__ = ["browser", "record_property"]
+__all__ = ["browser"]
 
 pytestmark = [
     pytest.mark.timeout(900),
