@@ -231,6 +231,11 @@ def _exported(detail: Mapping[str, Any]) -> str:
     return f"Exported the {detail.get('status', '')} report as {kind.upper()}{_about(detail, 'report_version')}"
 
 
+def _clock(detail: Mapping[str, Any]) -> str:
+    before, now = (datetime.fromisoformat(str(detail.get(name))) for name in ("before", "now"))
+    return f"from {local_time(before)} to {local_time(now)}"
+
+
 _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "case opened": lambda d, _: _opened(d),
     "counts viewed": lambda _d, _: "Saw the counts for the first time",
@@ -270,5 +275,6 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "signing key revoked": lambda d, n: f"Revoked the signing key of {n.person(d)}",
     "backed up": lambda _d, _: "Wrote a backup",
     "backup taken": lambda d, _: "Downloaded a backup" if d.get("to") == "download" else "Had a backup written",
+    "clock set back": lambda d, _: f"Worked on after the clock of the machine was set back: {_clock(d)}",
     "case log checked": lambda d, _: f"Checked the whole case log: {d.get('findings') or 'no'} findings",
 }

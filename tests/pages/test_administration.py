@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,12 @@ def test_revoking_a_key_needs_a_reason_and_is_shown(lab: TestLaboratory) -> None
     assert not lab.keyring.has_key(lab.person("berg"))
     assert "laptop stolen" in shown(view(at, "Signing keys"))
     assert "Revoked the signing key of Miriam Berg" in shown(view(at, "Audit trail"))
+
+
+def test_the_trail_tells_of_a_clock_that_was_set_back(lab: TestLaboratory) -> None:
+    lab.log.now = lambda: datetime.now(UTC) - timedelta(hours=30)
+    lab.log.note("case log checked", lab.person("nair"))
+    assert "after the clock of the machine was set back: from " in shown(view(page(lab), "Audit trail"))
 
 
 def test_the_audit_trail_is_of_accounts_only(lab: TestLaboratory) -> None:
