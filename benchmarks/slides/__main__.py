@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import platform
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,6 +40,8 @@ def search(path: Path) -> dict[str, Any]:
         found = find_fields(slide)
         side, factors = slide.width_px, slide.factors
         opened = time.perf_counter()
+        if not found.fields:
+            raise RuntimeError("no field was found: the slide is to be drawn with another seed")
         best = found.fields[0]
         field = slide.field(best.left, best.top, best.width, best.height)
         taken_s = time.perf_counter() - opened
@@ -53,12 +55,17 @@ def search(path: Path) -> dict[str, Any]:
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The highest resident memory of this process so far. Not `ru_maxrss`: that begins with what the parent had."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if found is None:
+        raise RuntimeError("this system does not tell the peak of memory")
+    return int(found[1]) / 1000
 
 
-def measured(side: int, levels: int, folder: Path) -> dict[str, Any]:
+def measured(side: int, levels: int, folder: Path, plan: list[list[str]] | None = None) -> dict[str, Any]:
     """One slide written here and searched in a child. Raises RuntimeError where that fails."""
-    path = write_slide(folder / f"{side}.tif", slide_plan(side // PATCH_PX, seed=side), levels=levels, tile_px=512)
+    plan = plan or slide_plan(side // PATCH_PX, seed=side)
+    path = write_slide(folder / f"{side}.tif", plan, levels=levels, tile_px=512)
     command = [sys.executable, "-m", "benchmarks.slides", "--search", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 (ourselves)
     path.unlink()

@@ -1,0 +1,167 @@
+"""`python -m benchmarks.batch --engine processes`: throughput of a batch with 1 and 2 workers, models and all.
+
+The same rendered regions of 1360 x 1024 pixels through one worker, then through two, in turns; the counts of all runs
+must be the same, and those of `analyze`. Writes batch.md and batch.json into benchmarks/results/batch/; lines of the
+other engine stay. Ray is measured in an environment with requirements-batch.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.speed.regions import fields, mosaic, write_region
+from her2core import pipeline
+from her2core.batch import ModelRecipe, read_results, run
+from her2core.imaging import read_region
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "batch"
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def measured(engine: str, regions: int, rounds: int, work: Path, folder: Path) -> dict[str, Any]:
+    """Seconds of runs by one and by two workers. Raises RuntimeError where two runs do not count the same."""
+    pieces = fields(work / "fields", 4)
+    source = folder / "source"
+    source.mkdir()
+    for number in range(regions):
+        pixels = mosaic(pieces, 1360, 1024, first=number).copy()
+        pixels[:8, :8] = (number % 250, number // 250, 40)  # each another image, through JPEG too
+        write_region(source / f"{number:03}.jpg", pixels)
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    starts: dict[int, list[float]] = {1: [], 2: []}
+    counts: list[pd.DataFrame] = []
+    for turn in range(rounds):
+        for workers in (1, 2):
+            say(f"{engine}, {workers} worker(s), round {turn + 1}")
+            out = folder / f"out-{turn}-{workers}"
+            recipe = ModelRecipe(ROOT / "models", "cpu", threads=1)
+            began: list[float] = []
+            started = time.monotonic()
+            run(
+                source, out, recipe, workers=workers, engine=engine,
+                told=_moments(began),
+            )  # fmt: skip
+            starts[workers].append(began[0] - started)
+            # From the first result to the last: models are loaded, and that no longer counts in an archive.
+            seconds[workers].append((began[-1] - began[0]) / (len(began) - 1))
+            images, nuclei = read_results(out)
+            if len(images) != regions or images["error"].notna().any():
+                raise RuntimeError(f"{len(images)} of {regions} regions, {images['error'].notna().sum()} errors")
+            keys = images.set_index("sha256")["image"]
+            table = nuclei.assign(image=nuclei["sha256"].map(keys))[["image", "id", "her2", "cep17", "scored"]]
+            counts.append(table.sort_values(["image", "id"]).reset_index(drop=True))
+            size = sum(path.stat().st_size for path in out.rglob("*.parquet"))
+    if not all(table.equals(counts[0]) for table in counts):
+        raise RuntimeError("two runs did not count the same")
+    if _alone(source / "000.jpg") != counts[0][counts[0]["image"] == "000.jpg"][["her2", "cep17"]].values.tolist():
+        raise RuntimeError("the batch did not count as analyze does")
+    one, two = (statistics.median(seconds[workers]) for workers in (1, 2))
+    return {
+        "engine": engine, "regions": regions, "rounds": rounds, "nuclei a region": round(len(counts[0]) / regions, 1),
+        "seconds a region": {"1 worker": round(one, 3), "2 workers": round(two, 3)},
+        "efficiency of 2": round(one / two / 2, 2),
+        "seconds to the first result": {
+            f"{workers}": round(statistics.median(starts[workers]), 1) for workers in (1, 2)
+        },
+        "bytes of tables a region": round(size / regions),
+        "bytes of a file": round(statistics.mean(path.stat().st_size for path in source.iterdir())),
+        "load": round(os.getloadavg()[0], 1), "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+    }  # fmt: skip
+
+
+def _moments(began: list[float]) -> Callable[[str, int, int], None]:
+    """Notes when each result comes."""
+
+    def told(what: str, number: int, total: int) -> None:
+        if total:
+            began.append(time.monotonic())
+
+    return told
+
+
+def _alone(path: Path) -> list[list[int | None]]:
+    """HER2 and CEP17 of each nucleus as `analyze` counts them."""
+    models = pipeline.load_models(ROOT / "models", "cpu")
+    analysis = pipeline.analyse(read_region(path.read_bytes(), path.name).pixels_rgb, models)
+    return [[n.her2, n.cep17] for n in analysis.nuclei]
+
+
+def page(rows: Sequence[dict[str, Any]], kills: dict[str, dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "# Archives",
+        "",
+        "Written by `python -m benchmarks.batch`: rendered regions of 1360 × 1024 px, committed models, one thread a "
+        "worker, medians of rounds in which 1 and 2 workers take turns; from the first result to the last. All runs "
+        "counted the same, nucleus by nucleus, and as `analyze` does. Other work ran beside it where the load is well "
+        "above 2.",
+        "",
+        "| engine | date, machine | regions × rounds | nuclei a region | 1 worker, s a region | 2 workers, s a region "
+        "| efficiency of 2 | load |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {r['engine']} | {r['date']}, {r['machine']} | {r['regions']} × {r['rounds']} | {r['nuclei a region']} "
+            f"| {r['seconds a region']['1 worker']} | {r['seconds a region']['2 workers']} | {r['efficiency of 2']} "
+            f"| {r['load']} |"
+            for r in rows
+        ),
+        "",
+        "Until the first result, models loaded: "
+        + "; ".join(f"{r['engine']} {r['seconds to the first result']['1']} s" for r in rows)
+        + ". Tables take "
+        + "; ".join(f"{r['bytes of tables a region'] / 1000:.1f} kB" for r in rows)
+        + " a region.",
+        "",
+        "## Killed at random",
+        "",
+        "From `python -m tests.batch.prove_kills` and `python -m tests.job_kills`: workers ended with SIGKILL every so "
+        "often, and the collecting process of a batch twice.",
+        "",
+    ]
+    for name, outcome in kills.items():
+        lines += [f"**{name}**: " + ", ".join(f"{what} {value}" for what, value in outcome.items()) + ".", ""]
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure one engine and write the page; with `--page` only write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
+    parser.add_argument("--engine", choices=("processes", "ray"), default="processes")
+    parser.add_argument("--regions", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, help="where rendered fields are kept between runs")
+    parser.add_argument("--page", action="store_true", help="measure nothing; write the page from what is there")
+    args = parser.parse_args(argv)
+    args.results.mkdir(parents=True, exist_ok=True)
+    table, kills = args.results / "batch.json", args.results / "kills.json"
+    rows = {r["engine"]: r for r in (json.loads(table.read_text()) if table.exists() else [])}
+    if not args.page:
+        with tempfile.TemporaryDirectory() as folder:
+            row = measured(args.engine, args.regions, args.rounds, args.work or Path(folder), Path(folder))
+        rows[args.engine] = row
+        table.write_text(json.dumps([rows[name] for name in sorted(rows)], indent=1) + "\n")
+    known = json.loads(kills.read_text()) if kills.exists() else {}
+    (args.results / "batch.md").write_text(page([rows[name] for name in sorted(rows)], known))
+
+
+if __name__ == "__main__":
+    main()

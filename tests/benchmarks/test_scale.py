@@ -1,0 +1,65 @@
+"""The pages of the load, slide and batch measurements: what they say, from tables small enough to check by eye."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import batch, load, slides
+from benchmarks.batch.__main__ import page as batch_page
+from benchmarks.load.__main__ import BEFORE, DURING, Memory
+from benchmarks.load.__main__ import page as load_page
+from benchmarks.slides.__main__ import figure, measured
+from benchmarks.slides.__main__ import page as slides_page
+
+CLICKS = {"number": 20, "median ms": 120, "95 % within ms": 300, "longest ms": 900}
+
+
+def test_each_benchmark_says_what_it_is() -> None:
+    assert all(module.__doc__ for module in (batch, load, slides))
+
+
+def test_the_load_page_sets_clicks_side_by_side_and_lists_what_was_lost() -> None:
+    found: dict[str, Any] = {
+        "people": 25, "regions": 50, "nice": 0, "pause s": [4.0, 10.0], "load": [1.0, 2.0, 2.1], "date": "2026-11-24",
+        "machine": "x86_64, 2 cores", "clicks": {BEFORE: CLICKS, DURING: CLICKS | {"median ms": 240}},
+        "memory MB": {DURING: {"worker": {"first": 900, "highest": 1100, "last": 1000}}},
+        "seconds until all were analysed": 200, "lost": {"edits acknowledged": 40, "edits recorded": 40},
+    }  # fmt: skip
+    text = load_page(found)
+    assert "| no region waits | 20 | 120 | 300 | 900 |" in text
+    assert "| regions wait | 20 | 240 | 300 | 900 |" in text
+    assert "| worker, regions wait | 900 | 1100 | 1000 |" in text
+    assert "| edits recorded | 40 |" in text
+    assert "Not all regions" in load_page(found | {"seconds until all were analysed": None})
+
+
+def test_memory_of_a_process_that_is_gone_is_left_out() -> None:
+    memory = Memory({"gone": 2**22 + 1})
+    memory.stop.set()
+    memory.run()
+    assert memory.table() == {}
+
+
+@pytest.mark.timeout(200)
+def test_a_small_slide_is_measured_in_a_child_and_drawn(tmp_path: Path) -> None:
+    row = measured(2048, 0, tmp_path, [["good", "empty"], ["sparse", "empty"]])
+    assert (row["side"], row["levels"], row["fields"]) == (2048, 1, 1)
+    assert 50 < row["peak MB before"] <= row["peak MB"] < 2000
+    assert list(tmp_path.iterdir()) == []
+    figure([row], tmp_path / "slides.png")
+    assert (tmp_path / "slides.png").read_bytes()[:4] == b"\x89PNG"
+    assert f"| 2048 × 2048 | 1 | {row['file MB']} | 1 |" in slides_page([row], "a machine")
+
+
+def test_the_batch_page_has_a_line_for_each_engine_and_the_kills() -> None:
+    row = {
+        "engine": "processes", "date": "2026-11-24", "machine": "x86_64, 2 cores", "regions": 16, "rounds": 3,
+        "nuclei a region": 30.0, "seconds a region": {"1 worker": 2.0, "2 workers": 1.1}, "efficiency of 2": 0.91,
+        "load": 2.0, "seconds to the first result": {"1": 9.0, "2": 10.0}, "bytes of tables a region": 4200,
+    }  # fmt: skip
+    text = batch_page([row], {"queue": {"regions": 300, "workers killed": 56}})
+    assert "| processes | 2026-11-24, x86_64, 2 cores | 16 × 3 | 30.0 | 2.0 | 1.1 | 0.91 | 2.0 |" in text
+    assert "**queue**: regions 300, workers killed 56." in text
