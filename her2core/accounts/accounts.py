@@ -102,9 +102,11 @@ class Accounts:
             reason = "unknown identity" if user is None else "deactivated"
             self._store.note("sign-in refused", None, detail={"reason": reason})
             raise SignInError("There is no active account for this identity; ask an administrator.")
+        detail: dict[str, object] = {"by": "identity provider"}
         if role is not None and role is not user.role:
+            detail["role"] = [user.role.value, role.value]
             user = self._store.update_user(user.id, None, role=role)
-        self._store.note("signed in", user, detail={"by": "identity provider"})
+        self._store.note("signed in", user, detail=detail)
         return user
 
     def reauthenticate(self, user: User, password: str, source: str = "") -> None:

@@ -121,7 +121,8 @@ def test_pages_and_report_show_hostile_text_as_text(
     for number, text in enumerate(SCRIPTS):
         case = lab.log.create_case(with_everywhere(text, number), lab.person("berg"))
         image = draw_region(POSITIVE, 100 + number)
-        workflow.add_region(lab.log, case.id, image, f"{text}.png", lab.person("berg"), DEFAULT_LIMITS)
+        region, _ = workflow.add_region(lab.log, case.id, image, f"{text}.png", lab.person("berg"), DEFAULT_LIMITS)
+        lab.analyse(region)
     for page in ("pages/worklist.py", "pages/case_log.py"):
         shown = words(signed_in("berg", page))
         for tag in ("<script>alert", "<img src=x", "<svg onload", "<iframe src", "](javascript:"):

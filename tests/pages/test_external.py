@@ -111,6 +111,8 @@ def test_the_claim_decides_the_role(bound: TestLaboratory, monkeypatch: pytest.M
     at = arriving(bound, roles=["lab-manager"]).run()
     assert is_in(at)
     assert bound.person("berg").role is Role.LAB_MANAGER
+    entry = bound.log.audit(limit=1, actions=("signed in",))[0]
+    assert entry.detail == {"by": "identity provider", "role": ["pathologist", "lab manager"]}
 
 
 def test_without_a_provider_nothing_is_offered(lab: TestLaboratory) -> None:
