@@ -172,7 +172,8 @@ def measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "memory MB": {BEFORE: memory.table(), DURING: during.table()},
         "seconds until all were analysed": None if analysed_s is None else round(analysed_s),
         "load": [round(value, 1) for value in load], "lost": _lost(lab, shares, waiting, store),
-        "date": time.strftime("%Y-%m-%d"), "machine": f"{platform.machine()}, {os.cpu_count()} cores", "nice": os.nice(0),
+        "date": time.strftime("%Y-%m-%d"), "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "nice": os.nice(0),
     }  # fmt: skip
 
 

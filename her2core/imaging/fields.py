@@ -122,7 +122,13 @@ def find_fields(
 
 
 def _small(pixels: PixelsRGB) -> PixelsRGB:
-    return _reduced(pixels, max(1, max(pixels.shape[:2]) // _THUMBNAIL_PX))
+    """For looking at: each pixel is the brightest of those that it stands for, so that signals stay visible."""
+    step = max(1, max(pixels.shape[:2]) // _THUMBNAIL_PX)
+    height, width = (max(step, side // step * step) for side in pixels.shape[:2])
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        return pixels
+    small: PixelsRGB = pixels[:height, :width].reshape(height // step, step, width // step, step, 3).max(axis=(1, 3))
+    return small
 
 
 def signal_quality(measures: Mapping[str, float | None]) -> float:

@@ -25,7 +25,10 @@ __all__ = ["draw", "field_words", "marked_overview"]
 _ABREAST = 3
 _CHOSEN, _TAKEN = (240, 228, 66), (120, 130, 140)
 _PLAIN = (230, 235, 240)
-_MANY_GB = 1e9
+_GB = 1e9
+_NAMED = 2  # of what speaks against a field
+_OVERVIEW_PX = 900
+_FONT_PX = 32
 
 
 def draw(rooms: Services, user: User, review: CaseReview) -> None:
@@ -97,8 +100,9 @@ def _picker(rooms: Services, user: User, review: CaseReview, slide: SlideFile, f
     names = [f"{Path(slide.name).stem}_x{field.left}_y{field.top}.tif" for field in found.fields]
     keys = [f"slide_field_{review.case.id}_{name}" for name in names]
     chosen = [n for n, key in enumerate(keys) if st.session_state.get(key) and names[n] not in taken]
-    st.image(marked_overview(found, chosen, [n for n, name in enumerate(names) if name in taken]), width="stretch")
-    st.caption(
+    left, right = st.columns([3, 2])
+    left.image(marked_overview(found, chosen, [n for n, name in enumerate(names) if name in taken]), width="stretch")
+    right.caption(
         f"The best of {found.searched} fields, ranked by countable nuclei (large, roundish, apart, whole) and by how "
         "far signals keep the limits of the suitability advice. Whether they are tumour is yours to judge."
     )
@@ -113,8 +117,8 @@ def _picker(rooms: Services, user: User, review: CaseReview, slide: SlideFile, f
                 st.caption(field_words(found.fields[n]))
     count = len(chosen)
     st.button(
-        f"Add {count} field{'' if count == 1 else 's'} as region{'' if count == 1 else 's'}", type="primary",
-        key="slide_take", disabled=not count, on_click=_take,
+        f"Add {_fields(count)} as region{'' if count == 1 else 's'}" if count else "Tick fields to add them as regions",
+        type="primary", key="slide_take", disabled=not count, on_click=_take,
         args=(rooms, user, review.case.id, slide, [found.fields[n] for n in chosen]),
     )  # fmt: skip
 
@@ -122,21 +126,24 @@ def _picker(rooms: Services, user: User, review: CaseReview, slide: SlideFile, f
 def field_words(field: Field) -> str:
     """Countable nuclei, and what speaks against the field; its place in the slide for whoever looks for it there."""
     against = [limit.label for limit in quality.broken(field.measures) if limit.measure != "estimated_nuclei"]
-    said = f"Outside its limit: {'; '.join(against)}" if against else "Signals within all limits"
+    more = f" and {len(against) - _NAMED} more" if len(against) > _NAMED else ""
+    said = f"Outside its limit: {'; '.join(against[:_NAMED])}{more}" if against else "Signals within all limits"
     return f"{field.countable} countable nuclei · {said} · at {field.left}, {field.top}"
 
 
 def marked_overview(found: Findings, chosen: Sequence[int], taken: Sequence[int]) -> PixelsRGB:
     """The whole slide with the fields framed and numbered: chosen ones yellow, those in the case grey."""
     image = Image.fromarray(found.overview_rgb)
+    scale = min(1.0, _OVERVIEW_PX / max(image.size))
+    image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(size=max(14, max(image.size) // 60))
+    font = ImageFont.load_default(size=_FONT_PX)
     for number, field in enumerate(found.fields):
         colour = _CHOSEN if number in chosen else _TAKEN if number in taken else _PLAIN
         corners = (field.left, field.top, field.left + field.width, field.top + field.height)
-        x0, y0, x1, y1 = (corner / found.overview_factor for corner in corners)
-        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=3 if number in chosen else 2)
-        draw.text((x0 + 5, y0 + 3), str(number + 1), fill=colour, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
+        x0, y0, x1, y1 = (corner / found.overview_factor * scale for corner in corners)
+        draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=5 if number in chosen else 2)
+        draw.text((x0 + 6, y0), str(number + 1), fill=colour, font=font, stroke_width=2, stroke_fill=(0, 0, 0))
     return np.asarray(image)
 
 
@@ -146,8 +153,13 @@ def _take(rooms: Services, user: User, case_id: int, slide: SlideFile, fields: S
     except Her2CoreError as error:
         flash("error", str(error))
         return
-    flash("success", f"{len(regions)} field{'' if len(regions) == 1 else 's'} added as regions: flag them next.")
+    next_step = "flag it next" if len(regions) == 1 else "flag them next"
+    flash("success", f"{_fields(len(regions))} added to the case: {next_step}.")
+
+
+def _fields(number: int) -> str:
+    return "1 field" if number == 1 else f"{number} fields"
 
 
 def _size(slide: SlideFile) -> str:
-    return f"{slide.size / _MANY_GB:.1f} GB" if slide.size >= _MANY_GB else f"{slide.size / 1e6:.0f} MB"
+    return f"{slide.size / _GB:.1f} GB" if slide.size >= _GB else f"{slide.size / 1e6:.0f} MB"

@@ -114,6 +114,8 @@ def test_the_words_of_a_field_name_what_is_outside_its_limit() -> None:
     assert field_words(good) == "91 countable nuclei · Signals within all limits · at 0, 2048"
     poor = Field(0, 0, 9, 9, 4, {"focus_ratio": 1.0}, 0.8)
     assert "Outside its limit: Focus (sharpness of nuclear borders)" in field_words(poor)
+    worse = Field(0, 0, 9, 9, 4, {"focus_ratio": 1.0, "clumping": 9.0, "her2_signal_to_noise": 0.1}, 0.1)
+    assert "and 1 more · at 0, 0" in field_words(worse)
 
 
 def test_chosen_fields_are_framed_in_another_colour_than_taken_ones() -> None:
@@ -121,6 +123,6 @@ def test_chosen_fields_are_framed_in_another_colour_than_taken_ones() -> None:
     blank = np.zeros((50, 150, 3), np.uint8)
     found = Findings(fields, (blank,) * 3, blank, 2.0, 3)
     marked = marked_overview(found, chosen=[0], taken=[1])
-    colours = {tuple(int(v) for v in marked[49, x]) for x in (25, 75, 125)}
+    colours = {tuple(int(v) for v in marked[49, x]) for x in (45, 95, 145)}
     assert len(colours) == 3
     assert not found.overview_rgb.any()
