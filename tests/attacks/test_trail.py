@@ -66,6 +66,36 @@ def test_any_change_of_the_audit_trail_is_found(
     proof.holds("`check` told each time which rows")
 
 
+@pytest.mark.timeout(1800)
+def test_a_trail_that_is_cut_at_its_end_is_found_back_to_the_last_record(
+    record_property: Record, full: Lab, tmp_path: Path
+) -> None:
+    """With SQLite's counter set back, a trail that ends earlier is as her2core would have written it until then."""
+    proof = Proof(record_property, "Attacks", "The last audit rows deleted and SQLite's counter set back, 1 row to all")
+    for name in ("one", "two", "three"):
+        full.log.note("case viewed", full.anna, detail={"window": name})  # nothing rests on these
+    found = full.log.audit(limit=10_000)
+    views = next(place for place, entry in enumerate(found) if entry.records)
+    assert views >= 3
+    last = found[0].id
+    for gone in range(1, last, times(9, 1)):
+        left = last - gone
+        log = tampered(
+            full,
+            tmp_path / str(gone),
+            ("DELETE FROM audit WHERE id > ?", (left,)),
+            ("UPDATE sqlite_sequence SET seq = ? WHERE name = 'audit'", (left,)),
+        )
+        assert bool(log.check()) is (gone > views)
+        log.close()
+        shutil.rmtree(log.data_dir)
+        proof.tries += 1
+    proof.holds(
+        f"`check` told as soon as a row was missing that a record or a report rests on; {views} rows of views after the "
+        "last one can go unnoticed (see What is not defended)"
+    )
+
+
 def rows(path: Path) -> list[object]:
     with closing(sqlite3.connect(path)) as conn:
         return conn.execute("SELECT * FROM audit ORDER BY id").fetchall()
