@@ -18,8 +18,8 @@ import torch
 
 from benchmarks.learning.table import page
 from benchmarks.second_style import render_dataset_second
-from her2core.laboratory.promotion import COMPARISON, Candidate, compare_candidate, read_candidate
-from her2core.training.fine_tuning import COUNTER, DETECTOR, mixed
+from her2core.laboratory.promotion import COMPARISON, STAGES, Candidate, compare_candidate, read_candidate
+from her2core.training.fine_tuning import COUNTER, DETECTOR, mark_tuned, mixed
 from her2core.training.fit_counter import fit_counter
 from her2core.training.fit_detector import fit_detector
 from her2core.training.render import render_dataset
@@ -79,6 +79,8 @@ def run(work: Path, rehearsal: Path | None, models: Path = MODELS) -> tuple[Cand
             shutil.copyfile((part / "detector").with_suffix(ending), (candidate / "detector").with_suffix(ending))
         seconds["detector"] = time.monotonic() - started
     if not (candidate / COMPARISON).exists():
+        for stage in STAGES:
+            mark_tuned(candidate / f"{stage}.safetensors", models / f"{stage}.safetensors")
         compare_candidate(
             candidate, models, new, old, device="cpu",
             progress=lambda what, done, total: _tell(f"{what}: {done}/{total}") if done % 20 == 0 else None,

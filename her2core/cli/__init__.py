@@ -17,7 +17,7 @@ from her2core.cli.accounts import user
 from her2core.cli.batch import batch
 from her2core.cli.images import analyze, render
 from her2core.cli.laboratory import demo, seed, serve
-from her2core.cli.learning import model, training_set
+from her2core.cli.learning import collect, model
 from her2core.cli.records import archive, backup, check, export, restore, verify
 from her2core.cli.training import evaluate, train
 from her2core.cli.validation import validate
@@ -55,7 +55,7 @@ for command in (
     train,
     evaluate,
     validate,
-    training_set,
+    collect,
     model,
     verify,
     check,

@@ -1,4 +1,4 @@
-"""`training-set` and `model`: what the laboratory's corrected cases teach, and which models count."""
+"""`collect` and `model`: what the laboratory's corrected cases teach, and which models count."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from her2core.laboratory.candidates import Comparison
     from her2core.laboratory.promotion import Candidate
 
-__all__ = ["model", "training_set"]
+__all__ = ["collect", "model"]
 
 _by_option = click.option("--by", "username", required=True, help="Account of the lab manager who does it.")
 _reason_option = click.option("--reason", required=True, help="Why; it is kept in the audit trail.")
 _folder = click.argument("candidate", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
-@click.command("training-set")
+@click.command()
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @_by_option
-def training_set(out: Path, username: str) -> None:
+def collect(out: Path, username: str) -> None:
     """Write the signed cases that were given to training into OUT/training and OUT/held-out, without any name."""
     from her2core.laboratory.teaching_set import PARTS, export_teaching_set
 
@@ -70,7 +70,7 @@ def list_models() -> None:
 @_folder
 @click.option(
     "--own", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
-    help="Held-out corrected cases (truth.json), such as OUT/held-out of `training-set`.",
+    help="Held-out corrected cases (truth.json), such as OUT/held-out of `collect`.",
 )  # fmt: skip
 @click.option(
     "--rendered", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
@@ -127,7 +127,7 @@ def promote(candidate: Path, username: str, reason: str, force: bool) -> None:
     click.echo(f"In use: {', '.join(record.models.values())} [{record.folder}]")
 
 
-@model.command("roll-back")
+@model.command("rollback")
 @click.argument("folder")
 @_by_option
 @_reason_option

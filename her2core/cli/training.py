@@ -97,7 +97,7 @@ def detector(
     device: str | None,
 ) -> None:
     """Train stage 1 (YOLOv3) on TRUTH_DIR; the best weights by validation become OUT/detector.safetensors."""
-    from her2core.training.fine_tuning import DETECTOR
+    from her2core.training.fine_tuning import DETECTOR, mark_tuned
     from her2core.training.fit_detector import fit_detector
 
     _needs_start(own, start_from)
@@ -123,7 +123,7 @@ def detector(
         device=device or load_settings().device,
         **((DETECTOR if own is not None else {}) | given),
     )
-    click.echo(weights)
+    click.echo(weights if own is None or start_from is None else mark_tuned(weights, start_from))
 
 
 @train.command()
@@ -149,7 +149,7 @@ def counter(
 ) -> None:
     """Train stage 2 (ResNet-18) on TRUTH_DIR; the best weights by validation become OUT/counter.safetensors."""
     from her2core.models import pick_device
-    from her2core.training.fine_tuning import COUNTER
+    from her2core.training.fine_tuning import COUNTER, mark_tuned
     from her2core.training.fit_counter import CounterRecipe, fit_counter
 
     _needs_start(own, start_from)
@@ -173,7 +173,7 @@ def counter(
         device=pick_device(device or load_settings().device),
         progress=report,
     )
-    click.echo(weights)
+    click.echo(weights if own is None or start_from is None else mark_tuned(weights, start_from))
 
 
 @train.command()

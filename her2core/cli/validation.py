@@ -46,7 +46,7 @@ def validate(
 ) -> None:
     """Judge the models by the annotated cases in TRUTH_DIR, against the limits that the laboratory sets.
 
-    TRUTH_DIR holds truth.json (as `render` and `training-set` write it), or annotations.json (COCO boxes) with
+    TRUTH_DIR holds truth.json (as `render` and `collect` write it), or annotations.json (COCO boxes) with
     counts.csv. Exit code 1 where a limit is not met or an image could not be read.
     """
     from her2core import pipeline

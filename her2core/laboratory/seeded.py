@@ -361,13 +361,17 @@ def _case(story: Story, writer: _Writer, state: CaseState, at: datetime) -> Row:
 
 
 def _picture(shade: int) -> bytes:
-    """A dark field with discs where the invented nuclei lie."""
+    """A dark field with discs where the invented nuclei lie, two signals of each probe in each."""
     pixels = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
     y, x = np.mgrid[:64, :64]
     disc = np.hypot(x - 32, y - 32) < 30
     for i in range(28):
         left, top = 40 + 90 * (i % 12), 40 + 90 * (i // 12)
-        pixels[top : top + 64, left : left + 64, 2][disc] = 130 - 30 * shade
+        nucleus = pixels[top : top + 64, left : left + 64]
+        nucleus[..., 2][disc] = 130 - 30 * shade
+        for channel, row in ((0, 24), (1, 40)):  # two signals of each probe, so that it is a picture of FISH
+            for column in (24, 40):
+                nucleus[row - 2 : row + 2, column - 2 : column + 2, channel] = 220 - 40 * shade
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

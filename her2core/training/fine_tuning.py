@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from her2core.errors import TrainingError
+from her2core.models import card_of, write_atomically
 from her2core.training.annotated import TRUTH_FILE
 from her2core.training.detector_data import read_truth
 from her2core.training.fit_counter import CounterRecipe
 
-__all__ = ["COUNTER", "DETECTOR", "mixed"]
+__all__ = ["COUNTER", "DETECTOR", "mark_tuned", "mixed"]
+
+_TUNED = " tuned"
 
 COUNTER = CounterRecipe(steps=200, batch=48, learning_rate=2e-4, validate_every=100, validation_share=0.25, ema=0.98)
 """Recipe of stage 2: a fifteenth of a whole training."""
@@ -78,3 +81,12 @@ def _marked(folder: Path, kind: str) -> list[dict[str, Any]]:
         patient = f"{kind}-{entry.get('patient', image)}"
         marked.append({**entry, "image": name, "patient": patient, "source": str(source)})
     return marked
+
+
+def mark_tuned(weights: Path, start_from: Path) -> Path:
+    """Name fine-tuned weights after the model they come from ("3.1 tuned"), in their card; returns `weights`."""
+    card, before = card_of(weights), card_of(start_from)
+    version = str(before.get("version", "")).removesuffix(_TUNED) + _TUNED
+    text = json.dumps({**card, "version": version}, indent=2, sort_keys=True, ensure_ascii=False)
+    write_atomically(weights.with_suffix(".json"), (text + "\n").encode())
+    return weights

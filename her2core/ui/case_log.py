@@ -194,11 +194,11 @@ def _filters(rooms: Services, user: User, people: Mapping[int, str]) -> tuple[Qu
     )  # fmt: skip
     group = three.selectbox(
         "Group", [None, 1, 2, 3, 4, 5], format_func=lambda g: "any" if g is None else f"Group {g}",
-        key="case_log_group", on_change=_first_page, persist_state="session",
+        key="case_log_group", placeholder="any", on_change=_first_page, persist_state="session",
     )  # fmt: skip
     outcome = four.selectbox(
         "Result", [None, *Outcome], format_func=lambda o: "any" if o is None else o.value, key="case_log_outcome",
-        on_change=_first_page, persist_state="session",
+        placeholder="any", on_change=_first_page, persist_state="session",
     )  # fmt: skip
     more = _more_filters(people, five)
     given = st.session_state.get(_GIVEN)
@@ -222,7 +222,7 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
         kind = st.radio("Day of", [_OPENED, _SIGNED], key="case_log_day", horizontal=True, persist_state="session")
         period = st.selectbox(
             "Period", [None, *Period], format_func=lambda p: "any, or the days below" if p is None else p.value,
-            key="case_log_period", on_change=_first_page, persist_state="session",
+            key="case_log_period", placeholder="any", on_change=_first_page, persist_state="session",
         )  # fmt: skip
         days = st.date_input(
             "First and last day", [], key="case_log_days", on_change=_first_page, max_value="today",
@@ -230,7 +230,7 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
         )  # fmt: skip
         reader = st.selectbox(
             "Pathologist (opened or signed)", [None, *people], format_func=lambda i: people.get(i, "any"),
-            key="case_log_reader", on_change=_first_page, persist_state="session",
+            key="case_log_reader", placeholder="any", on_change=_first_page, persist_state="session",
         )  # fmt: skip
         flag = st.selectbox(
             "Flag of a region", [None, *FLAGS], format_func=lambda f: f or "any", key="case_log_flag",
@@ -262,7 +262,9 @@ def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -
     count, pages, export = st.columns([2.2, 1.9, 1.1], vertical_alignment="center")
     cases = f"{total} case{'s' if total > 1 else ''}"
     last = min(offset + _PAGE, total)
-    count.markdown(f"**{cases}**" + (f", {offset + 1} to {last} shown" if total > _PAGE else ""))
+    count.markdown(
+        f"**{cases}**" + (f", {offset + 1} to {last} shown" if total > _PAGE else "") + _days_in_words(query)
+    )
     if total > _PAGE:
         with pages.container(horizontal=True, horizontal_alignment="center"):
             end = (total - 1) // _PAGE * _PAGE
@@ -298,6 +300,13 @@ def _exports(rooms: Services, user: User, query: Query, total: int) -> None:
         key="export_reports", icon=":material/folder_zip:", on_click="ignore", width="stretch",
         disabled=total > _MOST_EXPORTED,
     )  # fmt: skip
+
+
+def _days_in_words(query: Query) -> str:
+    """Of which days the cases are, since the list has the day of opening alone."""
+    if query.since is None or query.until is None:
+        return ""
+    return f", {'first signed' if query.by_signing else 'opened'} {local_day(query.since)} to {local_day(query.until)}"
 
 
 def _turn(offset: int) -> None:

@@ -16,6 +16,7 @@ from her2core.ui.words import local_time, plain
 if TYPE_CHECKING:
     from her2core.laboratory.candidates import Comparison
     from her2core.laboratory.promotion import Candidate
+    from her2core.laboratory.worth import Worth
 
 __all__ = ["draw", "draw_list"]
 
@@ -214,7 +215,7 @@ def _state(rooms: Services, user: User, more: list[int], fewer: list[int], reaso
 
 def draw_list(rooms: Services, user: User) -> None:
     """The nuclei that would teach most, and the list as CSV."""
-    from her2core.laboratory.worth import MOST_A_REGION, annotation_csv, look, worth
+    from her2core.laboratory.worth import MOST_A_REGION, look, worth
 
     st.markdown(
         "The nuclei from which the models would learn most, of the 200 regions analysed last: a count is doubtful, "
@@ -228,8 +229,8 @@ def draw_list(rooms: Services, user: User) -> None:
         return
     listed = worth(regions, _LONGEST_LIST)
     st.download_button(
-        "List for annotation (CSV)", annotation_csv(listed), "her2core-annotate.csv", "text/csv", key="annotate_csv",
-        icon=":material/download:", on_click="ignore",
+        "List for annotation (CSV)", lambda: _listed(rooms, user, listed), "her2core-annotate.csv", "text/csv",
+        key="annotate_csv", icon=":material/download:", on_click="ignore",
     )  # fmt: skip
     st.dataframe(
         [
@@ -257,3 +258,11 @@ def draw_list(rooms: Services, user: User) -> None:
     st.caption(
         "Correct them in the review of their cases while these are open; each correction is kept with its author."
     )
+
+
+def _listed(rooms: Services, user: User, listed: list[Worth]) -> str:
+    """The list as a file, noted as exported: it names cases."""
+    from her2core.laboratory.worth import annotation_csv
+
+    rooms.log.note("list exported", user, detail={"nuclei": len(listed), "for": "annotation"})
+    return annotation_csv(listed)

@@ -109,13 +109,22 @@ def draw(rooms: Services, user: User, people: Mapping[int, str]) -> None:
         if not saved:
             st.caption("No search is kept yet. Set filters, then give them a name.")
         title = st.text_input("Keep the present search as", key="search_name", max_chars=60, placeholder="name")
-        if st.button("Keep", key="search_keep", disabled=not (title.strip() and now), icon=":material/bookmark_add:"):
-            try:
-                rooms.log.save_filter(title, now, user)
-            except Her2CoreError as error:
-                st.error(str(error), icon=":material/error:")
-                return
-            st.rerun()
+        st.button(
+            "Keep", key="search_keep", disabled=not (title.strip() and now), icon=":material/bookmark_add:",
+            on_click=_keep, args=(rooms, user, title, now),
+        )  # fmt: skip
+        failed = st.session_state.pop("search_failed", None)
+        if failed:
+            st.error(failed, icon=":material/error:")
+
+
+def _keep(rooms: Services, user: User, title: str, now: Mapping[str, Any]) -> None:
+    try:
+        rooms.log.save_filter(title, now, user)
+    except Her2CoreError as error:
+        st.session_state["search_failed"] = str(error)
+        return
+    st.session_state["search_name"] = ""
 
 
 def _take_up(state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`training-set` and `model`: refusals in words, and what is in use."""
+"""`collect` and `model`: refusals in words, and what is in use."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def manager(run: Run, laboratory: Path) -> str:
 
 
 def test_without_a_case_that_may_teach_the_way_to_one_is_told(run: Run, manager: str, tmp_path: Path) -> None:
-    result = run("training-set", tmp_path / "out", "--by", manager)
+    result = run("collect", tmp_path / "out", "--by", manager)
     assert result.exit_code == 1
     assert "No signed case was given to training yet" in result.output
 
 
 def test_a_pathologist_exports_no_training_set(run: Run, laboratory: Path, tmp_path: Path) -> None:
-    result = run("training-set", tmp_path / "out", "--by", "berg")
+    result = run("collect", tmp_path / "out", "--by", "berg")
     assert result.exit_code == 1
     assert "may not promote models" in result.output
 
@@ -53,7 +53,7 @@ def test_a_candidate_that_was_not_compared_is_not_promoted(run: Run, manager: st
 
 
 def test_what_was_never_in_use_is_not_rolled_back_to(run: Run, manager: str) -> None:
-    result = run("model", "roll-back", "0123456789abcdef", "--by", manager, "--reason", "back")
+    result = run("model", "rollback", "0123456789abcdef", "--by", manager, "--reason", "back")
     assert result.exit_code == 1
     assert "in use already" in result.output
 
