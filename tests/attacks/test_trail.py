@@ -91,7 +91,7 @@ def test_a_trail_that_is_cut_at_its_end_is_found_back_to_the_last_record(
         shutil.rmtree(log.data_dir)
         proof.tries += 1
     proof.holds(
-        f"`check` told as soon as a row was missing that a record or a report rests on; {views} rows of views after the "
+        f"`check` told once a row was missing that a record or a report rests on; {views} rows of views after the "
         "last one can go unnoticed (see What is not defended)"
     )
 
