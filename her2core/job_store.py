@@ -136,12 +136,14 @@ class WorkerMark:
 
     def is_gone(self) -> bool:
         """Whether the file was taken away, as with the whole data folder: nobody would see that this worker lives."""
-        return os.fstat(self._file).st_nlink == 0
+        return self._file < 0 or os.fstat(self._file).st_nlink == 0
 
     def close(self) -> None:
-        """The worker works no more."""
-        self._path.unlink(missing_ok=True)
-        os.close(self._file)
+        """The worker works no more. A second time does nothing."""
+        if self._file >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = -1
 
 
 class JobStore:
