@@ -21,7 +21,7 @@ _LATERALITY = ("", "left", "right", "midline")
 _SPECIMENS = ("", "core biopsy", "resection", "metastasis", "cytology block")
 _FIRST_DAY = date(1900, 1, 1)
 
-IHC_WORDS: dict[IHC | None, str] = {None: "not done yet"} | {score: score.value for score in IHC}
+IHC_WORDS: dict[IHC | None, str] = {None: "not done"} | {score: score.value for score in IHC}
 """IHC scores as they are offered; 0+ is faint, incomplete staining in at most 10 % of the cells."""
 
 

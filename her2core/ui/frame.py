@@ -69,6 +69,7 @@ _STYLE = """<style>
 .h2c-foot {position: fixed; left: 0; right: 0; bottom: 0; z-index: 99; padding: 2px 14px; font-size: 11.5px;
   display: flex; justify-content: space-between; background: rgba(20,26,33,.94); color: #B9C4CE;
   border-top: 1px solid rgba(140,155,170,.25);}
+[data-testid="stToastContainer"] {top: auto; bottom: 30px;}
 .h2c-foot .demo {padding: 0 10px; font-weight: 700; border-radius: 3px; background: #E69F00; color: #14181d;}
 .h2c-strip {display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: baseline; font-size: 14px; line-height: 1.5;}
 .h2c-strip b {font-size: 16px;} .h2c-strip span.k {opacity: .65; margin-right: 4px;}

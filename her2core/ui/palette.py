@@ -59,7 +59,7 @@ BOX_STYLES: dict[NucleusState, BoxStyle] = {
     NucleusState.CLUSTERED: BoxStyle(ORANGE, "longdash", 2.4, "✱", (14, 4)),
     NucleusState.UNCERTAIN: BoxStyle(YELLOW, "dash", 2.0, "?", (6, 4)),
     NucleusState.EDITED: BoxStyle(PURPLE, "dashdot", 2.2, "✎", (9, 3, 2, 3)),
-    NucleusState.NOT_SCORED: BoxStyle(GREY, "dot", 1.4, "○", (2, 3)),
+    NucleusState.NOT_SCORED: BoxStyle(GREY, "dot", 1.4, "×", (2, 3)),
 }
 
 # Light tints of vermilion and bluish green: they must stand out on a red or green signal.

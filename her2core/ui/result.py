@@ -78,7 +78,7 @@ def _foot(population: PopulationAssessment) -> str:
         likely = sorted(
             ((share, g) for g, share in confidence.group_probability.items() if share >= 0.005), reverse=True
         )
-        said.append("By chance alone: " + ", ".join(f"Group {g} {share:.0%}" for share, g in likely[:3]) + ".")
+        said.append("Likely with other nuclei: " + ", ".join(f"Group {g} {share:.0%}" for share, g in likely[:3]) + ".")
         if confidence.more_nuclei:
             said.append(f"About {confidence.more_nuclei} more nuclei would settle the group.")
     left_out = sum(population.exclusions.values())

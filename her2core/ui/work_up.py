@@ -29,7 +29,8 @@ __all__ = ["WORK_UP_STYLE", "draw", "facts_of", "step_html"]
 
 WORK_UP_STYLE = """<style>
 .h2c-step {display: grid; grid-template-columns: 22px 1fr; column-gap: 8px; font-size: 13.5px; line-height: 1.4;
-  padding: 2px 0;}
+  padding: 1.5px 0;}
+.st-key-work_up {gap: 0.3rem;}
 .h2c-step .mark {width: 20px; height: 20px; line-height: 18px; text-align: center; border-radius: 50%; font-size: 12px;
   font-weight: 700; border: 1.5px solid currentColor; box-sizing: border-box;}
 .h2c-step.done .mark {color: #009E73;} .h2c-step.failed .mark {color: #D55E00; border-radius: 3px;}
@@ -40,8 +41,9 @@ WORK_UP_STYLE = """<style>
 .h2c-step b {font-weight: 600;} .h2c-step .says {opacity: .85;}
 .h2c-step .todo {margin-top: 3px;} .h2c-step .who {font-size: 12.5px; opacity: .85;}
 [class*="st-key-step_"] {padding-left: 30px;} [class*="st-key-step_"] p {font-size: 13.5px;}
-[class*="st-key-step_warnings"] {gap: 0.35rem;} [class*="st-key-step_warnings"] p {font-size: 12.5px; line-height: 1.3;}
+[class*="st-key-step_warnings"] {gap: 0.2rem;} [class*="st-key-step_warnings"] p {font-size: 12.5px; line-height: 1.3;}
 [class*="st-key-step_warnings"] button {min-height: 30px; padding: 2px 8px;}
+[class*="st-key-step_warnings"] summary {min-height: 0; padding: 2px 10px; font-size: 12.5px;}
 .h2c-pop-head {font-size: 12.5px; font-weight: 600; opacity: .7; margin: 4px 0 0 30px;}
 .h2c-two {width: 100%; border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums;}
 .h2c-two th, .h2c-two td {text-align: right; padding: 1.5px 0 1.5px 8px; font-weight: 500;}
@@ -245,13 +247,13 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
         )  # fmt: skip
 
     with st.form(f"ihc_{shown}", border=False):
-        left, right = st.columns([2, 0.8], vertical_alignment="bottom")
+        left, middle, right = st.columns([1.3, 1.55, 0.75], vertical_alignment="center")
         left.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
             format_func=IHC_WORDS.__getitem__, key=score_key, label_visibility="collapsed",
         )  # fmt: skip
-        left.toggle(
-            "on the same sample", bool(details.ihc_same_sample), key=same_key,
+        middle.toggle(
+            "same sample", bool(details.ihc_same_sample), key=same_key,
             help="Groups 2 to 4 are decided with IHC of the tissue sample that FISH was done on.",
         )  # fmt: skip
         right.form_submit_button("Save", key="ihc_save", width="stretch", on_click=save)

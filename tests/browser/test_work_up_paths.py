@@ -276,7 +276,7 @@ def test_group_2_with_late_ihc_is_negative_with_a_comment_that_can_be_worded(ben
     page = bench.open("berg", case)
     _stands(page, "IHC on the same sample", "now", "Enter the HER2 IHC score.")
     _choose(page, page.locator(".st-key-work_up").get_by_label("HER2 IHC score"), "1+")
-    page.locator(".st-key-work_up").get_by_text("on the same sample", exact=True).click()
+    page.locator(".st-key-work_up").get_by_text("same sample", exact=True).click()
     _press(page.locator(".st-key-ihc_save"), "Save")
     _headline(page, "comment A")
     box = page.locator(".st-key-comment_box_A")
@@ -426,7 +426,7 @@ def test_of_two_people_with_the_same_case_the_later_is_told_and_nothing_is_overw
     for page, score in ((second, "3+"), (first, "1+")):
         work_up = page.locator(".st-key-work_up")
         _choose(page, work_up.get_by_label("HER2 IHC score"), score)
-        work_up.get_by_text("on the same sample", exact=True).click()
+        work_up.get_by_text("same sample", exact=True).click()
         _press(page.locator(".st-key-ihc_save"), "Save")
         if page is second:
             _headline(page, "HER2 positive: ISH Group 4, IHC 3+")

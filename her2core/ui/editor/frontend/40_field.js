@@ -115,7 +115,7 @@ class Field {
     context.strokeRect(x0, y0, x1 - x0, y1 - y0);
     context.setLineDash([]);
     if (nucleus.state !== "scored" && x1 - x0 > 22) {
-      context.font = "600 12px sans-serif";
+      context.font = "600 13px sans-serif";
       context.lineWidth = 3;
       context.strokeStyle = "#000";
       context.strokeText(style.sign, x0 + 4, y0 + 13);
