@@ -130,6 +130,12 @@ def test_links_and_pictures_lead_somewhere(document: Path) -> None:
             assert anchor in slugs, target
 
 
+def test_every_document_is_one_click_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (*sorted(DOCS.glob("*.md")), ROOT / "CHANGELOG.md"):
+        assert f"]({path.relative_to(ROOT).as_posix()})" in readme, path.name
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_in_the_documents_can_be_typed(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
