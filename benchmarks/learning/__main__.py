@@ -8,6 +8,7 @@ step is kept in WORK and not made again, so a run that was stopped goes on.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -44,8 +45,18 @@ def _made(folder: Path, what: str, make: Callable[[], object]) -> Path:
     return folder
 
 
+def _kept(work: Path) -> dict[str, float]:
+    """Seconds of the trainings that were done in this folder."""
+    path = work / "seconds.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def _keep(work: Path, stage: str, seconds: float) -> None:
+    (work / "seconds.json").write_text(json.dumps({**_kept(work), stage: round(seconds)}), encoding="utf-8")
+
+
 def run(work: Path, rehearsal: Path | None, models: Path = MODELS) -> tuple[Candidate, dict[str, float]]:
-    """The candidate as compared, and seconds that each training took (where it was made in this run)."""
+    """The candidate as compared, and seconds that each training took."""
     own = _made(
         work / "own", "rendering the corrected cases", lambda: render_dataset_second(work / "own", REGIONS, OWN_SEED)
     )
@@ -62,14 +73,14 @@ def run(work: Path, rehearsal: Path | None, models: Path = MODELS) -> tuple[Cand
         lambda: render_dataset(work / "rehearsal", REGIONS + 20, REHEARSAL_SEED, mix="balanced"),
     )  # fmt: skip
     together = _made(work / "mixed", "putting both together", lambda: mixed(own, remembered, work / "mixed"))
-    candidate, seconds = work / "candidate", {}
+    candidate = work / "candidate"
     if not (candidate / "counter.safetensors").exists() or list(candidate.glob("counter.training.pt")):
         _tell("fine-tuning stage 2")
         started = time.monotonic()
         fit_counter(
             together, candidate / "counter.safetensors", COUNTER, start_from=models / "counter.safetensors", resume=True
         )
-        seconds["counter"] = time.monotonic() - started
+        _keep(work, "counter", time.monotonic() - started)
     if not (candidate / "detector.safetensors").exists():
         _tell("fine-tuning stage 1")
         started = time.monotonic()
@@ -77,7 +88,7 @@ def run(work: Path, rehearsal: Path | None, models: Path = MODELS) -> tuple[Cand
         fit_detector(together, part, start_from=models / "detector.safetensors", resume=True, device="cpu", **DETECTOR)
         for ending in (".safetensors", ".json"):
             shutil.copyfile((part / "detector").with_suffix(ending), (candidate / "detector").with_suffix(ending))
-        seconds["detector"] = time.monotonic() - started
+        _keep(work, "detector", time.monotonic() - started)
     if not (candidate / COMPARISON).exists():
         for stage in STAGES:
             mark_tuned(candidate / f"{stage}.safetensors", models / f"{stage}.safetensors")
@@ -85,7 +96,7 @@ def run(work: Path, rehearsal: Path | None, models: Path = MODELS) -> tuple[Cand
             candidate, models, new, old, device="cpu",
             progress=lambda what, done, total: _tell(f"{what}: {done}/{total}") if done % 20 == 0 else None,
         )  # fmt: skip
-    return read_candidate(candidate, models), seconds
+    return read_candidate(candidate, models), _kept(work)
 
 
 def main() -> None:
@@ -98,6 +109,7 @@ def main() -> None:
     torch.set_num_threads(1)
     candidate, seconds = run(options.work, options.rehearsal)
     options.out.write_text(page(candidate, seconds, CASES, COUNTER.steps, int(DETECTOR["steps"])), encoding="utf-8")
+    shutil.copyfile(candidate.folder / COMPARISON, options.out.with_suffix(".json"))
     _tell(f"{options.out} is written")
 
 

@@ -24,7 +24,9 @@ def page(
         if candidate.against
         else "Nothing speaks against a promotion: better on the new style, and within the limit on the old one."
     )
-    took = "".join(f" The {stage} took {round(s)} s of one CPU thread." for stage, s in seconds.items())
+    took = "".join(
+        f" Training the {stage} took {round(s / 60)} minutes by the clock, one thread." for stage, s in seconds.items()
+    )
     return "\n".join(
         (
             "# Learning from corrected cases",
@@ -32,7 +34,8 @@ def page(
             f"Made by `python -m benchmarks.learning`. {cases} corrected cases of a laboratory whose images look",
             "otherwise (the second renderer, which the models never saw) fine-tune both stages:",
             f"{counter_steps} steps of stage 2, {detector_steps} of stage 1, with as many rendered regions of the old",
-            f"style beside them.{took} Judged on other patients, of other seeds.",
+            "style beside them. Judged on other patients, of other seeds.",
+            *((took.strip(),) if took else ()),
             f"Models of the candidate: {', '.join(candidate.models.values())}.",
             "",
             *_table("New style (the laboratory's own, held out)", candidate.own),
