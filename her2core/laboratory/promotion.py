@@ -136,16 +136,16 @@ def read_candidate(folder: Path, current: Path) -> Candidate:
         stated, compared = dict(document["candidate"]), dict(document["current"])
         names, digests, now = _names(folder), _digests(folder), _digests(current)
     except FileNotFoundError:
-        return Candidate(folder, {}, None, None, (), "It was not compared yet: run `model compare`.")
+        return Candidate(folder, {}, None, None, (), "It was not compared yet: run “model compare”.")
     except (OSError, ValueError, KeyError, TypeError, TrainingError, ModelError) as error:
         return Candidate(folder, {}, None, None, (), f"Its comparison or its cards cannot be read ({error}).")
     problem = None
     if stated != digests:
-        problem = "Its files are not those that were compared. Run `model compare` again."
-    elif compared != now:
-        problem = "It was compared with models that are no longer in use. Run `model compare` again."
+        problem = "Its files are not those that were compared. Run “model compare” again."
     elif digests == now:
         problem = "These are the models in use."
+    elif compared != now:
+        problem = "It was compared with models that are no longer in use. Run “model compare” again."
     return Candidate(folder, names, own, rendered, against, problem)
 
 

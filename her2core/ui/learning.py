@@ -140,7 +140,7 @@ def _line(c: Comparison) -> str:
     return (
         f"true group {100 * c.current.accuracy:.1f} → **{100 * c.candidate.accuracy:.1f} %** of {c.current.regions} "
         f"({100 * change:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}); HER2 off by "
-        f"{100 * c.current.her2_off:.1f} → **{100 * c.candidate.her2_off:.1f} %**"
+        f"{100 * c.current.her2_off:.1f} → **{100 * c.candidate.her2_off:.1f}\u00a0%**"
     )
 
 

@@ -139,8 +139,9 @@ def test_a_candidate_is_refused_that_was_compared_with_other_models(lab: TestLab
     with pytest.raises(WrongStateError, match="no longer in use"):
         promote(lab.log, shipped, third, "better still", lab.person("lind"))
     assert [c.problem for c in candidates(lab.log, shipped)] == [
-        "It was compared with models that are no longer in use. Run `model compare` again."
-    ] * 2
+        "These are the models in use.",
+        "It was compared with models that are no longer in use. Run “model compare” again.",
+    ]
 
 
 def test_weights_that_are_not_those_of_their_card_are_not_put_into_use(lab: TestLaboratory, shipped: Path) -> None:
