@@ -47,7 +47,7 @@ _STOP_S: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """A snapshot of one analysis. `fraction` is of the whole job, 0 to 1; `stage` is what is done right now; `ahead`
-    analyses come before it while it waits."""
+    analyses come before it while it waits; `trouble` is why nothing can be taken up now, such as a full disk."""
 
     case_id: int
     region_ids: tuple[int, ...]
@@ -58,6 +58,7 @@ class JobStatus:
     failures: tuple[RegionFailure, ...] = ()
     ahead: int = 0
     stopping: bool = False
+    trouble: str = ""
 
     @property
     def active(self) -> bool:
@@ -129,6 +130,7 @@ class AnalysisJobs:
         self._thread: threading.Thread | None = None
         self._running: _Running | None = None
         self._unrecorded: dict[int, _End] = {}
+        self._trouble = ""  # why no job can be taken up just now
         self._wake, self._stop, self._closing = threading.Event(), threading.Event(), threading.Event()
         if self._store.exists() or kind == WORKER:  # what an earlier process left may wait there
             with contextlib.suppress(CaseLogError):
@@ -185,6 +187,8 @@ class AnalysisJobs:
         with self._lock:
             end = self._unrecorded.get(case_id)
         status = _status(record)
+        if status.state is JobState.WAITING:
+            status = replace(status, trouble=self._trouble)
         if end is None or end.record.id != record.id:
             return status
         failures = status.failures if end.failure is None else (*status.failures, end.failure)
@@ -249,7 +253,9 @@ class AnalysisJobs:
                 self._record_ends()
                 if self._kind == WORKER or not self._store.has_worker(WORKER):
                     record = self._store.claim(mark)
+                self._trouble = ""
             except Her2CoreError as error:
+                self._trouble = str(error)
                 _logger.warning("the queue of analyses cannot be used: %s", error)
             if record is None:
                 self._wake.wait(_POLL_S)

@@ -185,7 +185,8 @@ def _from_text(name: str, text: str) -> Any:
     if name in ("data_dir", "weights_dir"):
         return Path(text)
     if name in _RANGES:
-        return int(text) if text.strip().isascii() and text.strip().isdigit() and len(text) < 10 else text
+        digits = text.strip()  # which takes off separators that int() does not
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else text
     if name == "section_thickness_um":
         return _number(text)
     if name in _SWITCHES:

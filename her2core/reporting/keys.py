@@ -18,7 +18,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -175,20 +175,32 @@ class Keyring:
         """The key of `user`, ready to sign at `at` (now). Never keep the result longer than one signature."""
         record = self._need_key(user, at)
         stretched = _stretched(passphrase, record.serial)
-        self._open_key(record, stretched)  # says what is wrong; pyHanko would only answer None
+        self._open_own(record, stretched)  # says what is wrong; pyHanko would only answer None
         data = self._key_file(record).read_bytes()
         signer: SimpleSigner | None = SimpleSigner.load_pkcs12_data(data, [], passphrase=stretched)
         if signer is None:
             raise SigningError(_WRONG_PASSWORD)
         return signer
 
-    def change_passphrase(self, user: User, old: str, new: str) -> None:
-        """Lock the key of `user` with a new password."""
+    @contextmanager
+    def changing_passphrase(self, user: User, old: str, new: str) -> Iterator[None]:
+        """Lock the key of `user` with a new password, if the body (which changes the account's) goes well.
+
+        The key under the new password is safe on the disk before the body begins, so that a disk that fills up cannot
+        part the two; and where the process ends between them, the next `unlock` takes whichever the password opens.
+        """
         self._check_may_sign(user, new)
         with self._locked():
             record = self._need_key(user, None)
-            key, certificate, chain = self._open_key(record, _stretched(old, record.serial))
-            self._write(self._key_file(record), _pkcs12(key, certificate, chain, _stretched(new, record.serial)))
+            key, certificate, chain = self._open_own(record, _stretched(old, record.serial))
+            coming = self._coming(record)
+            self._write(coming, _pkcs12(key, certificate, chain, _stretched(new, record.serial)))
+            try:
+                yield
+            except BaseException:
+                coming.unlink(missing_ok=True)
+                raise
+            self._take_over(coming, record)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -202,6 +214,14 @@ class Keyring:
 
     def _key_file(self, record: KeyRecord) -> Path:
         return self._folder / f"user-{record.user_id}-{record.serial}.p12"
+
+    def _coming(self, record: KeyRecord) -> Path:
+        """The key under a new password, until the account has that password too."""
+        return self._folder / f"{self._key_file(record).name}.coming"
+
+    def _take_over(self, coming: Path, record: KeyRecord) -> None:
+        with suppress(OSError):  # where it cannot be renamed, the next `unlock` does it
+            coming.replace(self._key_file(record))
 
     def _need_ca_passphrase(self) -> str:
         if not self._ca_passphrase:
@@ -289,11 +309,25 @@ class Keyring:
         registry = Registry(self._registry().sequence + 1, keys)
         self._write(self._registry_file, write_registry(registry, ca_key))
 
-    def _open_key(
+    def _open_own(
         self, record: KeyRecord, stretched: bytes
     ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
+        """The key, also where a change of its password was cut off once the account's was changed."""
+        coming = self._coming(record)
         try:
-            data = self._key_file(record).read_bytes()
+            return self._open_key(record, stretched)
+        except SigningError:
+            if not coming.exists():
+                raise
+            found = self._open_key(record, stretched, coming)
+            self._take_over(coming, record)
+            return found
+
+    def _open_key(
+        self, record: KeyRecord, stretched: bytes, file: Path | None = None
+    ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
+        try:
+            data = (file or self._key_file(record)).read_bytes()
             key, certificate, chain = load_key_and_certificates(data, stretched)
         except FileNotFoundError as error:
             raise SigningError("Your key file is missing. Ask an administrator to issue a new key.") from error

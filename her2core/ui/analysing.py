@@ -10,6 +10,8 @@ __all__ = ["progress_words", "start_words"]
 def progress_words(status: JobStatus) -> str:
     """Beside the progress bar: the place in the queue, or the region and the stage that it is at."""
     if status.state is JobState.WAITING:
+        if status.trouble:
+            return f"In the queue · {status.trouble}"
         if status.ahead == 0:
             return "In the queue · next in turn"
         return f"In the queue · {_analyses(status.ahead)} before this one"

@@ -120,9 +120,5 @@ def change_password(accounts: Accounts, keyring: Keyring, user: User, old: str, 
     if not keyring.has_key(user):
         accounts.set_password(user, old, new)
         return
-    keyring.change_passphrase(user, old, new)
-    try:
+    with keyring.changing_passphrase(user, old, new):
         accounts.set_password(user, old, new)
-    except Her2CoreError:
-        keyring.change_passphrase(user, new, old)
-        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import resource
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -50,9 +51,14 @@ def analyse(lab: TestLaboratory) -> None:
         workflow.refresh_state(lab.log, case_id, by)
 
     jobs = AnalysisJobs(lab.log, lambda: StandIn(), read_drawing, after)  # type: ignore[arg-type, return-value]
-    jobs.submit(case.id, [region.id], lab.person("berg"), supersede_corrections=True)
-    status = jobs.wait(case.id)
-    jobs.close()
+    try:
+        jobs.submit(case.id, [region.id], lab.person("berg"), supersede_corrections=True)
+        while (status := jobs.status(case.id)) is not None and status.active:
+            if status.trouble:  # the page says it beside the job, which waits until there is room
+                raise Her2CoreError(status.trouble)
+            time.sleep(0.02)
+    finally:
+        jobs.close()
     assert status is not None
     if status.state is not JobState.DONE:
         raise Her2CoreError(status.failures[0].message)

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,8 @@ class Worker:
             try:
                 os.close(read)
                 _work(data_dir, act, seed, write)
+            except BaseException:
+                os.write(write, traceback.format_exc().encode())
             finally:
                 os._exit(1)
         os.close(write)
@@ -79,7 +82,7 @@ class Worker:
             told += part
         os.close(self.pipe)
         if os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) != -signal.SIGKILL:
-            raise RuntimeError("the process ended by itself")
+            raise RuntimeError(f"the process ended by itself: {told.decode()[-3000:]}")
         return told
 
 

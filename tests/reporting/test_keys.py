@@ -205,11 +205,47 @@ def test_the_first_revocation_stands(fresh_laboratory: Keyring) -> None:
         fresh_laboratory.revoke(BORIS, " ")
 
 
+def change(keyring: Keyring, old: str, new: str) -> None:
+    with keyring.changing_passphrase(ANNA, old, new):
+        pass
+
+
+def test_a_change_that_the_account_does_not_follow_leaves_the_key_as_it_was(fresh_laboratory: Keyring) -> None:
+    with (
+        pytest.raises(RuntimeError, match="disk"),
+        fresh_laboratory.changing_passphrase(ANNA, PASSWORD, "new password"),
+    ):
+        raise RuntimeError("the disk is full")
+    fresh_laboratory.unlock(ANNA, PASSWORD, NOW)
+    with pytest.raises(SigningError, match="does not open"):
+        fresh_laboratory.unlock(ANNA, "new password", NOW)
+    assert not list(fresh_laboratory._folder.glob("*.coming"))
+
+
+@pytest.mark.parametrize("by_another_change", [False, True])
+def test_a_change_that_was_cut_off_is_made_good(fresh_laboratory: Keyring, by_another_change: bool) -> None:
+    """kill -9 between the account's password and the key's: whichever password the account has opens the key."""
+    with pytest.raises(RuntimeError), fresh_laboratory.changing_passphrase(ANNA, PASSWORD, "new password"):
+        (coming,) = fresh_laboratory._folder.glob("*.coming")
+        left = coming.read_bytes()
+        raise RuntimeError
+    coming.write_bytes(left)
+    fresh_laboratory.unlock(ANNA, PASSWORD, NOW)  # the account was not reached
+    if by_another_change:
+        change(fresh_laboratory, "new password", "a third password")
+        fresh_laboratory.unlock(ANNA, "a third password", NOW)
+    else:
+        fresh_laboratory.unlock(ANNA, "new password", NOW)
+    assert not coming.exists()
+    with pytest.raises(SigningError, match="does not open"):
+        fresh_laboratory.unlock(ANNA, PASSWORD, NOW)
+
+
 def test_a_changed_password_opens_the_same_key(fresh_laboratory: Keyring) -> None:
     before = fresh_laboratory.key_of(ANNA, NOW)
     with pytest.raises(SigningError, match="does not open"):
-        fresh_laboratory.change_passphrase(ANNA, "wrong", "new password")
-    fresh_laboratory.change_passphrase(ANNA, PASSWORD, "new password")
+        change(fresh_laboratory, "wrong", "new password")
+    change(fresh_laboratory, PASSWORD, "new password")
     fresh_laboratory.unlock(ANNA, "new password", NOW)
     assert fresh_laboratory.key_of(ANNA, NOW) == before
     with pytest.raises(SigningError, match="does not open"):
