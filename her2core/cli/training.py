@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "train"]
 
+_MIXED = "mixed"
 _data_argument = click.argument("truth_dir", type=click.Path(path_type=Path, exists=True, file_okay=False))
 _out_option = click.option(
     "--out",
@@ -54,12 +56,22 @@ _own_option = click.option(
 
 
 def _folder_of(truth_dir: Path, own: Path | None, out: Path) -> Path:
-    """What is trained on: TRUTH_DIR, or own cases with as many of its regions, put together in OUT/mixed."""
+    """What is trained on: TRUTH_DIR, or own cases with as many of its regions, put together in OUT meanwhile."""
     if own is None:
         return truth_dir
     from her2core.training.fine_tuning import mixed
 
-    return mixed(own, truth_dir, out / "mixed")
+    return mixed(own, truth_dir, out / _MIXED)
+
+
+def _finished(weights: Path, own: Path | None, start_from: Path | None) -> Path:
+    """The weights; fine-tuned ones are named after the model they come from, and the copies of cases are taken away."""
+    if own is None or start_from is None:
+        return weights
+    from her2core.training.fine_tuning import mark_tuned
+
+    shutil.rmtree(weights.parent / _MIXED, ignore_errors=True)
+    return mark_tuned(weights, start_from)
 
 
 def _needs_start(own: Path | None, start_from: Path | None) -> None:
@@ -97,7 +109,7 @@ def detector(
     device: str | None,
 ) -> None:
     """Train stage 1 (YOLOv3) on TRUTH_DIR; the best weights by validation become OUT/detector.safetensors."""
-    from her2core.training.fine_tuning import DETECTOR, mark_tuned
+    from her2core.training.fine_tuning import DETECTOR
     from her2core.training.fit_detector import fit_detector
 
     _needs_start(own, start_from)
@@ -123,7 +135,7 @@ def detector(
         device=device or load_settings().device,
         **((DETECTOR if own is not None else {}) | given),
     )
-    click.echo(weights if own is None or start_from is None else mark_tuned(weights, start_from))
+    click.echo(_finished(weights, own, start_from))
 
 
 @train.command()
@@ -149,7 +161,7 @@ def counter(
 ) -> None:
     """Train stage 2 (ResNet-18) on TRUTH_DIR; the best weights by validation become OUT/counter.safetensors."""
     from her2core.models import pick_device
-    from her2core.training.fine_tuning import COUNTER, mark_tuned
+    from her2core.training.fine_tuning import COUNTER
     from her2core.training.fit_counter import CounterRecipe, fit_counter
 
     _needs_start(own, start_from)
@@ -173,7 +185,7 @@ def counter(
         device=pick_device(device or load_settings().device),
         progress=report,
     )
-    click.echo(weights if own is None or start_from is None else mark_tuned(weights, start_from))
+    click.echo(_finished(weights, own, start_from))
 
 
 @train.command()
@@ -181,8 +193,10 @@ def counter(
 @_out_option
 @weights_option
 def reading(truth_dir: Path, out: Path, weights: Path | None) -> None:
-    """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts. The network's
-    weights stay; OUT/counter.safetensors has them with a new card."""
+    """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
+
+    The network's weights stay; OUT/counter.safetensors has them with a new card.
+    """
     from her2core.training.fit_counter import read_anew
 
     source = (weights or load_settings().weights_dir) / "counter.safetensors"

@@ -333,7 +333,7 @@ def criteria(
     n = agreement.total
     found = nuclei.matched / nuclei.true if nuclei.true else None
     return (
-        Criterion("cases", "Cases with a true group", n, float(n), None, float(limits.cases), True),
+        Criterion("cases", "Number of cases", n, float(n), None, float(limits.cases), True),
         Criterion(
             "group_concordance", "Cases with the true group", n, agreement.accuracy, agreement.accuracy_95,
             limits.group_concordance, True,

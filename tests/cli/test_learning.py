@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.cli.conftest import PASSWORD, Run
+from her2core.models import card_of, save_weights
+from tests.cli.conftest import PASSWORD, Run, png
 
 
 @pytest.fixture
@@ -71,3 +74,33 @@ def test_fine_tuning_needs_a_model_to_go_on_from(run: Run, tmp_path: Path, stage
     result = run("train", stage, tmp_path, "--out", tmp_path / "out", "--data", tmp_path)
     assert result.exit_code == 2
     assert "--from" in result.output
+
+
+@pytest.mark.parametrize("stage", ["detector", "counter"])
+def test_a_fine_tuned_model_is_named_and_no_copy_of_a_case_stays(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    start, out = tmp_path / f"{stage}.safetensors", tmp_path / "out"
+    save_weights(start, {"w": torch.zeros(1)}, {"name": stage, "version": "3"})
+    for name in ("own", "old"):
+        (tmp_path / name).mkdir()
+        entries = []
+        for number in range(2):
+            png(tmp_path / name / f"{number}.png", shade=60 + number)
+            nuclei = [{"box": [0, 0, 9, 9], "her2": 2, "cep17": 2}]
+            entries.append({"image": f"{number}.png", "patient": f"P{number}", "nuclei": nuclei})
+        (tmp_path / name / "truth.json").write_text(json.dumps(entries))
+    seen: list[int] = []
+
+    def fit(folder: Path, target: Path, *_: object, **__: object) -> Path:
+        seen.append(len(json.loads((folder / "truth.json").read_text())))
+        weights = target if target.suffix else target / f"{stage}.safetensors"
+        save_weights(weights, {"w": torch.ones(1)}, {"name": stage, "version": "1"})
+        return weights
+
+    monkeypatch.setattr(f"her2core.training.fit_{stage}.fit_{stage}", fit)
+    result = run("train", stage, tmp_path / "old", "--out", out, "--data", tmp_path / "own", "--from", start)
+    assert result.exit_code == 0, result.output
+    assert seen == [4]
+    assert sorted(path.name for path in out.iterdir()) == [f"{stage}.json", f"{stage}.safetensors"]
+    assert card_of(out / f"{stage}.safetensors")["version"] == "3 tuned"
