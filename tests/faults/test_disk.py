@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from her2core import workflow
 from her2core.cli import main
-from her2core.errors import Her2CoreError
+from her2core.errors import Her2CoreError, SigningError
 from her2core.imaging import DEFAULT_LIMITS
 from her2core.jobs import AnalysisJobs, JobState
 from her2core.records import CorrectionKind, Role
@@ -88,12 +88,18 @@ def account(lab: TestLaboratory) -> None:
 
 
 def password(lab: TestLaboratory) -> None:
-    workflow.change_password(
-        lab.accounts, lab.keyring, lab.person("okafor"), PASSWORDS["okafor"], PASSWORDS["okafor"] + " again"
-    )
-    workflow.change_password(
-        lab.accounts, lab.keyring, lab.person("okafor"), PASSWORDS["okafor"] + " again", PASSWORDS["okafor"]
-    )
+    """Account and signing key get another one, and both open with it; where it fails, both with the old one."""
+    okafor, old, new = lab.person("okafor"), PASSWORDS["okafor"], PASSWORDS["okafor"] + " again"
+    try:
+        lab.keyring.unlock(okafor, old)
+    except SigningError:  # changed by this act before
+        old, new = new, old
+    try:
+        workflow.change_password(lab.accounts, lab.keyring, okafor, old, new)
+    except Her2CoreError:
+        lab.keyring.unlock(okafor, old)
+        raise
+    lab.keyring.unlock(okafor, new)
 
 
 def backup(lab: TestLaboratory) -> None:
