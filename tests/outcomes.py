@@ -95,14 +95,15 @@ def _replaced(document: str, name: str, text: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document)
 
 
-def _made(outcomes: Sequence[Outcome]) -> str:
+def _made(outcomes: Sequence[Outcome], pieces: int) -> str:
     """Where, when and with how many tries, in one sentence."""
     tries, seconds = sum(o.tries for o in outcomes), sum(o.seconds for o in outcomes)
     failed = sum(not o.passed for o in outcomes)
     verdict = "all as they should be" if not failed else f"{failed} NOT as they should be"
     machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
+    run = "Run" if pieces == 1 else f"Last of {pieces} runs, in pieces on a machine at other work too,"
     return (
-        f"Run of {datetime.now(UTC):%d %b %Y %H:%M} UTC on {machine}: {len(outcomes)} tests, {tries:,} tries, "
+        f"{run} of {datetime.now(UTC):%d %b %Y %H:%M} UTC on {machine}: {len(outcomes)} tests, {tries:,} tries, "
         f"{seconds:,.0f} seconds, {verdict}."
     )
 
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     *runs, path = (Path(argument) for argument in arguments)
     found = latest(outcomes_of(run.read_text(encoding="utf-8")) for run in runs)
     try:
-        text = written_into(path.read_text(encoding="utf-8"), found, _made(found))
+        text = written_into(path.read_text(encoding="utf-8"), found, _made(found, len(runs)))
     except ValueError as error:
         sys.stderr.write(f"{path} is left as it was: {error}\n")
         return 1
