@@ -28,6 +28,7 @@ from her2core.imaging import read_region
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "batch"
+_TOGETHER_S = 0.2
 
 
 def say(text: str) -> None:
@@ -59,8 +60,7 @@ def measured(engine: str, regions: int, rounds: int, work: Path, folder: Path) -
                 told=_moments(began),
             )  # fmt: skip
             starts[workers].append(began[0] - started)
-            # From the first result to the last: models are loaded, and that no longer counts in an archive.
-            seconds[workers].append((began[-1] - began[0]) / (len(began) - 1))
+            seconds[workers].append(_a_region(began))
             images, nuclei = read_results(out)
             if len(images) != regions or images["error"].notna().any():
                 raise RuntimeError(f"{len(images)} of {regions} regions, {images['error'].notna().sum()} errors")
@@ -85,6 +85,13 @@ def measured(engine: str, regions: int, rounds: int, work: Path, folder: Path) -
         "load": round(os.getloadavg()[0], 1), "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
     }  # fmt: skip
+
+
+def _a_region(moments: Sequence[float]) -> float:
+    """Seconds a region between the first results and the last: models are loaded by then, which an archive no longer
+    feels. What came with the first result, as Ray hands over whole blocks, took its time before it."""
+    first = sum(moment - moments[0] < _TOGETHER_S for moment in moments)
+    return (moments[-1] - moments[0]) / (len(moments) - first)
 
 
 def _moments(began: list[float]) -> Callable[[str, int, int], None]:

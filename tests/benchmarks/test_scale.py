@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import batch, load, slides
+from benchmarks.batch.__main__ import _a_region
 from benchmarks.batch.__main__ import page as batch_page
 from benchmarks.load.__main__ import BEFORE, DURING, Memory
 from benchmarks.load.__main__ import page as load_page
@@ -52,6 +53,16 @@ def test_a_small_slide_is_measured_in_a_child_and_drawn(tmp_path: Path) -> None:
     figure([row], tmp_path / "slides.png")
     assert (tmp_path / "slides.png").read_bytes()[:4] == b"\x89PNG"
     assert f"| 2048 × 2048 | 1 | {row['file MB']} | 1 |" in slides_page([row], "a machine")
+
+
+@pytest.mark.parametrize(
+    ("moments", "seconds"),
+    [([5.0, 6.0, 7.0, 8.0], 1.0), ([5.0, 5.01, 5.02, 8.0, 8.01, 8.02], 1.0067)],
+)
+def test_a_region_takes_what_passes_between_results_that_do_not_come_together(
+    moments: list[float], seconds: float
+) -> None:
+    assert _a_region(moments) == pytest.approx(seconds, abs=1e-3)
 
 
 def test_the_batch_page_has_a_line_for_each_engine_and_the_kills() -> None:
