@@ -83,7 +83,7 @@ def measured(engine: str, regions: int, rounds: int, work: Path, folder: Path) -
         "bytes of tables a region": round(size / regions),
         "bytes of a file": round(statistics.mean(path.stat().st_size for path in source.iterdir())),
         "load": round(os.getloadavg()[0], 1), "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "nice": os.nice(0),
     }  # fmt: skip
 
 
@@ -135,8 +135,11 @@ def page(rows: Sequence[dict[str, Any]], kills: dict[str, dict[str, Any]]) -> st
         + "; ".join(f"{r['engine']} {r['seconds to the first result']['1']} s" for r in rows)
         + ". Tables take "
         + "; ".join(f"{r['bytes of tables a region'] / 1000:.1f} kB" for r in rows)
-        + " a region.",
+        + " a region. Run at nice "
+        + "; ".join(f"{r['nice']}" for r in rows)
+        + ".",
         "",
+        *(line for r in rows if "note" in r for line in (f"{r['note']}.", "")),
         "## Killed at random",
         "",
         "From `python -m tests.batch.prove_kills` and `python -m tests.job_kills`: workers ended with SIGKILL every so "

@@ -70,7 +70,9 @@ def test_the_batch_page_has_a_line_for_each_engine_and_the_kills() -> None:
         "engine": "processes", "date": "2026-11-24", "machine": "x86_64, 2 cores", "regions": 16, "rounds": 3,
         "nuclei a region": 30.0, "seconds a region": {"1 worker": 2.0, "2 workers": 1.1}, "efficiency of 2": 0.91,
         "load": 2.0, "seconds to the first result": {"1": 9.0, "2": 10.0}, "bytes of tables a region": 4200,
+        "nice": 0, "note": "A note",
     }  # fmt: skip
     text = batch_page([row], {"queue": {"regions": 300, "workers killed": 56}})
     assert "| processes | 2026-11-24, x86_64, 2 cores | 16 × 3 | 30.0 | 2.0 | 1.1 | 0.91 | 2.0 |" in text
+    assert "\nA note.\n" in text
     assert "**queue**: regions 300, workers killed 56." in text
