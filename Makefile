@@ -4,7 +4,7 @@
 # a changed requirements file, by whatever way it came, installs again.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check faults bench-check format screenshots venv venv-dev browser clean
+.PHONY: help run test check faults browser-long bench-check format screenshots venv venv-dev browser clean
 .NOTPARALLEL:
 SHELL := /bin/bash
 
@@ -21,6 +21,7 @@ help:
 	@echo "make run     start the demonstration laboratory on http://127.0.0.1:8501"
 	@echo "make test    ruff, mypy, import contracts and all tests, the browser's included"
 	@echo "make faults  faults, attacks and fuzzing at full length (an hour or more); writes docs/security.md's tables"
+	@echo "make browser-long  all walks in the browser, those with a real image and a killed server included (some 15 minutes)"
 	@echo "make check   ruff, mypy and import contracts only"
 	@echo "make bench-check  is her2core still as many times quicker than its peers as in benchmarks/results? (idle machine)"
 	@echo "make format  let ruff put the code in shape"
@@ -49,6 +50,9 @@ bench-check: venv-dev
 faults: venv-dev
 	PROOF=long $(BIN)/python -m pytest -m "" --junitxml=.pytest_cache/faults.xml tests/faults tests/attacks tests/imaging/test_fuzz.py; \
 	code=$$?; $(BIN)/python -m tests.outcomes .pytest_cache/faults.xml docs/security.md && exit $$code
+
+browser-long: venv-dev browser
+	PROOF=long $(BIN)/python -m pytest -m "" tests/browser
 
 format: venv-dev
 	$(BIN)/ruff check --fix .
