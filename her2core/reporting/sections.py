@@ -58,7 +58,7 @@ from her2core.reporting.layout import (
     report_name,
 )
 from her2core.reporting.signing import SIGNATURE_FIELDS
-from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated
+from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated, truncated_end
 
 __all__ = [
     "ai_section",
@@ -205,8 +205,7 @@ def _numbers(count: ObserverCount, *, bold: bool = False) -> list[object]:
 def _with_interval(value: Fraction | None, ends: Interval | None, *, bold: bool) -> Paragraph:
     text = truncated(value)
     if ends is not None:
-        # Through six decimals, so that the float nearest to 1.72 is not cut off to 1.71.
-        low, high = (truncated(Fraction(f"{end:.6f}")) for end in ends)
+        low, high = (truncated_end(end) for end in ends)
         between = f"{low}–{high}"
         text += f'<br/><font name="{BODY}" size="7.2">({between})</font>'
     return Paragraph(text, RESULT_RIGHT if bold else CELL_RIGHT)

@@ -42,6 +42,7 @@ from her2core.scoring.tally import (
     scored_counts,
     tally,
     truncated,
+    truncated_end,
 )
 from her2core.scoring.workup import (
     RULE_SET,
@@ -131,5 +132,6 @@ __all__ = [
     "state_of",
     "tally",
     "truncated",
+    "truncated_end",
     "two_populations",
 ]

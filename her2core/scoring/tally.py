@@ -22,6 +22,7 @@ __all__ = [
     "scored_counts",
     "tally",
     "truncated",
+    "truncated_end",
 ]
 
 MINIMUM_NUCLEI = 20  # scored invasive tumour nuclei that a result needs (domain.md 1.4)
@@ -73,3 +74,11 @@ def truncated(value: Fraction | None, digits: int = 2) -> str:
     sign = "-" if value < 0 and units else ""
     whole, rest = divmod(units, scale)
     return f"{sign}{whole}.{rest:0{digits}d}" if digits else f"{sign}{whole}"
+
+
+def truncated_end(value: float) -> str:
+    """An end of an interval to two decimals, cut off as the number between the ends is.
+
+    Through six decimals, so that the float nearest to 1.72 is not cut off to 1.71.
+    """
+    return truncated(Fraction(f"{value:.6f}"))

@@ -73,7 +73,9 @@ def _foot(population: PopulationAssessment) -> str:
     t, confidence = population.tally, population.confidence
     said: list[str] = []
     if t.n < MINIMUM_NUCLEI:
-        said.append(f"<b>{MINIMUM_NUCLEI - t.n} more nuclei</b> are needed for a result (at least {MINIMUM_NUCLEI}).")
+        missing = MINIMUM_NUCLEI - t.n
+        more = "1 more nucleus</b> is" if missing == 1 else f"{missing} more nuclei</b> are"
+        said.append(f"<b>{more} needed for a result (at least {MINIMUM_NUCLEI}).")
     elif confidence is not None:
         likely = sorted(
             ((share, g) for g, share in confidence.group_probability.items() if share >= 0.005), reverse=True

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from fractions import Fraction
 
 from her2core.records import CaseState, Role
-from her2core.scoring import truncated
+from her2core.scoring import truncated, truncated_end
 
 __all__ = [
     "STATE_COLOURS",
@@ -91,8 +91,8 @@ def number(value: Fraction | None) -> str:
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """A 95 % interval, or a dash."""
-    return "–" if ends is None else f"{ends[0]:.2f} to {ends[1]:.2f}"
+    """A 95 % interval with the digits of the report, or a dash."""
+    return "–" if ends is None else f"{truncated_end(ends[0])} to {truncated_end(ends[1])}"
 
 
 def role_words(role: Role) -> str:

@@ -28,12 +28,13 @@ __all__ = ["REASONS", "EditorNews", "editor_state"]
 REASONS = (
     Exclusion.NOT_TUMOUR,
     Exclusion.OVERLAP,
+    Exclusion.EDGE,
     Exclusion.OUT_OF_FOCUS,
     Exclusion.DAMAGED,
     Exclusion.UNCOUNTABLE,
     Exclusion.OTHER,
 )
-"""Why a pathologist leaves a nucleus out; the other reasons follow from its counts and place."""
+"""Why a pathologist leaves a nucleus out; the other reasons follow from its counts."""
 
 _DONE: Mapping[CorrectionKind, str] = {
     CorrectionKind.COUNTS: "counts set",
