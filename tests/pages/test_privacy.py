@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -32,8 +33,9 @@ def case(lab: TestLaboratory) -> Case:
 
 
 def free_of_secrets(text: str) -> None:
+    told = re.sub(r"[0-9a-f]{16,}", "(digest)", text.casefold())  # four digits of a year are in some digest by chance
     for secret in SECRETS:
-        assert secret.casefold() not in text.casefold(), secret
+        assert secret.casefold() not in told, secret
 
 
 @pytest.mark.parametrize("pages", [("intake.py", "review.py", "sign_out.py", "case_log.py", "worklist.py")])
