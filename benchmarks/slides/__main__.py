@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.memory import peak_kib
 from her2core.imaging.fields import FIELD_PX, find_fields
 from her2core.imaging.slide import Slide
 from tests.imaging.slides import PATCH_PX, slide_plan, write_slide
@@ -34,7 +34,7 @@ LIMIT_MB = 2000
 
 def search(path: Path) -> dict[str, Any]:
     """Search one slide, in this process; the time, and the peak of its memory before and after."""
-    before = _peak_mb()
+    before = peak_kib() / 1000
     wall, cpu = time.perf_counter(), time.process_time()
     with Slide(path) as slide:
         found = find_fields(slide)
@@ -49,17 +49,9 @@ def search(path: Path) -> dict[str, Any]:
         "side": side, "levels": len(factors), "file MB": round(path.stat().st_size / 1e6), "fields": found.searched,
         "seconds": round(opened - wall, 1), "CPU seconds": round(time.process_time() - cpu, 1),
         "seconds to take a field": round(taken_s, 2), "field MB": round(len(field) / 1e6, 1),
-        "peak MB": round(_peak_mb()), "peak MB before": round(before),
+        "peak MB": round(peak_kib() / 1000), "peak MB before": round(before),
         "countable in the best field": best.countable,
     }  # fmt: skip
-
-
-def _peak_mb() -> float:
-    """The highest resident memory of this process so far. Not `ru_maxrss`: that begins with what the parent had."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    if found is None:
-        raise RuntimeError("this system does not tell the peak of memory")
-    return int(found[1]) / 1000
 
 
 def measured(side: int, levels: int, folder: Path, plan: list[list[str]] | None = None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_kib
 from benchmarks.peers import Classical
 from benchmarks.peers.classical import ClassicalSettings
 from benchmarks.speed.limit import counting_flops, machine_gflops
@@ -164,9 +165,7 @@ def peak_mb(path: Path | None, weights: Path) -> float:
     models = pipeline.load_models(weights, "cpu")
     if path is not None:
         _analyse(path, models)
-    # Not ru_maxrss: that begins with what the process that started this one had.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    return peak_kib() / 1024
 
 
 def spawn_peak_mb(path: Path | None, weights: Path) -> float:
