@@ -25,12 +25,6 @@ def head(db: Database) -> str:
     return START if row is None else str(row[0])
 
 
-def _last_time(db: Database) -> datetime | None:
-    """When the last row was written, by the clock of then."""
-    row = db.execute("SELECT at FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-    return None if row is None else moment(row[0])
-
-
 def append(
     db: Database,
     *,
@@ -45,37 +39,26 @@ def append(
 
     Where it would be earlier than the last row, a row before it says that the clock was set back.
     """
-    before = _last_time(db)
-    if before is not None and at < before - _CLOCK_TOLERANCE:
-        moved = {"before": stamp(before), "now": stamp(at)}
-        _append(db, at=at, by=by, action="clock set back", case_id=None, detail=moved, records={})
-    _append(db, at=at, by=by, action=action, case_id=case_id, detail=detail, records=records)
-
-
-def _append(
-    db: Database,
-    *,
-    at: datetime,
-    by: tuple[int | None, str],
-    action: str,
-    case_id: int | None,
-    detail: Mapping[str, Any],
-    records: Mapping[str, str],
-) -> None:
-    last = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-    number, previous = (1, START) if last is None else (int(last[0]) + 1, str(last[1]))
-    row: dict[str, Any] = {
-        "id": number,
-        "at": stamp(at),
-        "by_user_id": by[0],
-        "by_username": by[1],
-        "action": action,
-        "case_id": case_id,
-        "detail": canonical(dict(detail)),
-        "records": canonical(dict(records)),
-        "previous": previous,
-    }
-    db.table("audit").insert({**row, "hash": chain_hash(row)})
+    last = db.execute("SELECT id, at, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+    number, previous = (0, START) if last is None else (int(last[0]), str(last[2]))
+    acts = [(action, case_id, detail, records)]
+    if last is not None and at < moment(last[1]) - _CLOCK_TOLERANCE:
+        acts.insert(0, ("clock set back", None, {"before": last[1], "now": stamp(at)}, {}))
+    for what, of_case, told, hashes in acts:
+        number += 1
+        row: dict[str, Any] = {
+            "id": number,
+            "at": stamp(at),
+            "by_user_id": by[0],
+            "by_username": by[1],
+            "action": what,
+            "case_id": of_case,
+            "detail": canonical(dict(told)),
+            "records": canonical(dict(hashes)),
+            "previous": previous,
+        }
+        previous = chain_hash(row)
+        db.table("audit").insert({**row, "hash": previous})
 
 
 def chain_hash(row: Mapping[str, Any]) -> str:
