@@ -23,7 +23,9 @@ from torch import Tensor
 from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingError
 
 __all__ = [
+    "STAGES",
     "card_of",
+    "cards_of",
     "fingerprint",
     "full_precision",
     "load_weights",
@@ -31,8 +33,12 @@ __all__ = [
     "save_weights",
     "short_name",
     "to_device",
+    "used_names",
     "write_atomically",
 ]
+
+STAGES = ("detector", "counter")
+"""Both stages, as their files are named."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -108,6 +114,17 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except SafetensorError as error:
         raise ModelError(f"The weights {path.name} cannot be read.") from error
     return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, card
+
+
+def cards_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The cards of both stages' models in a folder, by stage. Raises as `card_of` does."""
+    return {stage: card_of(folder / f"{stage}.safetensors") for stage in STAGES}
+
+
+def used_names(cards: Mapping[str, Mapping[str, Any]], counting: str) -> dict[str, str]:
+    """How results name the models of these cards; `counting`: one of `settings.COUNTING`."""
+    names = {stage: short_name(card) for stage, card in cards.items()}
+    return names | {"counter": names["counter"] + " by regression"} if counting == "regression" else names
 
 
 def short_name(card: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from her2core.counting import Count, Counter
 from her2core.detection import Detection, Detector
 from her2core.imaging import quality
-from her2core.models import full_precision, pick_device, short_name
+from her2core.models import full_precision, pick_device, used_names
 from her2core.records import Box, Channel, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions
 from her2core.settings import COUNTING
@@ -77,9 +77,10 @@ def load_models(weights_dir: Path, device: str = "auto", counting: str = "densit
         full_precision()
     detector, card = Detector.load(weights_dir / "detector.safetensors", place)
     counter = Counter.load(weights_dir / "counter.safetensors", place)
-    counter_name = counter.name + (" by regression" if by_regression else "")
     spare = None if place.type == "cpu" else cache(lambda: load_models(weights_dir, "cpu", counting))
-    return Models(detector, counter, {"detector": short_name(card), "counter": counter_name}, by_regression, spare)
+    return Models(
+        detector, counter, used_names({"detector": card, "counter": counter.card}, counting), by_regression, spare
+    )
 
 
 def _or_on_processor(work: Callable[[Models], Result], models: Models, tell: Progress) -> tuple[Result, str]:

@@ -57,11 +57,9 @@ class ModelRecipe:
 
     def identity(self) -> dict[str, object]:
         """Models, way of counting, and what was said of the images."""
-        from her2core.models import card_of, short_name
+        from her2core.models import cards_of, used_names
 
-        names = {stage: short_name(card_of(self.weights_dir / f"{stage}.safetensors")) for stage in _STAGES}
-        if self.counting == "regression":
-            names["counter"] += " by regression"
+        names = used_names(cards_of(self.weights_dir), self.counting)
         return {"models": names, "counting": self.counting, "clusters": self.clusters}
 
     def open(self) -> Analyser:
@@ -78,9 +76,6 @@ class ModelRecipe:
             return pipeline.analyse(pixels_rgb, models, clusters_expected=self.clusters)
 
         return analyse
-
-
-_STAGES = ("detector", "counter")
 
 
 def analyse_file(item: Item, analyse: Analyser, limits: ImageLimits) -> ImageResult:

@@ -20,7 +20,7 @@ from her2core.counting.network import CounterNet, CounterOutput, fused
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
-from her2core.models import load_weights, short_name, to_device
+from her2core.models import load_weights, to_device
 from her2core.records import Box, Channel, Signal
 
 __all__ = ["Count", "Counter"]
@@ -69,7 +69,6 @@ class Counter:
 
     def __init__(self, state: dict[str, Tensor], card: dict[str, Any], device: torch.device | None = None) -> None:
         self.card = card
-        self.name = short_name(card)
         self.device = device or torch.device("cpu")
         net = CounterNet()
         try:

@@ -22,7 +22,7 @@ from her2core.caselog.learning import PromotionRecord
 from her2core.errors import ModelError, TrainingError, WrongStateError
 from her2core.laboratory.candidates import FORGETTING, Comparison, compare, comparison_of, measure, reasons_against
 from her2core.laboratory.validating import read_cases
-from her2core.models import card_of, fingerprint, load_weights, short_name, write_atomically
+from her2core.models import STAGES, cards_of, fingerprint, load_weights, short_name, write_atomically
 from her2core.permissions import Action, require
 from her2core.pipeline import load_models
 from her2core.records import User
@@ -41,7 +41,6 @@ __all__ = [
     "roll_back",
 ]
 
-STAGES = ("detector", "counter")
 COMPARISON = "comparison.json"
 CANDIDATES = "candidates"
 """Folder of the data folder in which the page Models looks for candidates."""
@@ -120,11 +119,11 @@ def _completed(candidate: Path, current: Path) -> Path:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Of weights and how they are read: the same network with another reading counts otherwise."""
-    return {stage: fingerprint(card_of(folder / f"{stage}.safetensors")) for stage in STAGES}
+    return {stage: fingerprint(card) for stage, card in cards_of(folder).items()}
 
 
 def _names(folder: Path) -> dict[str, str]:
-    return {stage: short_name(card_of(folder / f"{stage}.safetensors")) for stage in STAGES}
+    return {stage: short_name(card) for stage, card in cards_of(folder).items()}
 
 
 def read_candidate(folder: Path, current: Path) -> Candidate:

@@ -23,7 +23,7 @@ from her2core.laboratory.validation import (
     overall,
     validate,
 )
-from her2core.models import card_of, write_atomically
+from her2core.models import cards_of, write_atomically
 from her2core.pipeline import Models
 from her2core.training.detector_data import data_digest
 from her2core.training.measures import count_errors
@@ -69,11 +69,11 @@ class Run:
 
 def made_with(truth_dir: Path, weights_dir: Path, counting: str, at: datetime, name: str = "") -> Made:
     """Software, models with their digests, and the data. Raises ModelError where a card is missing."""
-    models = []
-    for stage in ("detector", "counter"):
-        card = card_of(weights_dir / f"{stage}.safetensors")
-        models.append((stage, f"{card['name']} {card['version']}", str(card["sha256"])))
-    return Made(f"her2core {__version__}", tuple(models), counting, name or truth_dir.name, data_digest(truth_dir), at)
+    models = tuple(
+        (stage, f"{card['name']} {card['version']}", str(card["sha256"]))
+        for stage, card in cards_of(weights_dir).items()
+    )
+    return Made(f"her2core {__version__}", models, counting, name or truth_dir.name, data_digest(truth_dir), at)
 
 
 def read_cases(truth_dir: Path, models: Models, progress: Callable[[int, int], None] | None = None) -> Run:
