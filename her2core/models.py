@@ -21,9 +21,9 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingError
+from her2core.records import STAGES, ModelUsed
 
 __all__ = [
-    "STAGES",
     "card_of",
     "cards_of",
     "fingerprint",
@@ -33,12 +33,9 @@ __all__ = [
     "save_weights",
     "short_name",
     "to_device",
-    "used_names",
+    "used_models",
     "write_atomically",
 ]
-
-STAGES = ("detector", "counter")
-"""Both stages, as their files are named."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -121,15 +118,18 @@ def cards_of(folder: Path) -> dict[str, dict[str, Any]]:
     return {stage: card_of(folder / f"{stage}.safetensors") for stage in STAGES}
 
 
-def used_names(cards: Mapping[str, Mapping[str, Any]], counting: str) -> dict[str, str]:
-    """How results name the models of these cards; `counting`: one of `settings.COUNTING`."""
-    names = {stage: short_name(card) for stage, card in cards.items()}
-    return names | {"counter": names["counter"] + " by regression"} if counting == "regression" else names
+def used_models(cards: Mapping[str, Mapping[str, Any]], counting: str) -> tuple[ModelUsed, ...]:
+    """How results name the models of these cards, by stage; `counting`: one of `settings.COUNTING`."""
+    return tuple(_used(stage, card, counting if stage == "counter" else "") for stage, card in cards.items())
 
 
 def short_name(card: Mapping[str, Any]) -> str:
-    """How a result names the model that made it, for example "detector 1.0 3f2a9c81d0e4"."""
-    return f"{card['name']} {card['version']} {card['sha256'][:12]}"
+    """A model in lists, for example "detector 1.0 3f2a9c81d0e4"."""
+    return str(_used("", card, ""))
+
+
+def _used(stage: str, card: Mapping[str, Any], reading: str) -> ModelUsed:
+    return ModelUsed(stage, str(card["name"]), str(card["version"]), str(card["sha256"]), reading)
 
 
 def fingerprint(card: Mapping[str, Any]) -> str:

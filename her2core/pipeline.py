@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from her2core.counting import Count, Counter
 from her2core.detection import Detection, Detector
 from her2core.imaging import quality
-from her2core.models import full_precision, pick_device, used_names
-from her2core.records import Box, Channel, Nucleus, RegionAnalysis
+from her2core.models import full_precision, pick_device, used_models
+from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions
 from her2core.settings import COUNTING
 
@@ -51,9 +51,14 @@ class Models:
 
     detector: Detector
     counter: Counter
-    names: dict[str, str]
+    used: tuple[ModelUsed, ...]
     by_regression: bool = False
     spare: Callable[[], Models] | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By stage, for tables."""
+        return {model.stage: str(model) for model in self.used}
 
     @property
     def device(self) -> torch.device:
@@ -79,7 +84,7 @@ def load_models(weights_dir: Path, device: str = "auto", counting: str = "densit
     counter = Counter.load(weights_dir / "counter.safetensors", place)
     spare = None if place.type == "cpu" else cache(lambda: load_models(weights_dir, "cpu", counting))
     return Models(
-        detector, counter, used_names({"detector": card, "counter": counter.card}, counting), by_regression, spare
+        detector, counter, used_models({"detector": card, "counter": counter.card}, counting), by_regression, spare
     )
 
 
@@ -146,7 +151,7 @@ def analyse(
         width_px=width_px,
         height_px=height_px,
         nuclei=nuclei,
-        models=dict(models.names),
+        models=models.used,
         quality=measures,
         device=device,
         seconds=round(time.perf_counter() - started, 3),

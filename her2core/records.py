@@ -6,6 +6,7 @@ Positions and boxes are pixels of the original region image: x to the right, y d
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from her2core.errors import ScoringError
 
 __all__ = [
     "IHC",
+    "STAGES",
     "Box",
     "Case",
     "CaseDetails",
@@ -23,6 +25,7 @@ __all__ = [
     "Correction",
     "CorrectionKind",
     "Exclusion",
+    "ModelUsed",
     "Nucleus",
     "Overlap",
     "Population",
@@ -34,6 +37,7 @@ __all__ = [
     "SignalIntensity",
     "Tally",
     "User",
+    "models_dict",
 ]
 
 Box = tuple[float, float, float, float]
@@ -214,18 +218,81 @@ class Tally:
         return Tally(self.n + other.n, self.her2 + other.her2, self.cep17 + other.cep17)
 
 
+STAGES = ("detector", "counter")
+"""Both stages, as the files of their models are named."""
+
+_REGRESSION = " by regression"
+_SHA256_DIGITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsed:
+    """A model that took part in an analysis, by its stage ("detector", "counter").
+
+    `sha256` is that of its weights, hexadecimal. Analyses that were stored by the first releases name only its first
+    12 digits, and their version where there was one. `reading` says how counts were read off the counter
+    (`settings.COUNTING`); empty for a detector, and where it was not recorded.
+    """
+
+    stage: str
+    name: str
+    version: str
+    sha256: str
+    reading: str = ""
+
+    def __str__(self) -> str:
+        """For lists and charts, for example "counter 3.1 90ab12cd34ef by regression"."""
+        return f"{self.called} {self.sha256[:12]}{f' by {self.reading}' if self.reading == 'regression' else ''}"
+
+    @property
+    def called(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}".strip()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 as far as it is recorded, and that it is cut off where it is."""
+        digits = len(self.sha256)
+        return self.sha256 if digits == _SHA256_DIGITS else f"{self.sha256}… (first {digits} digits recorded)"
+
+    def to_dict(self) -> dict[str, str]:
+        """All but the stage, by which dictionaries of models are keyed."""
+        said = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        return said | {"reading": self.reading} if self.reading else said
+
+    @staticmethod
+    def all_of(models: Mapping[str, str | Mapping[str, str]]) -> tuple[ModelUsed, ...]:
+        """The models of a stored analysis, by stage; reads what the first releases stored, too."""
+        order = sorted(models, key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
+        return tuple(ModelUsed._of(stage, models[stage]) for stage in order)
+
+    @staticmethod
+    def _of(stage: str, said: str | Mapping[str, str]) -> ModelUsed:
+        if not isinstance(said, str):
+            return ModelUsed(stage, **said)
+        # "name version first-12-digits", and behind it perhaps how it was read
+        named = said.removesuffix(_REGRESSION)
+        called, _, sha256 = named.rpartition(" ")
+        name, _, version = called.partition(" ")
+        return ModelUsed(stage, name, version, sha256, "regression" if named != said else "")
+
+
+def models_dict(models: Iterable[ModelUsed]) -> dict[str, dict[str, str]]:
+    """Models by their stage, as JSON holds them; inverse of `ModelUsed.all_of`."""
+    return {model.stage: model.to_dict() for model in models}
+
+
 @dataclass(frozen=True, slots=True)
 class RegionAnalysis:
     """What the models found in one region image.
 
-    `models` maps a stage ("detector", "counter") to "name sha256-prefix"; `quality` holds the suitability
-    measures of `imaging.quality`, names with their units.
+    `quality` holds the suitability measures of `imaging.quality`, names with their units.
     """
 
     width_px: int
     height_px: int
     nuclei: tuple[Nucleus, ...]
-    models: dict[str, str]
+    models: tuple[ModelUsed, ...]
     quality: dict[str, float | None] = field(default_factory=dict)
     device: str = "cpu"
     seconds: float = 0.0

@@ -16,7 +16,7 @@ from her2core import demo
 from her2core.accounts import Accounts, check_password
 from her2core.caselog import CaseLog
 from her2core.errors import SettingsError
-from her2core.records import IHC, CaseState, Exclusion, Nucleus, RegionAnalysis, Role
+from her2core.records import IHC, CaseState, Exclusion, ModelUsed, Nucleus, RegionAnalysis, Role
 from her2core.reporting.keys import Keyring
 from her2core.reporting.verify import verify_report
 from her2core.settings import Settings, load_settings
@@ -62,8 +62,8 @@ class Seeing:
             nuclei.append(
                 Nucleus(number, box, 0.9, her2, true["cep17"], 2.0, 2.0, true["cluster"], reason is None, reason)
             )
-        names = {"detector": "detector 1.0 aaaaaaaaaaaa", "counter": "counter 1 bbbbbbbbbbbb"}
-        return RegionAnalysis(pixels_rgb.shape[1], pixels_rgb.shape[0], tuple(nuclei), names)
+        used = (ModelUsed("detector", "detector", "1.0", "a" * 64), ModelUsed("counter", "counter", "1", "b" * 64))
+        return RegionAnalysis(pixels_rgb.shape[1], pixels_rgb.shape[0], tuple(nuclei), used)
 
 
 def _digest(pixels_rgb: NDArray[np.uint8]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from her2core.cli import main
 from her2core.exchange.analysis import ImageResult, analysis_document
 from her2core.exchange.tables import CASE_COLUMNS, NUCLEUS_COLUMNS
-from her2core.records import Nucleus, RegionAnalysis
+from her2core.records import ModelUsed, Nucleus, RegionAnalysis
 from her2core.settings import Settings, variable_of
 from her2core.ui.frame import PAGES
 
@@ -107,10 +107,11 @@ def test_every_column_of_the_tables_is_documented(column: str) -> None:
 
 def test_every_field_of_the_analysis_is_documented() -> None:
     nucleus = Nucleus(1, (0.0, 0.0, 9.0, 9.0), 0.9, 2, 2, 2.0, 2.0, False, True)
-    results = [ImageResult("a", RegionAnalysis(9, 9, (nucleus,), {})), ImageResult("b", error="why")]
+    model = ModelUsed("counter", "counter", "1", "b" * 64, "density")
+    results = [ImageResult("a", RegionAnalysis(9, 9, (nucleus,), (model,))), ImageResult("b", error="why")]
     document = analysis_document(results)
     image, failed = document["images"]
-    for part in (document, image, failed, image["nuclei"][0], image["tally"]):
+    for part in (document, model.to_dict(), image, failed, image["nuclei"][0], image["tally"]):
         for name in part:
             assert f'"{name}"' in FORMATS, name
 

@@ -11,6 +11,7 @@ import torch
 
 from her2core.counting import Count, Counter
 from her2core.errors import CancelledError, WeightsMissingError
+from her2core.models import cards_of
 from her2core.pipeline import Models, analyse, count_box, load_models, settle
 from her2core.records import Channel, Exclusion, Signal
 from her2core.scoring import group, tally
@@ -41,7 +42,10 @@ def test_a_rendered_region_is_found_counted_and_grouped(models: Models) -> None:
     assert len(matched) >= 0.85 * len(truth)
     assert group(tally(analysis.nuclei)) == 5
     assert (analysis.height_px, analysis.width_px) == region.pixels_rgb.shape[:2]
-    assert set(analysis.models) == {"detector", "counter"}
+    assert [(m.stage, m.version, m.sha256) for m in analysis.models] == [
+        (stage, card["version"], card["sha256"]) for stage, card in cards_of(Path("models")).items()
+    ]
+    assert [m.reading for m in analysis.models] == ["", "density"]
     assert [n.id for n in analysis.nuclei] == list(range(1, len(analysis.nuclei) + 1))
 
 

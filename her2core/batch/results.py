@@ -25,7 +25,7 @@ from her2core.batch.inventory import Found
 from her2core.batch.work import Item
 from her2core.errors import ExchangeError, WeightsMismatchError
 from her2core.exchange.analysis import ImageResult, tally_dict
-from her2core.records import Nucleus, RegionAnalysis
+from her2core.records import ModelUsed, Nucleus, RegionAnalysis, models_dict
 from her2core.scoring.tally import tally
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ IMAGES: Final = pa.schema(
         ("quality", pa.string()),
         ("notes", pa.list_(pa.string())),
         ("detector", pa.string()),
+        ("detector_sha256", pa.string()),
         ("counter", pa.string()),
+        ("counter_sha256", pa.string()),
         ("device", pa.string()),
         ("seconds", pa.float64()),
     ]
@@ -184,11 +186,10 @@ class ResultFolder:
         """
         if item.sha256 in self.done:
             return False
-        models = self._identity["models"]
-        if result.analysis is not None and result.analysis.models != models:
+        if result.analysis is not None and models_dict(result.analysis.models) != self._identity["models"]:
+            found = ", ".join(map(str, result.analysis.models))
             raise WeightsMismatchError(
-                f"A worker has other models than this machine ({result.analysis.models}, not {models}). Install the "
-                "same release everywhere."
+                f"A worker has other models than this machine: {found}. Install the same release everywhere."
             )
         self.done.add(item.sha256)
         self._rows.append((item, result))
@@ -230,14 +231,17 @@ def _image_row(item: Item, result: ImageResult) -> dict[str, Any]:
     return row | tally_dict(tally(analysis.nuclei)) | _measures(analysis)
 
 
+def _model_columns(model: ModelUsed) -> dict[str, str]:
+    return {model.stage: str(model), f"{model.stage}_sha256": model.sha256}
+
+
 def _measures(analysis: RegionAnalysis) -> dict[str, Any]:
     return {
         "width": analysis.width_px,
         "height": analysis.height_px,
         "found": len(analysis.nuclei),
         "quality": json.dumps(analysis.quality, allow_nan=True),
-        "detector": analysis.models.get("detector"),
-        "counter": analysis.models.get("counter"),
+        **{name: value for model in analysis.models for name, value in _model_columns(model).items()},
         "device": analysis.device,
         "seconds": analysis.seconds,
     }

@@ -11,7 +11,7 @@ from typing import Protocol
 from her2core.errors import Her2CoreError
 from her2core.exchange.analysis import ImageResult
 from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, read_region
-from her2core.records import RegionAnalysis
+from her2core.records import RegionAnalysis, models_dict
 
 __all__ = ["MAX_ATTEMPTS", "Analyser", "Item", "ModelRecipe", "Recipe", "analyse_file", "gave_up"]
 
@@ -38,7 +38,7 @@ class Recipe(Protocol):
         """What is refused before a pixel is decoded."""
 
     def identity(self) -> dict[str, object]:
-        """What two runs into one folder must have in common, under "models" the names that each analysis bears."""
+        """What two runs into one folder must have in common, under "models" those that each analysis names."""
 
     def open(self) -> Analyser:
         """Load the models."""
@@ -57,10 +57,10 @@ class ModelRecipe:
 
     def identity(self) -> dict[str, object]:
         """Models, way of counting, and what was said of the images."""
-        from her2core.models import cards_of, used_names
+        from her2core.models import cards_of, used_models
 
-        names = used_names(cards_of(self.weights_dir), self.counting)
-        return {"models": names, "counting": self.counting, "clusters": self.clusters}
+        models = models_dict(used_models(cards_of(self.weights_dir), self.counting))
+        return {"models": models, "counting": self.counting, "clusters": self.clusters}
 
     def open(self) -> Analyser:
         """As `pipeline.load_models`, whose errors it raises."""

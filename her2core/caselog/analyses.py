@@ -7,7 +7,7 @@ from her2core.caselog._codec import canonical, stamp
 from her2core.caselog._rows import Row, analysis_of, one, rows
 from her2core.errors import NotFoundError, WrongStateError
 from her2core.permissions import Action
-from her2core.records import RegionAnalysis, User
+from her2core.records import RegionAnalysis, User, models_dict
 
 __all__ = ["Analyses"]
 
@@ -25,11 +25,12 @@ class Analyses(Store):
         Raises WrongStateError where the region has no flags, is not suitable, or has corrections that the new
         analysis would set aside (unless `supersede_corrections`).
         """
+        models = models_dict(analysis.models)
         values = {
             "width_px": analysis.width_px,
             "height_px": analysis.height_px,
             "nuclei": canonical([nucleus.to_dict() for nucleus in analysis.nuclei]),
-            "models": canonical(analysis.models),
+            "models": canonical(models),
             "quality": canonical(analysis.quality),
             "device": analysis.device,
             "seconds": float(analysis.seconds),
@@ -55,7 +56,7 @@ class Analyses(Store):
             change.detail = {
                 "region_id": region_id,
                 "analysis_id": analysis_id,
-                "models": analysis.models,
+                "models": models,
                 "nuclei": len(analysis.nuclei),
                 "corrections_set_aside": len(corrected),
             }

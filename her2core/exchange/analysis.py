@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from her2core.records import RegionAnalysis, Tally
+from her2core.records import RegionAnalysis, Tally, models_dict
 from her2core.scoring.groups import group
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, exclusions, ratio, tally
 
@@ -62,10 +62,10 @@ def analysis_document(results: Sequence[ImageResult]) -> dict[str, Any]:
 
     `models` are those of the analyses: one run uses one set of models. Its `note` says what the groups are not.
     """
-    models: dict[str, str] = {}
+    models: dict[str, dict[str, str]] = {}
     for result in results:
         if result.analysis is not None:
-            models.update(result.analysis.models)
+            models |= models_dict(result.analysis.models)
     return {
         "schema": SCHEMA,
         "models": models,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
-from her2core.records import Case, Region
+from her2core.records import Case, ModelUsed, Region
 from her2core.scoring import (
     CaseAssessment,
     PopulationAssessment,
@@ -69,6 +69,7 @@ CASE_COLUMNS = (
     "report_sha256",
     "signed_by",
     "signed_at",
+    "models",
 )
 
 NUCLEUS_COLUMNS = (
@@ -105,12 +106,14 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class CaseEntry:
-    """A case with what the rules say of it; without an assessment nothing was analysed yet."""
+    """A case with what the rules say of it, and the models that took part; without an assessment nothing was analysed
+    yet."""
 
     case: Case
     assessment: CaseAssessment | None
     reviewed: bool
     report: Signed | None
+    models: tuple[ModelUsed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
         "outcome": entry.assessment.outcome.value,
         "heterogeneous": entry.assessment.heterogeneous,
         "rule_set": entry.assessment.rule_set,
+        "models": "; ".join(f"{model.called}, SHA-256 {model.digest}" for model in entry.models),
     }
     return [of_case | _population(population) for population in entry.assessment.populations]
 

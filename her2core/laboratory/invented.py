@@ -6,6 +6,7 @@ Nothing here is a patient. Counts are drawn nucleus by nucleus, groups and outco
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ import numpy as np
 from her2core.records import (
     IHC,
     CaseDetails,
+    ModelUsed,
     Nucleus,
     Overlap,
     RegionFlags,
@@ -36,10 +38,15 @@ from her2core.scoring import (
 
 __all__ = ["MODELS", "READERS", "Planted", "Story", "stories"]
 
+
+def _model(stage: str, version: str, reading: str = "") -> ModelUsed:
+    return ModelUsed(stage, stage, version, hashlib.sha256(f"{stage} {version}".encode()).hexdigest(), reading)
+
+
 READERS = 6
 MODELS = (
-    {"detector": "detector-1.0 0a1b2c3d4e5f", "counter": "counter-1.0 5f4e3d2c1b0a"},
-    {"detector": "detector-1.1 1122334455aa", "counter": "counter-2.0 aa5544332211"},
+    (_model("detector", "1.0"), _model("counter", "1.0", "density")),
+    (_model("detector", "1.1"), _model("counter", "2.0", "density")),
 )
 LOTS = 17
 SPAN_DAYS = 730
@@ -100,7 +107,7 @@ class Story:
     flags: RegionFlags
     rejected: str
     quality: dict[str, float | None]
-    models: dict[str, str]
+    models: tuple[ModelUsed, ...]
     nuclei: tuple[Nucleus, ...]
     corrected: tuple[tuple[int, int, int], ...]
     recount: tuple[tuple[int, int, int], ...]

@@ -389,7 +389,7 @@ class _Counts:
             ai[label] = ai.get(label, _NONE) + tally(analysis.nuclei)
             now[label] = now.get(label, _NONE) + tally(r.nucleus for r in reviewed)
             nuclei += reviewed
-            model = ", ".join(dict.fromkeys(analysis.models.values()))
+            model = ", ".join(map(str, analysis.models))
             for name in QUALITY:
                 value = analysis.quality.get(name)
                 if value is not None:

@@ -55,6 +55,7 @@ from her2core.reporting.layout import (
     local_time,
 )
 from her2core.reporting.signing import SIGNATURE_FIELDS
+from her2core.scoring import with_sign
 
 __all__ = ["MEANING", "Signer", "pack_pdf"]
 
@@ -356,11 +357,15 @@ def _table(cells: Sequence[Sequence[Any]], widths: Sequence[float], *, head: boo
 
 
 def _percent(value: float | None, *, sign: bool = False) -> str:
-    return "–" if value is None else f"{100 * value:{'+' if sign else ''}.1f} %"
+    if value is None:
+        return "–"
+    return f"{with_sign(100 * value, 1) if sign else f'{100 * value:.1f}'} %"
 
 
 def _number(value: float | None, *, sign: bool = False) -> str:
-    return "–" if value is None else f"{value:{'+' if sign else ''}.2f}"
+    if value is None:
+        return "–"
+    return with_sign(value, 2) if sign else f"{value:.2f}"
 
 
 def _share(value: float | None, interval: tuple[float, float]) -> str:
@@ -395,11 +400,12 @@ def _with(b: BlandAltman, *, percent: bool = False) -> str:
     factor, unit = (100, " %") if percent else (1, "")
     low, high = b.bias_95
     digits = 1 if percent else 2
-    return f"{factor * b.bias:+.{digits}f}{unit} ({factor * low:+.{digits}f} to {factor * high:+.{digits}f})"
+    bias, low, high = (with_sign(factor * value, digits) for value in (b.bias, low, high))
+    return f"{bias}{unit} ({low} to {high})"
 
 
 def _within(b: BlandAltman) -> str:
-    return "–" if b.low is None or b.high is None else f"{b.low:+.2f} to {b.high:+.2f}"
+    return "–" if b.low is None or b.high is None else f"{with_sign(b.low, 2)} to {with_sign(b.high, 2)}"
 
 
 def _tally(s: Sample, *, true: bool) -> str:

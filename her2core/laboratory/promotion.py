@@ -22,10 +22,10 @@ from her2core.caselog.learning import PromotionRecord
 from her2core.errors import ModelError, TrainingError, WrongStateError
 from her2core.laboratory.candidates import FORGETTING, Comparison, compare, comparison_of, measure, reasons_against
 from her2core.laboratory.validating import read_cases
-from her2core.models import STAGES, cards_of, fingerprint, load_weights, short_name, write_atomically
+from her2core.models import cards_of, fingerprint, load_weights, short_name, write_atomically
 from her2core.permissions import Action, require
 from her2core.pipeline import load_models
-from her2core.records import User
+from her2core.records import STAGES, User
 from her2core.training.detector_data import data_digest
 from her2core.workflow.models_in_use import PROMOTED, models_dir
 

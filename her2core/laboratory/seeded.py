@@ -30,7 +30,7 @@ from her2core.demo import ACCOUNTS
 from her2core.errors import CaseLogError
 from her2core.laboratory.invented import READERS, SIDE_PX, Planted, Story, stories
 from her2core.models import write_atomically
-from her2core.records import CaseState, Role, User
+from her2core.records import CaseState, Role, User, models_dict
 from her2core.settings import SETTINGS_FILE
 from her2core.workflow.content import result_summary
 
@@ -299,7 +299,7 @@ def _analysis(writer: _Writer, story: Story, by: User, region_id: int) -> tuple[
         width_px=SIDE_PX,
         height_px=SIDE_PX,
         nuclei=canonical([nucleus.to_dict() for nucleus in story.nuclei]),
-        models=canonical(story.models),
+        models=canonical(models_dict(story.models)),
         quality=canonical(story.quality),
         device="cpu",
         seconds=1.0,

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from her2core.errors import SigningError
-from her2core.records import IHC, CaseDetails, Exclusion, Tally
+from her2core.records import IHC, CaseDetails, Exclusion, ModelUsed, Tally
 from her2core.scoring.inputs import PopulationAssessment
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "AiDisclosure",
     "Interval",
     "Laboratory",
-    "ModelUsed",
     "NucleusRow",
     "ObserverCount",
     "PopulationResult",
@@ -139,13 +138,8 @@ class Thumbnail:
     caption: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModelUsed:
-    """A model that took part: its stage ("detector"), name or version, and the SHA-256 of its weights."""
-
-    stage: str
-    name: str
-    sha256: str
+def _nuclei(number: int) -> str:
+    return "1 nucleus" if number == 1 else f"{number} nuclei"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +153,20 @@ class AiDisclosure:
     excluded_by_reader: int = 0
     included_by_reader: int = 0
     software: str = ""
+
+    @property
+    def edits(self) -> str:
+        """What a person changed, as a sentence. A nucleus may come to count by a new count as well as by decision."""
+        done = (
+            (self.counts_edited, f"changed the counts of {_nuclei(self.counts_edited)}"),
+            (self.added, f"added {_nuclei(self.added)}"),
+            (self.excluded_by_reader, f"left out {self.excluded_by_reader} that the models had scored"),
+            (self.included_by_reader, f"scored {self.included_by_reader} that the models had left out"),
+        )
+        said = [words for number, words in done if number]
+        if not said:
+            return "No person changed any of it."
+        return f"A person {' and '.join(filter(None, (', '.join(said[:-1]), said[-1])))}."
 
 
 @dataclass(frozen=True, slots=True)

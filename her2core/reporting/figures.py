@@ -23,7 +23,7 @@ __all__ = ["BOX_LEGEND", "overlay_thumbnail"]
 BOX_LEGEND = (
     "Boxes: solid line, scored; double line, scored with clustered HER2; dashed, not scored; dotted, scored but the "
     "ways of counting disagreed. A filled corner marks a nucleus that a person changed. Numbers as in the list of "
-    "nuclei."
+    "nuclei, where there is room for them."
 )
 
 _BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -55,7 +55,7 @@ def overlay_thumbnail(
     edited_ids: Collection[int] = (),
     crop: Box | None = None,
 ) -> bytes:
-    """JPEG of a region, its longer side at most `max_px`, with a box and number for each nucleus.
+    """JPEG of a region, its longer side `max_px`, with a box for each nucleus and a number where it covers no other.
 
     `pixels_rgb` is uint8 (H, W, 3); `crop` (pixels of the region) shows only a part. A scale bar is drawn only where
     `um_per_px` is known. `edited_ids` are nuclei that a person changed or added. Raises ImageError for other shapes.
@@ -66,17 +66,21 @@ def overlay_thumbnail(
         raise ImageError("A picture for the report needs at least 64 pixels.")
     x0, y0, x1, y1 = _window(pixels_rgb.shape[1], pixels_rgb.shape[0], crop)
     part = Image.fromarray(np.ascontiguousarray(pixels_rgb[y0:y1, x0:x1]))
-    scale = min(1.0, max_px / max(part.size))
+    scale = max_px / max(part.size)  # a small region is blown up, so that lines and numbers print sharp
     size = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
     picture = part if size == part.size else part.resize(size, Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(picture)
     line = max(1, round(max(size) / 400))
+    shown: dict[int, Box] = {}
+    taken: list[Box] = []
     for nucleus in nuclei:
         left, top, right, bottom = ((v - o) * scale for v, o in zip(nucleus.box, (x0, y0, x0, y0), strict=True))
         if right > 0 and bottom > 0 and left < size[0] and top < size[1]:
-            _nucleus(draw, nucleus, (left, top, right, bottom), line, edited=nucleus.id in edited_ids)
+            shown[nucleus.id] = (left, top, right, bottom)
+            taken += _nucleus(draw, nucleus, shown[nucleus.id], line, edited=nucleus.id in edited_ids)
     if um_per_px is not None and um_per_px > 0:
-        _scale_bar(draw, size, scale / um_per_px, line)
+        taken += _scale_bar(draw, size, scale / um_per_px, line)
+    _number(draw, shown, taken, size, line)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -101,7 +105,8 @@ def _look(nucleus: Nucleus) -> _Look:
     return _UNCERTAIN if nucleus.uncertain else _SCORED
 
 
-def _nucleus(draw: ImageDraw.ImageDraw, nucleus: Nucleus, box: Box, line: int, *, edited: bool) -> None:
+def _nucleus(draw: ImageDraw.ImageDraw, nucleus: Nucleus, box: Box, line: int, *, edited: bool) -> list[Box]:
+    """Draws the box; where no number may stand."""
     look = _look(nucleus)
     # A dark line beneath keeps every box visible on bright nuclei and in print.
     _rectangle(draw, box, _Look((0, 0, 0)), line + 2)
@@ -111,13 +116,63 @@ def _nucleus(draw: ImageDraw.ImageDraw, nucleus: Nucleus, box: Box, line: int, *
         inner = (box[0] + gap, box[1] + gap, box[2] - gap, box[3] - gap)
         if inner[2] > inner[0] and inner[3] > inner[1]:
             _rectangle(draw, inner, look, line)
-    if edited:
-        corner = 7 * line
-        draw.polygon([(box[2], box[1]), (box[2] - corner, box[1]), (box[2], box[1] + corner)], fill=look.colour)
-    font = _font(11 * line)
-    # White in a black rim: readable on DAPI blue and on the black ground alike.
-    at = (box[0] + 3 * line, box[1] + 2 * line)
-    draw.text(at, str(nucleus.id), fill=(255, 255, 255), font=font, stroke_width=line, stroke_fill=(0, 0, 0))
+    if not edited:
+        return []
+    corner = 7 * line
+    draw.polygon([(box[2], box[1]), (box[2] - corner, box[1]), (box[2], box[1] + corner)], fill=look.colour)
+    return [(box[2] - corner, box[1], box[2], box[1] + corner)]
+
+
+def _number(
+    draw: ImageDraw.ImageDraw, shown: dict[int, Box], taken: list[Box], size: tuple[int, int], line: int
+) -> None:
+    """Writes each number at the first place in or at its box where it covers no other; none where there is no place."""
+    others = np.array([*shown.values()], dtype=np.float64).reshape(-1, 4)
+    filled = np.array(taken, dtype=np.float64).reshape(-1, 4)
+    for number, box in shown.items():
+        text = str(number)
+        for height in (11 * line, 8 * line):
+            font = _font(height)
+            left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=line)
+            places = _places(box, right - left, bottom - top, 2 * line)
+            free = [p for p in places if _inside(p, size) and not _overlaps(p, filled).any()]
+            if free:
+                at = min(free, key=lambda place: _ambiguity(place, box, others))
+                # White in a black rim: readable on DAPI blue and on the black ground alike.
+                where, white, black = (at[0] - left, at[1] - top), (255, 255, 255), (0, 0, 0)
+                draw.text(where, text, fill=white, font=font, stroke_width=line, stroke_fill=black)
+                filled = np.vstack([filled, at])
+                break
+
+
+def _places(box: Box, width: float, height: float, gap: int) -> Iterator[Box]:
+    """Where the number of a box may stand, best first: in a corner of it, amid it, outside above, below and beside."""
+    x0, y0, x1, y1 = box
+    inside = ((x0 + gap, y0 + gap), (x1 - gap - width, y0 + gap))
+    inside += ((x0 + gap, y1 - gap - height), (x1 - gap - width, y1 - gap - height))
+    amid = (((x0 + x1 - width) / 2, (y0 + y1 - height) / 2),)
+    above = ((x0, y0 - gap - height), (x1 - width, y0 - gap - height))
+    below = ((x0, y1 + gap), (x1 - width, y1 + gap))
+    beside = ((x0 - gap - width, y0), (x1 + gap, y0))
+    for x, y in (*inside, *amid, *above, *below, *beside):
+        yield x, y, x + width, y + height
+
+
+def _inside(place: Box, size: tuple[int, int]) -> bool:
+    return place[0] >= 0 and place[1] >= 0 and place[2] <= size[0] and place[3] <= size[1]
+
+
+def _ambiguity(place: Box, box: Box, boxes: npt.NDArray[np.float64]) -> int:
+    """How easily a number there is read as another nucleus': boxes that it lies in, and whether it leaves its own."""
+    leaves = place[0] < box[0] or place[1] < box[1] or place[2] > box[2] or place[3] > box[3]
+    return int(_overlaps(place, boxes).sum()) + 3 * leaves
+
+
+def _overlaps(place: Box, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of `boxes` (N, 4) the place has a part of."""
+    x0, y0, x1, y1 = place
+    apart = (boxes[:, 2] <= x0) | (boxes[:, 0] >= x1) | (boxes[:, 3] <= y0) | (boxes[:, 1] >= y1)
+    return np.asarray(~apart, dtype=np.bool_)
 
 
 def _rectangle(draw: ImageDraw.ImageDraw, box: Box, look: _Look, line: int) -> None:
@@ -146,11 +201,11 @@ def _between(start: tuple[float, float], end: tuple[float, float], part: float) 
     return start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part
 
 
-def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: float, line: int) -> None:
-    """The longest round length that stays within a quarter of the width, bottom right."""
+def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: float, line: int) -> list[Box]:
+    """The longest round length that stays within a quarter of the width, bottom right; the place that it takes."""
     fitting = [um for um in _BAR_UM if _BAR_LEAST * size[0] <= um * px_per_um <= _BAR_MOST * size[0]]
     if not fitting:
-        return
+        return []
     um = fitting[-1]
     length, height, margin = um * px_per_um, 3 * line, 8 * line
     x1, y1 = size[0] - margin, size[1] - margin
@@ -161,6 +216,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: floa
     draw.rectangle(ground, fill=(0, 0, 0))
     draw.rectangle((x1 - length, y1 - height, x1, y1), fill=(255, 255, 255))
     draw.text((x1 - (length + width) / 2, y1 - height - 15 * line), label, fill=(255, 255, 255), font=font)
+    return [ground]
 
 
 @cache

@@ -36,6 +36,7 @@ __all__ = [
     "HEADING",
     "HEADLINE",
     "LABEL",
+    "MARGIN",
     "POINT",
     "RESULT_RIGHT",
     "RULE",

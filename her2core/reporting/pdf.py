@@ -14,7 +14,7 @@ from reportlab.platypus.doctemplate import LayoutError
 from her2core.errors import SigningError
 from her2core.reporting.content import ReportContent
 from her2core.reporting.layout import ReportDocument
-from her2core.reporting.nuclei import nuclei_section
+from her2core.reporting.nuclei import ROW_HEIGHT, TIGHT_ROW_HEIGHT, nuclei_section
 from her2core.reporting.sections import (
     ai_section,
     alerts_section,
@@ -34,22 +34,22 @@ __all__ = ["render_report"]
 
 def render_report(content: ReportContent) -> bytes:
     """The report as a PDF, not yet signed. Raises SigningError where a text or picture cannot be printed."""
-    pages, _ = _build(content, 0)
-    return _build(content, pages)[1]
+    pages, row_height = min((_build(content, 0, height)[0], -height) for height in (ROW_HEIGHT, TIGHT_ROW_HEIGHT))
+    return _build(content, pages, -row_height)[1]
 
 
-def _build(content: ReportContent, pages: int) -> tuple[int, bytes]:
+def _build(content: ReportContent, pages: int, row_height: float) -> tuple[int, bytes]:
     """Number of pages and the file; a first build counts the pages, a second prints "page x of y"."""
     buffer = BytesIO()
     document = ReportDocument(buffer, content, pages)
     try:
-        document.build(_story(content, measure_only=not pages))
+        document.build(_story(content, row_height, measure_only=not pages))
     except LayoutError as error:
         raise SigningError("A text of this report is too long for a page. Shorten it, then build it again.") from error
     return document.page, buffer.getvalue()
 
 
-def _story(content: ReportContent, *, measure_only: bool) -> list[Flowable]:
+def _story(content: ReportContent, row_height: float, *, measure_only: bool) -> list[Flowable]:
     return [
         *banner(content),
         *headline_box(content),
@@ -62,5 +62,5 @@ def _story(content: ReportContent, *, measure_only: bool) -> list[Flowable]:
         *ai_section(content),
         *limitations_section(content),
         *signature_section(content),
-        *nuclei_section(content, measure_only=measure_only),
+        *nuclei_section(content, measure_only=measure_only, row_height=row_height),
     ]

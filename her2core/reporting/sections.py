@@ -11,7 +11,6 @@ from PIL import Image as PillowImage
 from reportlab.lib.colors import black
 from reportlab.lib.units import mm
 from reportlab.platypus import (
-    CondPageBreak,
     Flowable,
     Image,
     KeepTogether,
@@ -22,6 +21,7 @@ from reportlab.platypus import (
 )
 
 from her2core.errors import SigningError
+from her2core.records import ModelUsed
 from her2core.reporting.content import (
     Interval,
     ObserverCount,
@@ -75,7 +75,6 @@ __all__ = [
 ]
 
 _NOT_RECORDED = "not recorded"
-_DIGITS = 64  # of a SHA-256, hexadecimal
 _TIGHT = [
     ("FONTNAME", (0, 0), (-1, -1), BODY),
     ("VALIGN", (0, 0), (-1, -1), "TOP"),
@@ -183,7 +182,7 @@ def _as_count(population: PopulationResult) -> ObserverCount:
 
 
 def _population_name(population: PopulationResult, first: ObserverCount | None) -> str:
-    share = "" if population.share_percent is None else f", {population.share_percent:g} % of tumour cells"
+    share = "" if population.share_percent in (None, 100) else f", {population.share_percent:g} % of tumour cells"
     regions = "" if population.regions is None else f", {population.regions} region{'s'[: population.regions != 1]}"
     described = "" if population.counted else ", described only"
     name = f"<b>Population {markup(population.label)}</b>{share}{regions}{described}"
@@ -312,26 +311,67 @@ def case_section(content: ReportContent) -> list[Flowable]:
 
 
 def images_section(content: ReportContent) -> list[Flowable]:
-    """Two pictures a row, each with its caption."""
-    if not content.thumbnails:
-        return []
-    cells: list[list[Flowable] | str] = [_picture(thumbnail, COLUMN_WIDTH) for thumbnail in content.thumbnails]
-    cells += [""] * (len(cells) % 2)
-    rows = [cells[start : start + 2] for start in range(0, len(cells), 2)]
-    style = TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 0), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
-    table = Table(rows, colWidths=[COLUMN_WIDTH + GUTTER, COLUMN_WIDTH], style=style)
-    return [CondPageBreak(80 * mm), _heading("Images"), table, Paragraph(BOX_LEGEND, SMALL)]
+    """The pictures of regions, each with its caption, and what the boxes mean."""
+    return [_Images(content.thumbnails)] if content.thumbnails else []
 
 
-def _picture(thumbnail: Thumbnail, width: float) -> list[Flowable]:
+class _Images(Flowable):
+    """One large picture with its text beside it, or two a row: as large as what is left of the page allows."""
+
+    _ALONE = (88.0, 64.0)  # height of a picture in mm: most, and least before the next page is begun
+    _IN_ROWS = (62.0, 46.0)
+    _STEP = 3.0
+
+    def __init__(self, thumbnails: Sequence[Thumbnail]) -> None:
+        super().__init__()
+        self.spaceBefore = HEADING.spaceBefore
+        self._thumbnails = thumbnails
+
+    def wrap(self, width: float, height: float) -> tuple[float, float]:
+        most, least = self._ALONE if len(self._thumbnails) == 1 else self._IN_ROWS
+        tall = most
+        while (size := self._set(tall, width))[1] > height and tall - self._STEP >= least:
+            tall -= self._STEP
+        return size if size[1] <= height else self._set(most, width)
+
+    def _set(self, tall: float, width: float) -> tuple[float, float]:
+        """Sets the pictures in this height (mm), and gives the size of all."""
+        made = _beside(self._thumbnails[0], tall * mm) if len(self._thumbnails) == 1 else self._rows(tall * mm)
+        self._all = Table([[[_heading("Images"), *made]]], colWidths=[width], style=TableStyle(_padding(0, 0)))
+        found: tuple[float, float] = self._all.wrapOn(self.canv, width, 1e6)
+        return found
+
+    def _rows(self, tall: float) -> list[Flowable]:
+        cells: list[list[Flowable] | str] = [
+            list(_picture(thumbnail, COLUMN_WIDTH, tall)) for thumbnail in self._thumbnails
+        ]
+        cells += [""] * (len(cells) % 2)
+        rows = [cells[start : start + 2] for start in range(0, len(cells), 2)]
+        style = TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 0), ("BOTTOMPADDING", (0, 0), (-1, -1), 5)])
+        return [Table(rows, colWidths=[COLUMN_WIDTH + GUTTER, COLUMN_WIDTH], style=style), Paragraph(BOX_LEGEND, SMALL)]
+
+    def draw(self) -> None:
+        self._all.drawOn(self.canv, 0, 0)
+
+
+def _beside(thumbnail: Thumbnail, tall: float) -> list[Flowable]:
+    image, _, caption = _picture(thumbnail, 0.66 * CONTENT_WIDTH, tall)
+    wide = image.drawWidth + GUTTER
+    text = [caption, Spacer(1, 5), Paragraph(BOX_LEGEND, SMALL)]
+    style = TableStyle([*_TIGHT, ("RIGHTPADDING", (0, 0), (-1, -1), 0)])
+    return [Table([[image, text]], colWidths=[wide, CONTENT_WIDTH - wide], style=style)]
+
+
+def _picture(thumbnail: Thumbnail, width: float, height: float) -> tuple[Image, Spacer, Paragraph]:
+    """The picture within width and height, and its caption."""
     try:
         with PillowImage.open(BytesIO(thumbnail.image)) as picture:
             across, down = picture.size
     except (OSError, ValueError) as error:
         raise SigningError("A picture of the report cannot be read. Build the report again.") from error
-    scale = min(width / across, 62 * mm / down)
+    scale = min(width / across, height / down)
     image = Image(BytesIO(thumbnail.image), width=across * scale, height=down * scale, hAlign="LEFT")
-    return [image, Spacer(1, 2), Paragraph(markup(thumbnail.caption), SMALL)]
+    return image, Spacer(1, 2), Paragraph(markup(thumbnail.caption), SMALL)
 
 
 def ai_section(content: ReportContent) -> list[Flowable]:
@@ -340,22 +380,23 @@ def ai_section(content: ReportContent) -> list[Flowable]:
     review = " and reviewed by the signatory" if content.signatories else "; no signatory has reviewed all of them yet"
     text = (
         f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}){review}. "
-        f"Nuclei found by the models: {ai.found}. Changed by a person: counts of {ai.counts_edited}, "
-        f"{ai.added} added, {ai.excluded_by_reader} excluded, {ai.included_by_reader} included again. The values of "
-        "the models are kept beside the final ones."
+        f"Nuclei found by the models: {ai.found}. {ai.edits} The values of the models are kept beside the final ones."
     )
-    whole = all(len(model.sha256) == _DIGITS for model in ai.models)
-    digest = "SHA-256 of the weights" if whole else "SHA-256 of the weights, its first digits"
-    rows = [[Paragraph(cell, SMALL) for cell in ("Stage", "Model", digest)]]
-    rows += [[Paragraph(markup(cell), SMALL) for cell in (m.stage, m.name, m.sha256)] for m in ai.models]
+    rows = [[Paragraph(cell, SMALL) for cell in ("Model", "Version", "Task", "SHA-256 of the weights")]]
+    rows += [[Paragraph(markup(cell), SMALL) for cell in (m.name, m.version, _task(m), m.digest)] for m in ai.models]
     table = Table(
         rows,
-        colWidths=[_share(0.14), _share(0.24), _share(0.62)],
+        colWidths=[_share(part) for part in (0.12, 0.12, 0.2, 0.56)],
         style=TableStyle([*_TIGHT, ("LINEBELOW", (0, 0), (-1, 0), 0.5, black)]),
     )
     return [
         KeepTogether([_heading("Use of artificial intelligence"), Paragraph(text, BODY_STYLE), Spacer(1, 3), table])
     ]
+
+
+def _task(model: ModelUsed) -> str:
+    task = {"detector": "finds nuclei", "counter": "counts signals"}.get(model.stage, model.stage)
+    return f"{task} by {model.reading}" if model.reading else task
 
 
 def limitations_section(content: ReportContent) -> list[Flowable]:

@@ -43,6 +43,7 @@ from her2core.scoring.tally import (
     tally,
     truncated,
     truncated_end,
+    with_sign,
 )
 from her2core.scoring.workup import (
     RULE_SET,
@@ -134,4 +135,5 @@ __all__ = [
     "truncated",
     "truncated_end",
     "two_populations",
+    "with_sign",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from her2core.records import Channel, Exclusion, Nucleus, Tally
-from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated
+from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated, with_sign
 
 __all__ = [
     "RATIO_MARGIN_PERCENT",
@@ -101,7 +101,7 @@ def cross_check(dots: DotsOverDots, scored: Tally) -> CrossCheck:
         warning = f"The HER2/CEP17 ratio lies on both sides of 2.0: {both}. {_LOOK}"
     elif abs(difference) > RATIO_MARGIN_PERCENT:
         warning = (
-            f"The HER2/CEP17 ratio depends on which nuclei are scored: {both} ({difference:+.0f} %; up to "
+            f"The HER2/CEP17 ratio depends on which nuclei are scored: {both} ({with_sign(difference)} %; up to "
             f"{RATIO_MARGIN_PERCENT:.0f} % is usual). {_LOOK}"
         )
     else:
@@ -116,8 +116,8 @@ def all_signals(check: CrossCheck) -> str:
         return ""
     return (
         f"Over all signals, whatever nucleus they lie in (dots over dots), the HER2/CEP17 ratio is "
-        f"{truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), {difference:+.0f} % against the "
-        "scored nuclei."
+        f"{truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), {with_sign(difference)} % "
+        "against the scored nuclei."
     )
 
 

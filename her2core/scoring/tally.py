@@ -23,6 +23,7 @@ __all__ = [
     "tally",
     "truncated",
     "truncated_end",
+    "with_sign",
 ]
 
 MINIMUM_NUCLEI = 20  # scored invasive tumour nuclei that a result needs (domain.md 1.4)
@@ -82,3 +83,9 @@ def truncated_end(value: float) -> str:
     Through six decimals, so that the float nearest to 1.72 is not cut off to 1.71.
     """
     return truncated(Fraction(f"{value:.6f}"))
+
+
+def with_sign(value: float, digits: int = 0) -> str:
+    """A difference, rounded, with its sign: "+14" or, with a true minus, "−14"; "0" has none."""
+    shown = f"{value:+.{digits}f}"
+    return shown.replace("-", "−") if float(shown) else shown[1:]

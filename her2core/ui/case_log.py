@@ -658,7 +658,7 @@ def _region(rooms: Services, r: RegionReview) -> None:
         scored = sum(reviewed.nucleus.scored for reviewed in r.nuclei)
         edited = sum(reviewed.edited for reviewed in r.nuclei)
         st.markdown(f"{len(r.nuclei)} nuclei, {scored} scored, {edited} corrected by hand.")
-        st.caption("Models: " + plain(", ".join(r.analysis.models.values())))
+        st.caption("Models: " + plain(", ".join(map(str, r.analysis.models))))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)

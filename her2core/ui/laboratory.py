@@ -24,7 +24,7 @@ from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallie
 from her2core.laboratory.ledger import QUALITY, Lines, read_lines
 from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
-from her2core.scoring import describe_group
+from her2core.scoring import describe_group, with_sign
 from her2core.ui import palette
 from her2core.ui.case_log import show_cases
 from her2core.ui.services import Services
@@ -495,8 +495,9 @@ def _differences(view: _View, what: str) -> None:
         for level, dash in ((found.bias, "solid"), (found.low, "dash"), (found.high, "dash")):
             figure.add_hline(level, line={"color": palette.ORANGE, "dash": dash, "width": 1.5})
         says = (
-            f"Bias {found.bias:+.3f} (95 % interval {found.bias_95[0]:+.3f} to {found.bias_95[1]:+.3f}); 95 % of the "
-            f"differences between {found.low:+.2f} and {found.high:+.2f}."
+            f"Bias {with_sign(found.bias, 3)} (95 % interval {with_sign(found.bias_95[0], 3)} to "
+            f"{with_sign(found.bias_95[1], 3)}); 95 % of the differences between {with_sign(found.low, 2)} and "
+            f"{with_sign(found.high, 2)}."
         )
         if len(shown) < found.n:
             says += f" {len(shown)} dots are drawn, all outside the limits among them."
@@ -631,7 +632,7 @@ def _lots(view: _View, measure: str, bound: float | None) -> None:
 
 
 def _shift_words(in_sd: float | None) -> str:
-    return "not compared" if in_sd is None else f"{in_sd:+.1f} standard deviations"
+    return "not compared" if in_sd is None else f"{with_sign(in_sd, 1)} standard deviations"
 
 
 # --- observers --------------------------------------------------------------------------------------------------------

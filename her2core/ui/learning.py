@@ -10,6 +10,7 @@ from her2core.caselog.learning import PromotionRecord
 from her2core.caselog.lookup import Query, Sort
 from her2core.errors import Her2CoreError
 from her2core.records import CaseState, User
+from her2core.scoring import with_sign
 from her2core.ui.services import Services
 from her2core.ui.words import local_time, plain
 
@@ -139,8 +140,8 @@ def _line(c: Comparison) -> str:
     (change, (low, high)) = c.accuracy
     return (
         f"true group {100 * c.current.accuracy:.1f} → **{100 * c.candidate.accuracy:.1f} %** of {c.current.regions} "
-        f"({100 * change:+.1f} points, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}); HER2 off by "
-        f"{100 * c.current.her2_off:.1f} → **{100 * c.candidate.her2_off:.1f}\u00a0%**"
+        f"({with_sign(100 * change, 1)} points, 95 % interval {with_sign(100 * low, 1)} to {with_sign(100 * high, 1)})"
+        f"; HER2 off by {100 * c.current.her2_off:.1f} → **{100 * c.candidate.her2_off:.1f}\u00a0%**"
     )
 
 

@@ -13,6 +13,7 @@ from her2core.scoring import (
     pattern_sentence,
     ratio,
     second_population_alert,
+    with_sign,
 )
 from her2core.scoring.heterogeneity import ASHMANS_D_SEPARATED, BIMODAL_ABOVE
 from her2core.ui.words import escaped, number
@@ -97,5 +98,5 @@ def _dots(population: PopulationAssessment, findings: PopulationFindings) -> str
     dots = check.dots
     return (
         f"{number(dots.ratio)} ({dots.her2} HER2 / {dots.cep17} CEP17 in {dots.nuclei} nuclei); "
-        f"scored nuclei {number(ratio(population.tally))}, difference {check.difference_percent:+.0f} %"
+        f"scored nuclei {number(ratio(population.tally))}, difference {with_sign(check.difference_percent)} %"
     )

@@ -36,7 +36,7 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
     rows: list[tuple[str, Iterable[str]]] = [("Report", _kind(content)), ("Result", (content.headline,))]
     if content.indeterminate_reasons:
         rows.append(("Because", content.indeterminate_reasons))
-    several = len(content.populations) > 1
+    several, pictures = len(content.populations) > 1, len(content.thumbnails)
     for population in content.populations:
         rows += _population(population, several=several)
     rows += [
@@ -51,7 +51,7 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
         ("Specimen", _specimen(content)),
         ("Assay", _assay(content)),
         ("AI", _ai(content.ai)),
-        ("Pictures", (f"{len(content.thumbnails)} regions, {len(content.nuclei)} nuclei in the table",)),
+        ("Pictures", (f"{pictures} region{'s'[: pictures != 1]}, {len(content.nuclei)} nuclei in the table",)),
         ("Limitations", content.limitations),
         ("Guideline", (content.guideline,)),
         ("Signed by", tuple(f"{s.name}, {s.credentials or s.role}: {s.meaning}" for s in content.signatories)),
@@ -118,9 +118,8 @@ def _assay(content: ReportContent) -> tuple[str, ...]:
 
 
 def _ai(ai: AiDisclosure) -> tuple[str, ...]:
-    models = ", ".join(f"{m.stage} {m.name} {m.sha256[:8]}".strip() for m in ai.models)
+    models = "; ".join(f"{m.called}, SHA-256 {m.digest}" for m in ai.models)
     return (
         f"{ai.software}: {models}" if models else ai.software,
-        f"{ai.found} nuclei found; by the reader {ai.counts_edited} counts changed, {ai.added} added, "
-        f"{ai.excluded_by_reader} taken out, {ai.included_by_reader} taken in.",
+        f"Nuclei found by the models: {ai.found}. {ai.edits}",
     )

@@ -19,7 +19,7 @@ from her2core import __version__
 from her2core.caselog import CaseLog, Finding
 from her2core.errors import IntegrityError, WrongStateError
 from her2core.permissions import Action, require
-from her2core.records import CaseDetails, User
+from her2core.records import CaseDetails, User, models_dict
 from her2core.workflow.assessing import CaseReview, RegionReview, assess
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import report_number
@@ -207,7 +207,7 @@ def _region(region: RegionReview, people: _People) -> Json:
             "overlap": flags.overlap.value,
             "suitable": flags.suitable,
         },
-        "models": {} if analysis is None else analysis.models,
+        "models": {} if analysis is None else models_dict(analysis.models),
         "quality": {} if analysis is None else analysis.quality,
         "ai": [] if analysis is None else [n.to_dict() for n in analysis.nuclei],
         "final": [n.nucleus.to_dict() for n in region.nuclei],

@@ -14,7 +14,7 @@ from her2core.caselog.entries import (
     Statement,
     StatementKind,
 )
-from her2core.records import Case, CaseState, Correction, Nucleus, Region, RegionAnalysis, Tally
+from her2core.records import Case, CaseState, Correction, ModelUsed, Nucleus, Region, RegionAnalysis, Tally
 from her2core.scoring.groups import group
 from her2core.scoring.review import ReviewedNucleus, apply_corrections
 from her2core.scoring.states import state_of
@@ -33,7 +33,7 @@ from her2core.scoring.workup import (
 from her2core.workflow import standing
 from her2core.workflow.findings import CaseWarning, PopulationFindings, case_warnings, population_findings
 
-__all__ = ["AiResult", "CaseReview", "RegionReview", "assess"]
+__all__ = ["AiResult", "CaseReview", "RegionReview", "assess", "models_used"]
 
 # Acts after which the counts have to be looked at again, and the one that says that they were.
 _REVIEWED = "review confirmed"
@@ -72,6 +72,11 @@ class RegionReview:
     def counts(self) -> bool:
         """True if the nuclei of the region bear on the result."""
         return self.suitable and self.analysis is not None
+
+
+def models_used(regions: Iterable[RegionReview]) -> tuple[ModelUsed, ...]:
+    """The models that took part in what these regions say, each once."""
+    return tuple(dict.fromkeys(model for r in regions if r.analysis is not None for model in r.analysis.models))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from her2core.reporting.content import (
     DEFAULT_LIMITATIONS,
     AiDisclosure,
     Laboratory,
-    ModelUsed,
     NucleusRow,
     ObserverCount,
     PopulationResult,
@@ -45,7 +44,7 @@ from her2core.scoring import (
     truncated,
 )
 from her2core.settings import Settings
-from her2core.workflow.assessing import CaseReview, RegionReview
+from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
 from her2core.workflow.findings import CaseWarning
 
@@ -315,15 +314,10 @@ def _row(region: RegionReview, reviewed: ReviewedNucleus) -> NucleusRow:
 
 
 def _disclosure(regions: Sequence[RegionReview]) -> AiDisclosure:
-    used: dict[str, ModelUsed] = {}
-    for region in regions:
-        for stage, named in (region.analysis.models if region.analysis else {}).items():
-            name, _, sha256 = named.rpartition(" ")
-            used.setdefault(f"{stage} {named}", ModelUsed(stage, name or named, sha256))
     nuclei = [n for r in regions for n in r.nuclei]
     changed = [(n.nucleus, n.ai) for n in nuclei if n.ai is not None]
     return AiDisclosure(
-        models=tuple(used.values()),
+        models=models_used(regions),
         found=sum(len(r.analysis.nuclei) for r in regions if r.analysis),
         counts_edited=sum((now.her2, now.cep17) != (ai.her2, ai.cep17) for now, ai in changed),
         added=sum(n.ai is None for n in nuclei),

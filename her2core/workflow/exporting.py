@@ -8,7 +8,7 @@ from her2core.caselog import CaseLog
 from her2core.exchange.tables import CaseEntry, RegionEntry, Signed, cases_csv, nuclei_csv
 from her2core.permissions import Action, require
 from her2core.records import User
-from her2core.workflow.assessing import CaseReview, assess
+from her2core.workflow.assessing import CaseReview, assess, models_used
 from her2core.workflow.blinding import may_recount
 
 __all__ = ["export_csv"]
@@ -40,4 +40,6 @@ def _entry(log: CaseLog, review: CaseReview) -> CaseEntry:
     if reports:
         last = reports[-1]
         signed = Signed(last.kind.value, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
-    return CaseEntry(review.case, review.assessment, review.reviewed, signed)
+    return CaseEntry(
+        review.case, review.assessment, review.reviewed, signed, models_used(r for r in review.regions if r.counts)
+    )

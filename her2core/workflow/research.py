@@ -21,6 +21,7 @@ from her2core.imaging import ImageLimits
 from her2core.permissions import Action, require
 from her2core.records import (
     CaseDetails,
+    ModelUsed,
     Nucleus,
     Overlap,
     RegionAnalysis,
@@ -109,13 +110,14 @@ def _identity(out: Path) -> dict[str, Any]:
         found = json.loads((out / "batch.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
-    if not isinstance(found, dict):
+    if not (isinstance(found, dict) and isinstance(found.get("models"), dict)):
         raise ExchangeError(f"{out} holds no results of a batch.")
     return found
 
 
 def _analyses(out: Path) -> Iterator[tuple[dict[str, Any], RegionAnalysis]]:
     """Rows of images that were analysed, part by part, with the analysis as it was."""
+    models = ModelUsed.all_of(_identity(out)["models"])
     for path in sorted((out / "images").glob("part-*.parquet")):
         nuclei: dict[str, list[Nucleus]] = {}
         for row in pq.read_table(out / "nuclei" / path.name).to_pylist():
@@ -129,7 +131,7 @@ def _analyses(out: Path) -> Iterator[tuple[dict[str, Any], RegionAnalysis]]:
                         row["width"],
                         row["height"],
                         tuple(nuclei.get(row["sha256"], ())),
-                        {"detector": row["detector"], "counter": row["counter"]},
+                        models,
                         json.loads(row["quality"]),
                         row["device"],
                         row["seconds"],

@@ -15,11 +15,14 @@ from PIL import Image
 
 from her2core.errors import WeightsMissingError
 from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB
-from her2core.records import Channel, Nucleus, RegionAnalysis, Signal
+from her2core.records import Channel, ModelUsed, Nucleus, RegionAnalysis, Signal, models_dict
 
 __all__ = ["DEADLY", "MODELS", "Missing", "Quick", "expected", "png"]
 
-MODELS = {"detector": "stand-in 1 aaaaaaaaaaaa", "counter": "stand-in 1 bbbbbbbbbbbb"}
+MODELS = (
+    ModelUsed("detector", "stand-in", "1", "a" * 64),
+    ModelUsed("counter", "stand-in", "1", "b" * 64, "density"),
+)
 DEADLY = 251
 """The number of the image that ends every process which analyses it."""
 
@@ -48,11 +51,11 @@ class Quick:
 
     seconds: float = 0.0
     log: Path | None = None
-    names: tuple[tuple[str, str], ...] = tuple(MODELS.items())
+    models: tuple[ModelUsed, ...] = MODELS
     limits: ImageLimits = DEFAULT_LIMITS
 
     def identity(self) -> dict[str, object]:
-        return {"models": MODELS, "clusters": False}
+        return {"models": models_dict(MODELS), "clusters": False}
 
     def open(self) -> Callable[[PixelsRGB], RegionAnalysis]:
         return self.analyse
@@ -72,7 +75,7 @@ class Quick:
         nuclei = tuple(
             Nucleus(i + 1, box, 0.9, her2 // found, 2, 6.1, 2.2, False, True, None, signals) for i in range(found)
         )
-        return RegionAnalysis(64, 64, nuclei, dict(self.names), {"focus": 0.7, "snr": None}, "cpu", 0.1)
+        return RegionAnalysis(64, 64, nuclei, self.models, {"focus": 0.7, "snr": None}, "cpu", 0.1)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,8 @@ def test_the_tables_say_what_was_found(analysed: tuple[Path, Summary]) -> None:
         own = nuclei[nuclei["sha256"] == row["sha256"]]
         assert (len(own), own["her2"].sum()) == expected(number)
         assert own.iloc[0]["signals"][0] == {"channel": "her2", "x": 30.0, "y": 30.5}
-    assert good["detector"].unique().tolist() == [MODELS["detector"]]
+    assert good["detector"].unique().tolist() == [str(MODELS[0])]
+    assert good["counter_sha256"].unique().tolist() == [MODELS[1].sha256]
     assert json.loads(good.iloc[0]["quality"]) == {"focus": 0.7, "snr": None}
 
 
@@ -126,7 +127,7 @@ def test_missing_weights_are_said_in_words_and_nothing_is_written(tmp_path: Path
 def test_results_of_other_models_are_not_mixed_in(archive: Path, tmp_path: Path) -> None:
     out, item = tmp_path / "out", Item("a", "a.png", "0" * 64)
     with ResultFolder(out, Quick().identity()) as results, pytest.raises(WeightsMismatchError, match="same release"):
-        results.add(item, ImageResult("a.png", replace(_analysis(), models={"detector": "older"})))
+        results.add(item, ImageResult("a.png", replace(_analysis(), models=_analysis().models[:1])))
     with pytest.raises(ExchangeError, match="other models or settings"):
         ResultFolder(out, {"models": {"detector": "newer"}}).__enter__()
     (tmp_path / "strange" / "images").mkdir(parents=True)

@@ -201,7 +201,7 @@ def test_a_new_analysis_sets_corrections_aside_only_when_told_to(lab: Lab) -> No
 def test_an_analysis_with_numbers_that_are_none_is_refused(lab: Lab) -> None:
     _, region = lab.analysed()
     broken = replace(nuclei()[0], her2_regressed=float("nan"))
-    found = RegionAnalysis(640, 480, (broken,), {}, {})
+    found = RegionAnalysis(640, 480, (broken,), (), {})
     with pytest.raises(CaseLogError, match="finite"):
         lab.log.save_analysis(region.id, found, lab.anna)
     with pytest.raises(CaseLogError, match="finite"):

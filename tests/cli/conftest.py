@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from her2core import cli
-from her2core.records import Channel, Nucleus, RegionAnalysis, Signal
+from her2core.records import Channel, ModelUsed, Nucleus, RegionAnalysis, Signal
 
 Run = Callable[..., click.testing.Result]
 
@@ -110,7 +110,8 @@ def scripted_models(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             for i in range(blue // 10)
         )
         height, width = pixels_rgb.shape[:2]
-        return RegionAnalysis(width, height, nuclei, {"detector": "d 1 aa", "counter": "c 1 bb"}, {"focus": 0.7})
+        used = (ModelUsed("detector", "d", "1", "aa" * 32), ModelUsed("counter", "c", "1", "bb" * 32))
+        return RegionAnalysis(width, height, nuclei, used, {"focus": 0.7})
 
     monkeypatch.setattr("her2core.pipeline.load_models", load_models)
     monkeypatch.setattr("her2core.pipeline.analyse", analyse)

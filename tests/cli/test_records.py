@@ -24,6 +24,7 @@ from her2core.records import (
     CaseDetails,
     CaseState,
     CorrectionKind,
+    ModelUsed,
     Nucleus,
     Overlap,
     RegionAnalysis,
@@ -50,7 +51,10 @@ def _analysis() -> RegionAnalysis:
         Nucleus(i + 1, (10.0 + 12 * i, 20.0, 50.0 + 12 * i, 60.0), 0.9, 8, 2, 7.9, 2.1, False, True) for i in range(24)
     )
     return RegionAnalysis(
-        400, 300, nuclei, {"detector": "detector 1.0 aaaaaaaaaaaa", "counter": "counter 1 bbbbbbbbbbbb"}
+        400,
+        300,
+        nuclei,
+        (ModelUsed("detector", "detector", "1.0", "a" * 64), ModelUsed("counter", "counter", "1", "b" * 64)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from her2core.exchange.analysis import NOT_A_RESULT, ImageResult, analysis_document, analysis_json, pooled_tally
-from her2core.records import Channel, Exclusion, Nucleus, RegionAnalysis, Signal, Tally
+from her2core.records import Channel, Exclusion, ModelUsed, Nucleus, RegionAnalysis, Signal, Tally
 
 
 def nucleus(number: int, her2: int = 8, cep17: int = 4, reason: Exclusion | None = None) -> Nucleus:
@@ -30,14 +30,20 @@ def nucleus(number: int, her2: int = 8, cep17: int = 4, reason: Exclusion | None
 
 
 def result(name: str, *nuclei: Nucleus, quality: dict[str, float | None] | None = None) -> ImageResult:
-    models = {"detector": "detector 1.0 aaaaaaaaaaaa", "counter": "counter 1 bbbbbbbbbbbb"}
+    models = (
+        ModelUsed("detector", "detector", "1.0", "a" * 64),
+        ModelUsed("counter", "counter", "1", "b" * 64, "regression"),
+    )
     return ImageResult(name, RegionAnalysis(640, 480, nuclei, models, quality or {}))
 
 
 def test_document_has_the_contract_of_the_architecture() -> None:
     data = json.loads(analysis_json([result("a.jpg", nucleus(1), nucleus(2, 3, 0, Exclusion.NO_CEP17))]))
     assert data["schema"] == "her2core.analysis/1"
-    assert set(data["models"]) == {"detector", "counter"}
+    assert data["models"] == {
+        "detector": {"name": "detector", "version": "1.0", "sha256": "a" * 64},
+        "counter": {"name": "counter", "version": "1", "sha256": "b" * 64, "reading": "regression"},
+    }
     (image,) = data["images"]
     assert (image["image"], image["width"], image["height"]) == ("a.jpg", 640, 480)
     assert set(image["nuclei"][0]) >= {

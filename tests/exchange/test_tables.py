@@ -24,6 +24,7 @@ from her2core.records import (
     CaseDetails,
     CaseState,
     Exclusion,
+    ModelUsed,
     Nucleus,
     Overlap,
     Population,
@@ -64,6 +65,14 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     assert first["outcome"] == second["outcome"] == "positive"
     assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
     assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
+
+
+def test_the_models_of_a_case_are_named_with_their_whole_sha256() -> None:
+    models = (ModelUsed("detector", "detector", "2", "ab" * 32), ModelUsed("counter", "counter", "1", "0123456789ab"))
+    (row,) = read(cases_csv([CaseEntry(CASE, assessed(Tally(20, 160, 40)), True, None, models)]))
+    assert row["models"] == (
+        f"detector 2, SHA-256 {'ab' * 32}; counter 1, SHA-256 0123456789ab… (first 12 digits recorded)"
+    )
 
 
 def test_shown_numbers_are_cut_off_not_rounded() -> None:

@@ -28,6 +28,7 @@ from her2core.records import (
     Case,
     CaseDetails,
     Channel,
+    ModelUsed,
     Nucleus,
     Overlap,
     Region,
@@ -93,7 +94,10 @@ def draw_region(counts: Sequence[tuple[int, int]], shade: int = 120) -> bytes:
 class StandIn:
     """What stands in for the loaded models."""
 
-    names: ClassVar = {"detector": "stand-in 1 aaaaaaaaaaaa", "counter": "stand-in 1 bbbbbbbbbbbb"}
+    used: ClassVar = (
+        ModelUsed("detector", "stand-in", "1", "a" * 64),
+        ModelUsed("counter", "stand-in", "1", "b" * 64, "density"),
+    )
 
 
 def read_drawing(
@@ -120,7 +124,7 @@ def read_drawing(
         if progress is not None:
             progress(index / len(found), f"Counting signals in {len(found)} nuclei")
         nuclei.append(_count(pixels_rgb, box, index + 1, overlaps[index]))
-    return RegionAnalysis(width, height, tuple(nuclei), dict(StandIn.names), {"focus_ratio": 2.0}, "cpu", 0.1)
+    return RegionAnalysis(width, height, tuple(nuclei), StandIn.used, {"focus_ratio": 2.0}, "cpu", 0.1)
 
 
 def count_drawn(pixels_rgb: np.ndarray, box: Box, nucleus_id: int) -> Nucleus:

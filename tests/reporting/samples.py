@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 from PIL import Image, ImageDraw
 
-from her2core.records import IHC, CaseDetails, Exclusion, Role, Tally, User
+from her2core.records import IHC, CaseDetails, Exclusion, ModelUsed, Role, Tally, User
 from her2core.reporting.content import (
     AiDisclosure,
     Laboratory,
-    ModelUsed,
     NucleusRow,
     ObserverCount,
     PopulationResult,
@@ -161,8 +160,8 @@ def content_of(
         populations=tuple(results),
         ai=AiDisclosure(
             (
-                ModelUsed("detector", "YOLOv3 width 0.5, version 3", "3f" * 32),
-                ModelUsed("counter", "ResNet-18 + density, version 2", "a9" * 32),
+                ModelUsed("detector", "detector", "3", "3f" * 32),
+                ModelUsed("counter", "counter", "3.1 tuned", "a9" * 32, "density"),
             ),
             found=t.n + 11,
             counts_edited=4,

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from her2core.errors import SigningError
-from her2core.reporting.content import Replaced, ReportKind, Signatory
+from her2core.reporting.content import AiDisclosure, Replaced, ReportKind, Signatory
 from tests.reporting import samples
 
 SIGNATORY = samples.group_report(1).signatories[0]
@@ -55,3 +55,18 @@ def test_a_report_needs_a_population_and_a_version() -> None:
         replace(samples.group_report(1), populations=())
     with pytest.raises(SigningError, match="version"):
         replace(samples.group_report(1), version=0)
+
+
+@pytest.mark.parametrize(
+    ("edited", "added", "excluded", "included", "said"),
+    [
+        (0, 0, 0, 0, "No person changed any of it."),
+        (1, 0, 0, 0, "A person changed the counts of 1 nucleus."),
+        (4, 2, 0, 0, "A person changed the counts of 4 nuclei and added 2 nuclei."),
+        (0, 0, 1, 3, "A person left out 1 that the models had scored and scored 3 that the models had left out."),
+    ],
+)
+def test_what_a_person_changed_is_one_sentence(
+    edited: int, added: int, excluded: int, included: int, said: str
+) -> None:
+    assert AiDisclosure((), 50, edited, added, excluded, included).edits == said

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from her2core.errors import ImageError
 from her2core.records import Box, Exclusion, Nucleus
@@ -53,13 +55,13 @@ def test_a_large_region_is_scaled_to_the_asked_size() -> None:
     assert read(overlay_thumbnail(region(300, 1000), [], None, 600)).shape == (600, 180)
 
 
-def test_a_small_region_is_not_blown_up() -> None:
-    assert read(overlay_thumbnail(region(200, 150), [], None, 600)).shape == (150, 200)
+def test_a_small_region_is_blown_up_so_that_its_numbers_print_sharp() -> None:
+    assert read(overlay_thumbnail(region(200, 150), [], None, 600)).shape == (450, 600)
 
 
 def test_lines_differ_between_states_in_grey_too() -> None:
     def bottom(which: Nucleus) -> int:
-        return strokes(read(overlay_thumbnail(region(), [which], None)), 280)
+        return strokes(read(overlay_thumbnail(region(), [which], None, 400)), 280)
 
     solid, dashed, dotted = (
         bottom(nucleus()),
@@ -72,7 +74,7 @@ def test_lines_differ_between_states_in_grey_too() -> None:
 
 def test_a_clustered_nucleus_has_a_double_line() -> None:
     def lines(which: Nucleus) -> int:
-        column = read(overlay_thumbnail(region(), [which], None))[260:290, 200] > 120
+        column = read(overlay_thumbnail(region(), [which], None, 400))[260:290, 200] > 120
         return int(np.count_nonzero(np.diff(column.astype(int)) == 1))
 
     assert lines(nucleus()) == 1
@@ -80,17 +82,17 @@ def test_a_clustered_nucleus_has_a_double_line() -> None:
 
 
 def test_an_edited_nucleus_has_a_filled_corner() -> None:
-    plain = read(overlay_thumbnail(region(), [nucleus()], None))
-    edited = read(overlay_thumbnail(region(), [nucleus()], None, edited_ids={1}))
+    plain = read(overlay_thumbnail(region(), [nucleus()], None, 400))
+    edited = read(overlay_thumbnail(region(), [nucleus()], None, 400, edited_ids={1}))
     corner = (slice(101, 103), slice(297, 299))
     assert edited[corner].min() > 120
-    assert np.array_equal(plain, read(overlay_thumbnail(region(), [nucleus()], None, edited_ids={2})))
+    assert np.array_equal(plain, read(overlay_thumbnail(region(), [nucleus()], None, 400, edited_ids={2})))
 
 
 def test_a_scale_bar_is_drawn_only_where_the_scale_is_known() -> None:
-    without = read(overlay_thumbnail(region(), [], None))
+    without = read(overlay_thumbnail(region(), [], None, 400))
     assert without.max() < 60
-    bar = read(overlay_thumbnail(region(), [], 0.25))
+    bar = read(overlay_thumbnail(region(), [], 0.25, 400))
     assert bar.max() > 200
 
 
@@ -103,13 +105,14 @@ def test_the_bar_is_as_long_as_it_says_whatever_the_size_of_the_picture() -> Non
 
 @pytest.mark.parametrize("um_per_px", [1e-9, 1e9, 0.0, -1.0])
 def test_an_impossible_scale_draws_no_bar(um_per_px: float) -> None:
-    assert read(overlay_thumbnail(region(), [], um_per_px)).max() < 60
+    assert read(overlay_thumbnail(region(), [], um_per_px, 400)).max() < 60
 
 
 def test_a_crop_shows_only_that_part_and_its_nuclei() -> None:
     pixels = region(800, 800)
     pixels[100:280, 100:300] = 200
-    picture = read(overlay_thumbnail(pixels, [nucleus(), nucleus((700, 700, 790, 790))], None, crop=(50, 50, 350, 350)))
+    both = [nucleus(), nucleus((700, 700, 790, 790))]
+    picture = read(overlay_thumbnail(pixels, both, None, 300, crop=(50, 50, 350, 350)))
     assert picture.shape == (300, 300)
     assert picture[140, 150] > 150
     assert picture[10:40, 10:40].max() < 60
@@ -119,8 +122,8 @@ def test_a_crop_shows_only_that_part_and_its_nuclei() -> None:
 
 def test_boxes_beyond_the_edge_or_turned_over_do_no_harm() -> None:
     boxes: list[Box] = [(-50, -50, 20, 20), (390, 390, 900, 900), (200, 200, 200, 200), (300, 300, 200, 200)]
-    overlay_thumbnail(region(), [nucleus(box, clustered=True) for box in boxes], 0.1)
-    overlay_thumbnail(region(), [nucleus(box, scored=False) for box in boxes], 0.1)
+    overlay_thumbnail(region(), [nucleus(box, clustered=True) for box in boxes], 0.1, 400)
+    overlay_thumbnail(region(), [nucleus(box, scored=False) for box in boxes], 0.1, 400)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +141,46 @@ def test_other_arrays_are_refused(pixels: npt.NDArray[np.uint8]) -> None:
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    assert overlay_thumbnail(region(), [nucleus()], 0.2) == overlay_thumbnail(region(), [nucleus()], 0.2)
+    assert overlay_thumbnail(region(), [nucleus()], 0.2, 400) == overlay_thumbnail(region(), [nucleus()], 0.2, 400)
 
 
 def test_the_picture_of_a_region_is_never_changed_in_place() -> None:
     pixels = region()
     overlay_thumbnail(pixels, [nucleus()], 0.2)
     assert (pixels == 40).all()
+
+
+def numbers(nuclei: list[Nucleus], monkeypatch: pytest.MonkeyPatch, max_px: int = 400) -> dict[str, Box]:
+    """Where each number was written."""
+    found: dict[str, Box] = {}
+    write = ImageDraw.ImageDraw.text
+
+    def noted(self: ImageDraw.ImageDraw, at: tuple[float, float], text: str, **how: Any) -> None:
+        found[text] = self.textbbox(at, text, font=how["font"], stroke_width=how.get("stroke_width", 0))
+        write(self, at, text, **how)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    overlay_thumbnail(region(), nuclei, 0.1, max_px)
+    return found
+
+
+@pytest.mark.parametrize(("apart", "every_one"), [((17.0, 23.0), True), ((11.0, 8.0), False)])
+def test_numbers_of_a_crowded_region_cover_neither_each_other_nor_the_scale(
+    apart: tuple[float, float], every_one: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corners = [(apart[0] * i, apart[1] * j) for j in range(15) for i in range(20)]
+    crowd = [replace(nucleus((x, y, x + 40, y + 40)), id=i) for i, (x, y) in enumerate(corners, 101)]
+    found = numbers(crowd, monkeypatch)
+    assert "10 µm" in found
+    assert (len(found) == len(crowd) + 1) == every_one
+    assert len(found) > 100
+    places = list(found.values())
+    for i, a in enumerate(places):
+        assert a[0] >= 0 and a[1] >= 0 and a[2] <= 400 and a[3] <= 400
+        for b in places[:i]:
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], (a, b)
+
+
+def test_two_boxes_that_share_a_corner_both_have_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = numbers([nucleus(), replace(nucleus((104.0, 102.0, 290.0, 270.0)), id=2)], monkeypatch)
+    assert {"1", "2"} <= set(found)

@@ -19,8 +19,9 @@ from pyhanko.pdf_utils.reader import PdfFileReader
 
 from her2core.errors import SigningError
 from her2core.records import IHC, Exclusion
+from her2core.reporting import pdf as printing
 from her2core.reporting.content import NOT_CLEARED, Laboratory, NucleusRow, ReportContent, ReportKind, Thumbnail
-from her2core.reporting.layout import local_time
+from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, MARGIN, local_time
 from her2core.reporting.pdf import render_report
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated
 from tests.reporting import samples
@@ -122,19 +123,23 @@ def test_the_ai_disclosure_names_models_hashes_and_edits(report: tuple[ReportCon
     content, pages = report
     text = " ".join(pages)
     for model in content.ai.models:
-        assert model.name in text
+        assert f"{model.name} {model.version}" in text
         assert model.sha256 in text
-    assert "counts of 4, 1 added, 2 excluded, 1 included again" in text
+    assert "counts signals by density" in text
+    assert (
+        "A person changed the counts of 4 nuclei, added 1 nucleus, left out 2 that the models had scored and scored 1 "
+        "that the models had left out."
+    ) in text
     assert f"found by the models: {content.ai.found}" in text
     assert content.audit_head in text
 
 
-def test_a_shortened_hash_of_a_model_is_called_so() -> None:
+def test_of_a_model_that_was_stored_with_a_shortened_hash_no_digit_is_guessed() -> None:
     content = samples.group_report(5)
-    assert "its first digits" not in text_of(content)
+    assert "digits recorded" not in text_of(content)
     models = tuple(replace(model, sha256=model.sha256[:12]) for model in content.ai.models)
     shortened = replace(content, ai=replace(content.ai, models=models))
-    assert "SHA-256 of the weights, its first digits" in text_of(shortened)
+    assert "3f3f3f3f3f3f… (first 12 digits recorded)" in text_of(shortened)
 
 
 def test_the_signature_block_says_who_as_what_meaning_what_and_when(report: tuple[ReportContent, list[str]]) -> None:
@@ -361,3 +366,61 @@ def test_ihc_and_its_sample_are_printed() -> None:
     details = replace(samples.DETAILS, ihc=IHC.ZERO_PLUS, ihc_same_sample=False, collected_on=date(2026, 2, 1))
     text = text_of(replace(samples.group_report(5), details=details, populations=content.populations[:1]))
     assert "0+, on another tissue sample" in text or "2+, on another tissue sample" in text
+
+
+@pytest.mark.parametrize("reason", Exclusion)
+def test_every_reason_for_leaving_a_nucleus_out_ends_within_its_column(reason: Exclusion) -> None:
+    rows = tuple(NucleusRow("A1", number, "A", 2, 2, 2, 2, False, reason) for number in (1, 2))
+    document = pypdfium2.PdfDocument(render_report(replace(samples.group_report(5), exclusions=(), nuclei=rows)))
+    ends = []
+    for page in document:
+        text = page.get_textpage()
+        search = text.search(f"(2) {reason.value}")
+        while (found := search.get_next()) is not None:
+            ends.append(text.get_charbox(sum(found) - 1)[2])
+    document.close()
+    assert len(ends) == 2
+    assert MARGIN < min(ends) <= MARGIN + COLUMN_WIDTH
+    assert max(ends) <= MARGIN + CONTENT_WIDTH
+
+
+def test_rows_of_the_list_are_set_tight_only_where_that_saves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pages(rows: int) -> list[str]:
+        nuclei = tuple(NucleusRow("A1", number, "A", 2, 2, 2, 2, True) for number in range(1, rows + 1))
+        return pages_of(render_report(replace(samples.group_report(5), nuclei=nuclei)))
+
+    tried = range(40, 140, 8)
+    chosen = {rows: len(pages(rows)) for rows in tried}
+    monkeypatch.setattr(printing, "TIGHT_ROW_HEIGHT", printing.ROW_HEIGHT)
+    roomy = {rows: len(pages(rows)) for rows in tried}
+    saved = [rows for rows in tried if chosen[rows] < roomy[rows]]
+    assert saved
+    assert all(chosen[rows] <= roomy[rows] for rows in tried)
+
+
+def test_pictures_take_what_is_left_of_the_page_and_one_picture_is_large() -> None:
+    content = samples.group_report(5)
+
+    def widths(count: int) -> list[float]:
+        document = pypdfium2.PdfDocument(render_report(replace(content, thumbnails=content.thumbnails[:1] * count)))
+        try:
+            first = document[0]
+            return [
+                bounds[2] - bounds[0]
+                for item in first.get_objects()
+                if item.type == 3
+                for bounds in [item.get_bounds()]
+            ]
+        finally:
+            document.close()
+
+    (alone,), pair = widths(1), widths(2)
+    assert len(pair) == 2
+    assert alone > 1.2 * pair[0]
+
+
+def test_a_single_population_that_is_all_of_the_tumour_has_no_share() -> None:
+    (population,) = samples.group_report(5).populations
+    whole = replace(samples.group_report(5), populations=(replace(population, share_percent=100.0),))
+    assert "100 % of tumour cells" not in text_of(whole)
+    assert "35 % of tumour cells" in text_of(samples.heterogeneous_report())
