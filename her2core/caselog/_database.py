@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from her2core.caselog._heads import Heads
 from her2core.caselog._schema import MIGRATIONS
 from her2core.errors import CaseLogError, IntegrityError
 
@@ -41,6 +42,7 @@ class Connections:
         self.data_dir = data_dir
         self.path = data_dir / "caselog.sqlite"
         self.now = now
+        self.heads = Heads(data_dir / "audit-heads.txt")
         with _WRITERS_GUARD:
             # SQLite's own waiting polls and is not fair; within a process a lock spares writers the polling.
             self._writer = _WRITERS.setdefault(self.path.absolute(), threading.Lock())
@@ -68,6 +70,7 @@ class Connections:
             try:
                 yield db
                 db.commit()
+                self.heads.follow(db)
             except BaseException:
                 db.rollback()
                 raise

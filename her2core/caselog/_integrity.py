@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from her2core.caselog import _audit
 from her2core.caselog._codec import row_sha256
 from her2core.caselog._database import Connections
 from her2core.caselog._files import ContentStore
+from her2core.caselog._heads import Heads
 from her2core.caselog._rows import Row, rows
 from her2core.caselog._schema import MIGRATIONS, TABLES
 from her2core.caselog.entries import Finding
@@ -52,12 +53,13 @@ class _Chain:
     heads: set[str] = field(default_factory=lambda: {_audit.START})
 
 
-def check(log: Connections, images: ContentStore, pdfs: ContentStore) -> list[Finding]:
+def check(log: Connections, images: ContentStore, pdfs: ContentStore, heads: Iterable[str] = ()) -> list[Finding]:
     """Everything that is wrong with the case log; nothing in an intact one.
 
     A flipped bit in any row that is in the audit chain, in the chain itself, in the rules of the database, in an
-    image or in a report is found. Counters of failed sign-ins are not looked at. A chain rebuilt from its start by
-    somebody who can write the file is found only by the heads that signed reports carry outside.
+    image or in a report is found. Counters of failed sign-ins are not looked at. A chain that was rebuilt, or cut off
+    at its end, by somebody who can write the file is found by what knows its heads: signed reports, the file of heads,
+    and `heads`, which were kept elsewhere.
     """
     findings: list[Finding] = []
     chain = _Chain()
@@ -67,6 +69,16 @@ def check(log: Connections, images: ContentStore, pdfs: ContentStore) -> list[Fi
                 findings += step(db, chain)
         except (CaseLogError, sqlite3.Error) as error:
             findings.append(Finding("database", f"it cannot be read to its end ({error})"))
+    try:
+        with log.reading(lenient=True) as db:
+            findings += _heads(db, log.heads)
+    except (CaseLogError, sqlite3.Error, OSError):
+        findings.append(Finding("audit trail", f"{log.heads.path.name}, which says how far it went, cannot be read"))
+    findings += [
+        Finding("audit trail", f"it does not hold the head {head}: it was cut, or an older database was put back")
+        for head in dict.fromkeys(heads)
+        if head not in chain.heads
+    ]
     try:
         with log.reading(lenient=True) as db:
             findings += _files(db, images, pdfs)
@@ -122,6 +134,21 @@ def _trail(db: Database, chain: _Chain) -> Iterator[Finding]:
     counted = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit'").fetchone()
     if counted is not None and counted[0] != number:
         yield Finding("audit trail", f"it ends with row {number} but row {counted[0]} was written")
+
+
+def _heads(db: Database, heads: Heads) -> list[Finding]:
+    """Every row that was written down as committed is there, and is that one."""
+    wrong = [
+        number
+        for number, hashed in heads.lines()
+        if db.execute("SELECT 1 FROM audit WHERE id = ? AND hash = ?", [number, hashed]).fetchone() is None
+    ]
+    if not wrong:
+        return []
+    first, last = min(wrong), max(wrong)
+    rows_named = f"row {first}" if first == last else f"rows {first} to {last}"
+    known = f"{rows_named}, of which {heads.path.name} knows, are gone or others"
+    return [Finding("audit trail", f"{known}: it was cut, or an older database put back")]
 
 
 def _records(row: Row) -> Mapping[str, str]:

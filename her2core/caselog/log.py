@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -78,9 +78,12 @@ class CaseLog(
         self.pdfs.sweep()
         return self
 
-    def check(self) -> list[Finding]:
-        """Everything that is wrong with database, audit chain, images and reports; nothing in an intact log."""
-        return _integrity.check(self, self.images, self.pdfs)
+    def check(self, heads: Iterable[str] = ()) -> list[Finding]:
+        """Everything that is wrong with database, audit chain, images and reports; nothing in an intact log.
+
+        `heads`: hashes of audit rows that were kept elsewhere; each must still be in the trail.
+        """
+        return _integrity.check(self, self.images, self.pdfs, heads)
 
     def backup(self, dest: Path) -> BackupSummary:
         """Writes database, images, reports, keys and settings to one file, consistent while others work.

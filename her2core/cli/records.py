@@ -67,29 +67,35 @@ def verify(ctx: click.Context, report: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.option("--head", "heads", multiple=True, metavar="SHA256", help="A head of the trail that was kept elsewhere.")
 @click.pass_context
-def check(ctx: click.Context) -> None:
+def check(ctx: click.Context, heads: tuple[str, ...]) -> None:
     """Check the case log: database, audit chain, images, reports and their signatures.
 
-    Exit code 1 if anything is wrong; each line then names the record.
+    Exit code 1 if anything is wrong; each line then names the record. The last line is the head of the audit trail: who
+    keeps it elsewhere can ask with --head later whether any row before it was removed or changed. Backups and reports
+    name heads too.
     """
     settings = load_settings()
-    findings = _findings(settings)
+    findings, head = _findings(settings, heads)
     for finding in findings:
         click.echo(f"{finding.record}: {finding.problem}")
     if findings:
         click.echo(f"{len(findings)} problem{'s' if len(findings) > 1 else ''} found. Keep the data folder as it is.")
         ctx.exit(1)
     click.echo("The case log is sound: database, audit trail, images, reports and signatures are as recorded.")
+    click.echo(f"Head of the audit trail: {head}")
 
 
-def _findings(settings: Settings) -> list[Finding]:
-    """What is wrong with the case log, a damaged one too, with the signing keys, and the signatures of reports."""
+def _findings(settings: Settings, heads: tuple[str, ...]) -> tuple[list[Finding], str]:
+    """What is wrong with the case log, a damaged one too, with the signing keys, and the signatures of reports; and the
+    head of the audit trail that was checked."""
     from her2core.caselog import CaseLog, Finding
 
     if not has_case_log(settings.data_dir):
         open_case_log(settings)  # says what to do
     findings: list[Finding] = []
+    head = ""
     log = CaseLog(settings.data_dir)
     try:
         log.open()
@@ -97,14 +103,15 @@ def _findings(settings: Settings) -> list[Finding]:
         findings.append(Finding("case log", str(error)))
     keyring = open_keyring(settings)
     try:
-        findings += log.check()
+        head = log.audit_head()
+        findings += log.check((*heads, head))
         findings += [Finding("signing keys", problem) for problem in keyring.problems()]
         findings += _signature_findings(log, keyring)
     except Her2CoreError as error:
         findings.append(Finding("signatures", f"they cannot be checked: {error}"))
     finally:
         log.close()
-    return findings
+    return findings, head
 
 
 def _signature_findings(log: CaseLog, keyring: Keyring) -> list[Finding]:
@@ -141,6 +148,7 @@ def backup(ctx: click.Context, out: Path) -> None:
     """
     summary = open_case_log(load_settings()).backup(out)
     click.echo(f"{summary.path}: {summary.images} images, {summary.reports} reports, {summary.size_bytes:,} bytes")
+    click.echo(f"Head of the audit trail: {summary.audit_head}")
     for finding in summary.findings:
         click.echo(f"{finding.record} {finding.problem}", err=True)
     if summary.findings:

@@ -400,8 +400,8 @@ def _with(b: BlandAltman, *, percent: bool = False) -> str:
     factor, unit = (100, " %") if percent else (1, "")
     low, high = b.bias_95
     digits = 1 if percent else 2
-    bias, low, high = (with_sign(factor * value, digits) for value in (b.bias, low, high))
-    return f"{bias}{unit} ({low} to {high})"
+    bias, start, end = (with_sign(factor * value, digits) for value in (b.bias, low, high))
+    return f"{bias}{unit} ({start} to {end})"
 
 
 def _within(b: BlandAltman) -> str:

@@ -148,8 +148,7 @@ def _number(
 def _places(box: Box, width: float, height: float, gap: int) -> Iterator[Box]:
     """Where the number of a box may stand, best first: in a corner of it, amid it, outside above, below and beside."""
     x0, y0, x1, y1 = box
-    inside = ((x0 + gap, y0 + gap), (x1 - gap - width, y0 + gap))
-    inside += ((x0 + gap, y1 - gap - height), (x1 - gap - width, y1 - gap - height))
+    inside = ((x, y) for y in (y0 + gap, y1 - gap - height) for x in (x0 + gap, x1 - gap - width))
     amid = (((x0 + x1 - width) / 2, (y0 + y1 - height) / 2),)
     above = ((x0, y0 - gap - height), (x1 - width, y0 - gap - height))
     below = ((x0, y1 + gap), (x1 - width, y1 + gap))

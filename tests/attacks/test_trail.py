@@ -67,17 +67,24 @@ def test_any_change_of_the_audit_trail_is_found(
 
 
 @pytest.mark.timeout(1800)
-def test_a_trail_that_is_cut_at_its_end_is_found_back_to_the_last_record(
-    record_property: Record, full: Lab, tmp_path: Path
+@pytest.mark.parametrize("known_by", ["file of heads", "kept head", "records alone"])
+def test_a_trail_that_is_cut_at_its_end_is_found(
+    record_property: Record, full: Lab, tmp_path: Path, known_by: str
 ) -> None:
-    """With SQLite's counter set back, a trail that ends earlier is as her2core would have written it until then."""
-    proof = Proof(record_property, "Attacks", "The last audit rows deleted and SQLite's counter set back, 1 row to all")
+    """With SQLite's counter set back, a trail that ends earlier is as her2core would have written it until then.
+
+    Only what knows how far it went can tell: the file of heads, or, where that was cut as well, a head that was kept
+    elsewhere. Without both, the rows back to the last one that a record or report rests on can go unnoticed.
+    """
+    what = "The last audit rows deleted and SQLite's counter set back, 1 row to all"
+    proof = Proof(record_property, "Attacks", f"{what}; known by: {known_by}")
     for name in ("one", "two", "three"):
         full.log.note("case viewed", full.anna, detail={"window": name})  # nothing rests on these
     found = full.log.audit(limit=10_000)
     views = next(place for place, entry in enumerate(found) if entry.records)
     assert views >= 3
     last = found[0].id
+    kept = [full.log.audit_head()] if known_by == "kept head" else []
     for gone in range(1, last, times(9, 1)):
         left = last - gone
         log = tampered(
@@ -86,14 +93,59 @@ def test_a_trail_that_is_cut_at_its_end_is_found_back_to_the_last_record(
             ("DELETE FROM audit WHERE id > ?", (left,)),
             ("UPDATE sqlite_sequence SET seq = ? WHERE name = 'audit'", (left,)),
         )
-        assert bool(log.check()) is (gone > views)
+        if known_by != "file of heads":
+            cut = log.heads.path.read_text().splitlines(keepends=True)
+            log.heads.path.write_text("".join(line for line in cut if int(line.split()[0]) <= left))
+        assert bool(log.check(kept)) is (gone > views or known_by != "records alone")
         log.close()
         shutil.rmtree(log.data_dir)
         proof.tries += 1
     proof.holds(
         f"`check` told once a row was missing that a record or a report rests on; {views} rows of views after the "
-        "last one can go unnoticed (see What is not defended)"
+        "last one can go unnoticed where the file of heads is cut too and no head was kept (see What is not defended)"
+        if known_by == "records alone"
+        else "`check` told each time, of views alone too"
     )
+
+
+def test_a_trail_that_was_cut_and_went_on_is_found(record_property: Record, full: Lab, tmp_path: Path) -> None:
+    """The cut rows' numbers are taken by new ones, as many as wanted, all written by her2core itself."""
+    proof = Proof(record_property, "Attacks", "The last audit rows deleted, and the laboratory goes on working")
+    full.log.note("case viewed", full.anna)
+    full.log.note("exported", full.anna)
+    last = full.log.audit(limit=1)[0].id
+    log = tampered(
+        full,
+        tmp_path / "cut",
+        ("DELETE FROM audit WHERE id > ?", (last - 2,)),
+        ("UPDATE sqlite_sequence SET seq = ? WHERE name = 'audit'", (last - 2,)),
+    )
+    for _ in range(5):
+        log.note("case viewed", full.anna)
+    (finding,) = log.check()
+    assert finding.record == "audit trail"
+    assert f"rows {last - 1} to {last}, of which audit-heads.txt knows" in finding.problem
+    log.close()
+    proof.tries += 1
+    proof.holds("`check` told which rows, whatever was written after them")
+
+
+def test_an_older_database_that_was_put_back_is_found(record_property: Record, full: Lab, tmp_path: Path) -> None:
+    proof = Proof(record_property, "Attacks", "The database file replaced by an older copy of itself")
+    shutil.copytree(full.log.data_dir, tmp_path / "now")
+    with closing(sqlite3.connect(full.log.path)) as source, closing(sqlite3.connect(tmp_path / "older")) as older:
+        source.backup(older)
+    log = CaseLog(tmp_path / "now")
+    log.note("case viewed", full.anna)
+    log.close()
+    assert log.check() == []
+    for suffix in ("", "-wal", "-shm"):
+        log.path.with_name(log.path.name + suffix).unlink(missing_ok=True)
+    shutil.copy(tmp_path / "older", log.path)
+    (finding,) = log.check()
+    assert "an older database put back" in finding.problem
+    proof.tries += 1
+    proof.holds("`check` told that the trail had gone further")
 
 
 def rows(path: Path) -> list[object]:

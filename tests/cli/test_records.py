@@ -159,6 +159,16 @@ def test_intact_log_checks_clean(run: Run, signed: Path) -> None:
     assert "sound" in done.stdout
 
 
+def test_a_head_that_was_kept_tells_whether_the_trail_still_holds_it(run: Run, signed: Path, tmp_path: Path) -> None:
+    kept = run("check").stdout.splitlines()[-1].removeprefix("Head of the audit trail: ")
+    in_backup = run("backup", tmp_path / "b.tar").stdout.splitlines()[-1].removeprefix("Head of the audit trail: ")
+    assert run("check", "--head", kept, "--head", in_backup).exit_code == 0
+    done = run("check", "--head", kept, "--head", "ab" * 32)
+    assert done.exit_code == 1
+    assert f"audit trail: it does not hold the head {'ab' * 32}" in done.stdout
+    assert kept not in done.stdout
+
+
 def test_damaged_image_and_report_are_named(run: Run, signed: Path) -> None:
     for folder in ("images", "reports"):
         (file,) = (signed / folder).iterdir()

@@ -22,6 +22,7 @@ from her2core.records import IHC, Exclusion
 from her2core.reporting import pdf as printing
 from her2core.reporting.content import NOT_CLEARED, Laboratory, NucleusRow, ReportContent, ReportKind, Thumbnail
 from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, MARGIN, local_time
+from her2core.reporting.nuclei import ROW_HEIGHT
 from her2core.reporting.pdf import render_report
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated
 from tests.reporting import samples
@@ -391,7 +392,7 @@ def test_rows_of_the_list_are_set_tight_only_where_that_saves_a_page(monkeypatch
 
     tried = range(40, 140, 8)
     chosen = {rows: len(pages(rows)) for rows in tried}
-    monkeypatch.setattr(printing, "TIGHT_ROW_HEIGHT", printing.ROW_HEIGHT)
+    monkeypatch.setattr(printing, "TIGHT_ROW_HEIGHT", ROW_HEIGHT)
     roomy = {rows: len(pages(rows)) for rows in tried}
     saved = [rows for rows in tried if chosen[rows] < roomy[rows]]
     assert saved

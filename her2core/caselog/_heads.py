@@ -1,0 +1,59 @@
+"""The heads of the audit trail outside the database: a line for each row that was committed, in a file beside it.
+
+The chain of hashes tells of any change but one: rows taken off its end, or an older database put back. For that
+somebody must have written down how far the trail went. This file does, and it can be put where the database's keeper
+cannot rewrite it: a symbolic link to another machine, or a file that may only grow (`chattr +a`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlite_utils import Database
+
+__all__ = ["Heads"]
+
+_logger = logging.getLogger(__name__)
+_LINE = re.compile(r"(\d{1,18}) ([0-9a-f]{64})\n")
+
+
+class Heads:
+    """The file of heads of one data folder. Lines may be missing, doubled or out of order; none is ahead of the trail.
+
+    A line is written after its row is durable, and in one piece. A process that is killed in between leaves its line
+    out, and the next act's line vouches for that row too, through the chain.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last = ""
+
+    def follow(self, db: Database) -> None:
+        """Writes down how far the trail goes now. Never raises: what was committed stays committed."""
+        row = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+        if row is None or row[1] == self._last:
+            return
+        try:
+            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(file, f"{row[0]} {row[1]}\n".encode())
+            finally:
+                os.close(file)
+        except OSError as error:
+            _logger.warning("The head of the audit trail could not be written down (%s).", type(error).__name__)
+        else:
+            self._last = row[1]
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """Numbers and hashes of rows that were committed; none where there is no file. Raises OSError."""
+        if not self.path.exists():
+            return
+        with self.path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                found = _LINE.fullmatch(line)
+                if found is not None:  # a line that a full disk cut off says nothing
+                    yield int(found[1]), found[2]
