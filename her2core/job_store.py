@@ -326,8 +326,15 @@ class JobStore:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One moment of the queue throughout: a job is not waiting in one statement and taken up in the next."""
         with self._lock, _in_words(self.path):
-            yield self._open()
+            db = self._open()
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

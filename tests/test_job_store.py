@@ -47,6 +47,31 @@ def _dead(mark: WorkerMark) -> None:
     os.close(mark._file)
 
 
+def test_a_job_that_is_taken_up_while_somebody_looks_at_it_is_shown_as_of_one_moment(
+    store: JobStore, tmp_path: Path
+) -> None:
+    """Whoever waits for an analysis looks fifty times a second, and the worker may come between two statements."""
+    _submit(store, 1)
+    worker, mark = JobStore(tmp_path), WorkerMark(tmp_path, "app")
+    taken = []
+
+    def come_between(statement: str) -> None:
+        if "WITH waiting" in statement and not taken:
+            taken.append(worker.claim(mark))
+
+    assert store.latest(1) is not None
+    assert store._conn is not None
+    store._conn.set_trace_callback(come_between)
+    seen = store.latest(1)
+    store._conn.set_trace_callback(None)
+    assert len(taken) == 1
+    assert seen is not None
+    assert (seen.state, seen.ahead) == (JobState.WAITING, 0)
+    after = store.latest(1)
+    assert after is not None
+    assert after.state is JobState.RUNNING
+
+
 def test_people_take_turns_and_ones_own_jobs_keep_their_order(store: JobStore, tmp_path: Path) -> None:
     mark = WorkerMark(tmp_path, "app")
     for case_id, user_id in ((1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3)):

@@ -171,6 +171,12 @@ class ReportDocument(BaseDocTemplate):
             ]
         )
 
+    @property
+    def used(self) -> float:
+        """How much of the height of the page that was set last is used, 0 to 1."""
+        frame = self.frame
+        return float(1 - (frame._y - frame._y1p) / (frame._y2 - frame._y1p))
+
     def _startBuild(self, filename: Any = None, canvasmaker: Any = Canvas) -> None:  # noqa: N802 - reportlab's name
         super()._startBuild(filename, canvasmaker)
         _date(self.canv, self.content.reported_at)

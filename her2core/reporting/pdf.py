@@ -6,6 +6,7 @@ The same content gives the same bytes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 
 from reportlab.platypus import Flowable
@@ -32,24 +33,46 @@ from her2core.reporting.sections import (
 __all__ = ["render_report"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What may give way where the last page would be nearly empty."""
+
+    row_height: float = ROW_HEIGHT
+    images_first: bool = True
+
+
+_OTHERWISE = (_Setting(TIGHT_ROW_HEIGHT), _Setting(images_first=False), _Setting(TIGHT_ROW_HEIGHT, False))
+_NEARLY_EMPTY = 0.4
+"""A last page that is used less is worth another setting, if it saves the page."""
+
+
 def render_report(content: ReportContent) -> bytes:
     """The report as a PDF, not yet signed. Raises SigningError where a text or picture cannot be printed."""
-    pages, row_height = min((_build(content, 0, height)[0], -height) for height in (ROW_HEIGHT, TIGHT_ROW_HEIGHT))
-    return _build(content, pages, -row_height)[1]
+    setting = _Setting()
+    pages, used, _ = _build(content, 0, setting)
+    if pages > 1 and used < _NEARLY_EMPTY:
+        tried = ((other, _build(content, 0, other)[0]) for other in _OTHERWISE)
+        setting, pages = next((found for found in tried if found[1] < pages), (setting, pages))
+    return _build(content, pages, setting)[2]
 
 
-def _build(content: ReportContent, pages: int, row_height: float) -> tuple[int, bytes]:
-    """Number of pages and the file; a first build counts the pages, a second prints "page x of y"."""
+def _build(content: ReportContent, pages: int, setting: _Setting) -> tuple[int, float, bytes]:
+    """Number of pages, how much of the last one is used, and the file.
+
+    A first build, told of 0 pages, counts them; another prints "page x of y".
+    """
     buffer = BytesIO()
     document = ReportDocument(buffer, content, pages)
     try:
-        document.build(_story(content, row_height, measure_only=not pages))
+        document.build(_story(content, setting, measure_only=not pages))
     except LayoutError as error:
         raise SigningError("A text of this report is too long for a page. Shorten it, then build it again.") from error
-    return document.page, buffer.getvalue()
+    return document.page, document.used, buffer.getvalue()
 
 
-def _story(content: ReportContent, row_height: float, *, measure_only: bool) -> list[Flowable]:
+def _story(content: ReportContent, setting: _Setting, *, measure_only: bool) -> list[Flowable]:
+    images = images_section(content)
+    said = [*ai_section(content), *limitations_section(content)]
     return [
         *banner(content),
         *headline_box(content),
@@ -58,9 +81,7 @@ def _story(content: ReportContent, row_height: float, *, measure_only: bool) -> 
         *work_up_section(content),
         *statements_section(content),
         *alerts_section(content),
-        *images_section(content),
-        *ai_section(content),
-        *limitations_section(content),
+        *([*images, *said] if setting.images_first else [*said, *images]),
         *signature_section(content),
-        *nuclei_section(content, measure_only=measure_only, row_height=row_height),
+        *nuclei_section(content, measure_only=measure_only, row_height=setting.row_height),
     ]

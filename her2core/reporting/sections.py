@@ -183,7 +183,9 @@ def _as_count(population: PopulationResult) -> ObserverCount:
 
 def _population_name(population: PopulationResult, first: ObserverCount | None) -> str:
     share = "" if population.share_percent in (None, 100) else f", {population.share_percent:g} % of tumour cells"
-    regions = "" if population.regions is None else f", {population.regions} region{'s'[: population.regions != 1]}"
+    regions = (
+        "" if population.regions is None else f", {population.regions}\u00a0region{'s'[: population.regions != 1]}"
+    )
     described = "" if population.counted else ", described only"
     name = f"<b>Population {markup(population.label)}</b>{share}{regions}{described}"
     return name if first is None else f"{name}<br/>{_reader(first)}"

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from her2core import workflow
 from her2core.cli import main
 from her2core.records import CorrectionKind
-from tests.faults.worker import ACTS, Worker
+from tests.faults.worker import ACTS, Worker, facts
 from tests.pages.lab import CA_PASSPHRASE, FLAGS, TestLaboratory
 from tests.proof import Proof, Record, times
 
@@ -56,6 +56,18 @@ def assert_holds(lab: TestLaboratory, told: list[dict[str, object]]) -> None:
                 raise AssertionError(f"not understood: {act}")
 
 
+def assert_is_sound(folder: Path, told: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """That `check` finds nothing, everything acknowledged is there, and work goes on."""
+    monkeypatch.setenv("HER2CORE_DATA", str(folder))
+    checked = CliRunner().invoke(main, ["check"])
+    assert checked.exit_code == 0, checked.output
+    lab = TestLaboratory.reopen(folder)
+    assert_holds(lab, told)
+    region = lab.log.regions(lab.log.case_by_accession("edit").id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.CLUSTER, {"clustered": True}, lab.person("berg"))
+    lab.log.close()
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("act", ACTS)
 def test_killed_at_any_moment_of_an_act_all_that_was_acknowledged_is_there_and_check_is_clean(
@@ -68,23 +80,20 @@ def test_killed_at_any_moment_of_an_act_all_that_was_acknowledged_is_there_and_c
     for number in range(KILLS):
         folder = tmp_path / str(number)
         shutil.copytree(template, folder)
-        worker = Worker.start(folder, act, number)
-        raw = worker.until_begun()
-        time.sleep(chance.uniform(0, SECONDS[act]))
-        raw += worker.kill()
-        told = [json.loads(line) for line in raw.split(b"\n")[:-1]]
+        worker, after_s = Worker.start(folder, act, number), chance.uniform(0, SECONDS[act])
+        raw = b""
+        try:
+            raw = worker.until_begun()
+            time.sleep(after_s)
+            raw += worker.kill()
+            told = [json.loads(line) for line in raw.split(b"\n")[:-1]]
+            assert_is_sound(folder, told, monkeypatch)
+        except Exception as error:
+            known = facts(folder, worker.log, raw)
+            pytest.fail(f"kill {number}, {after_s:.3f} s into “{act}”: {type(error).__name__}: {error}\n{known}")
         steps = [step for step in told if "begins" in step or "ends" in step]
         amid += "begins" in steps[-1]
         acknowledged += len(told) - len(steps)
-
-        monkeypatch.setenv("HER2CORE_DATA", str(folder))
-        checked = CliRunner().invoke(main, ["check"])
-        assert checked.exit_code == 0, checked.output
-        lab = TestLaboratory.reopen(folder)
-        assert_holds(lab, told)
-        region = lab.log.regions(lab.log.case_by_accession("edit").id)[0]
-        workflow.correct(lab.log, region.id, 1, CorrectionKind.CLUSTER, {"clustered": True}, lab.person("berg"))
-        lab.log.close()
         shutil.rmtree(folder)
         proof.tries += 1
     assert amid > KILLS // 4  # the moments do lie within the act

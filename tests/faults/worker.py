@@ -7,12 +7,16 @@ what is tried here is whether anything is lost.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
+import sqlite3
+import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from her2core.jobs import AnalysisJobs, JobState
 from her2core.records import Case, CorrectionKind, Region
 from tests.pages.lab import FLAGS, StandIn, TestLaboratory, draw_region, read_drawing
 
-__all__ = ["ACTS", "READY", "Worker", "make_template"]
+__all__ = ["ACTS", "READY", "Worker", "facts", "make_template"]
 
 READY = 3
 """Cases of the template that only wait to be signed."""
@@ -47,22 +51,28 @@ class Worker:
 
     pid: int
     pipe: int
+    log: Path
+    """What it logged, and tracebacks of all its threads."""
 
     @staticmethod
     def start(data_dir: Path, act: str, seed: int) -> Worker:
         """Repeats one act until it is killed, while two others work on cases of their own."""
         read, write = os.pipe()
+        log = data_dir.with_suffix(".log")
         pid = os.fork()
         if pid == 0:
             try:
                 os.close(read)
+                os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), 2)
+                sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 - to the end of the process
+                logging.basicConfig(stream=sys.stderr, level=logging.INFO, force=True)
                 _work(data_dir, act, seed, write)
             except BaseException:
-                os.write(write, traceback.format_exc().encode())
+                traceback.print_exc()
             finally:
                 os._exit(1)
         os.close(write)
-        return Worker(pid, read)
+        return Worker(pid, read, log)
 
     def until_begun(self) -> bytes:
         """What it tells until its act begins for the first time."""
@@ -70,7 +80,7 @@ class Worker:
         while b'"begins"' not in told:
             part = os.read(self.pipe, 65536)
             if not part:
-                raise RuntimeError("the process ended before it began")
+                raise RuntimeError("the process ended before it began its act")
             told += part
         return told
 
@@ -82,8 +92,30 @@ class Worker:
             told += part
         os.close(self.pipe)
         if os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) != -signal.SIGKILL:
-            raise RuntimeError(f"the process ended by itself: {told.decode()[-3000:]}")
+            raise RuntimeError("the process ended by itself")
+        if "Traceback" in self.log.read_text(errors="replace"):
+            raise RuntimeError("one of its users met an error")
         return told
+
+
+def facts(data_dir: Path, log: Path, told: bytes) -> str:
+    """All that is known of a kill that went wrong: what was told last, where cases and queue stand, what was logged."""
+    said = [f"told last: {told[-1500:].decode(errors='replace')}"]
+    for file, sql in (
+        ("caselog.sqlite", "SELECT id, accession, state, version FROM cases ORDER BY id DESC LIMIT 8"),
+        ("caselog.sqlite", "SELECT id, at, action, case_id, detail FROM audit ORDER BY id DESC LIMIT 12"),
+        ("caselog.sqlite", "SELECT id, region_id, at, length(nuclei) FROM analyses ORDER BY id DESC LIMIT 6"),
+        ("jobs.sqlite", "SELECT id, case_id, state, stage, finished, failures, attempts, worker FROM job ORDER BY id"),
+    ):
+        try:
+            with closing(sqlite3.connect(data_dir / file)) as db:
+                found = "\n  ".join(map(str, db.execute(sql)))
+        except sqlite3.Error as error:
+            found = str(error)
+        said.append(f"{sql}\n  {found}")
+    said.append(f"files: {sorted(p.relative_to(data_dir).as_posix() for p in data_dir.rglob('*') if p.is_file())}")
+    said.append(f"its log: {log.read_text(errors='replace')[-6000:] if log.exists() else 'none'}")
+    return "\n".join(said)
 
 
 class _Desk:

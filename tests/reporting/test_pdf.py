@@ -22,7 +22,6 @@ from her2core.records import IHC, Exclusion
 from her2core.reporting import pdf as printing
 from her2core.reporting.content import NOT_CLEARED, Laboratory, NucleusRow, ReportContent, ReportKind, Thumbnail
 from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, MARGIN, local_time
-from her2core.reporting.nuclei import ROW_HEIGHT
 from her2core.reporting.pdf import render_report
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated
 from tests.reporting import samples
@@ -385,18 +384,22 @@ def test_every_reason_for_leaving_a_nucleus_out_ends_within_its_column(reason: E
     assert max(ends) <= MARGIN + CONTENT_WIDTH
 
 
-def test_rows_of_the_list_are_set_tight_only_where_that_saves_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    def pages(rows: int) -> list[str]:
-        nuclei = tuple(NucleusRow("A1", number, "A", 2, 2, 2, 2, True) for number in range(1, rows + 1))
-        return pages_of(render_report(replace(samples.group_report(5), nuclei=nuclei)))
+def test_a_report_gives_way_where_its_last_page_would_be_nearly_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows closer together, or pictures behind what the models did; every nucleus is there either way."""
 
-    tried = range(40, 140, 8)
-    chosen = {rows: len(pages(rows)) for rows in tried}
-    monkeypatch.setattr(printing, "TIGHT_ROW_HEIGHT", ROW_HEIGHT)
-    roomy = {rows: len(pages(rows)) for rows in tried}
-    saved = [rows for rows in tried if chosen[rows] < roomy[rows]]
-    assert saved
-    assert all(chosen[rows] <= roomy[rows] for rows in tried)
+    def pages(content: ReportContent) -> list[str]:
+        return pages_of(render_report(content))
+
+    contents = [samples.group_report(4), samples.amended_report(), samples.heterogeneous_report()]
+    given_way = [pages(content) for content in contents]
+    monkeypatch.setattr(printing, "_OTHERWISE", ())
+    stiff = [pages(content) for content in contents]
+    assert [len(found) for found in given_way] == [2, 2, 2]
+    assert [len(found) for found in stiff] == [3, 3, 3]
+    for content, found in zip(contents, given_way, strict=True):
+        text = " ".join(found)
+        assert all(f"{row.region} {row.number} " in text for row in content.nuclei)
+        assert "Images" in text
 
 
 def test_pictures_take_what_is_left_of_the_page_and_one_picture_is_large() -> None:
