@@ -15,7 +15,7 @@ import pytest
 
 from her2core import workflow
 from her2core.errors import CancelledError, CaseLogError
-from her2core.job_store import MAX_ATTEMPTS, JobState, JobStore, RegionFailure, WorkerMark
+from her2core.job_store import MAX_ATTEMPTS, JobRecord, JobState, JobStore, RegionFailure, WorkerMark
 from her2core.jobs import WORKER, AnalysisJobs
 from tests.job_kills import flagged, kill_workers
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
@@ -53,7 +53,7 @@ def test_a_job_that_is_taken_up_while_somebody_looks_at_it_is_shown_as_of_one_mo
     """Whoever waits for an analysis looks fifty times a second, and the worker may come between two statements."""
     _submit(store, 1)
     worker, mark = JobStore(tmp_path), WorkerMark(tmp_path, "app")
-    taken = []
+    taken: list[JobRecord | None] = []
 
     def come_between(statement: str) -> None:
         if "WITH waiting" in statement and not taken:
