@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from her2core.records import Role
 from her2core.ui import sign_out
+from her2core.ui.frame import no_case
 from her2core.ui.session import opened_case, require_role
 
 rooms, user = require_role(Role.PATHOLOGIST)
 
 case_id = opened_case()
 if case_id is None:
-    st.info("No case is open. Choose one from the worklist.")
+    no_case()
 else:
     sign_out.draw(rooms, user, case_id)

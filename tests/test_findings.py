@@ -11,7 +11,7 @@ import pytest
 
 from her2core import workflow
 from her2core.caselog import StatementKind
-from her2core.errors import PermissionDeniedError, WrongStateError
+from her2core.errors import PermissionDeniedError, ScoringError, WrongStateError
 from her2core.records import Case, CaseState, CorrectionKind, Overlap, Population
 from her2core.reporting.content import Laboratory
 from her2core.scoring import DisagreementKind
@@ -54,6 +54,67 @@ def test_acknowledged_disagreements_are_in_the_case_log_and_open_the_way(lab: Te
     assert stated is not None
     assert stated.value["text"] == point.text
     assert stated.by_user_id == lab.person("berg").id
+
+
+WEAK = [*POSITIVE, *[(6, 0)] * 4, *[(0, 2)] * 2, (0, 0)]  # 7 of 27 lack a colour
+
+
+def weak(lab: TestLaboratory) -> Case:
+    """An analysed case of one region, above the limit of signals too weak to score."""
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, WEAK), FLAGS)
+    return lab.log.case(case.id)
+
+
+def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only_which_is_kept_and_reported(
+    lab: TestLaboratory,
+) -> None:
+    case, by = weak(lab), lab.person("berg")
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    said = (
+        "Region A1: 7 of 27 countable nuclei lack a colour (4 without CEP17, 2 without HER2, 1 without either; the "
+        "other 20 are scored): more than the limit of 25 % of signals too weak to score. The guideline asks to reject "
+        "the region and to count another one. Look for missed signals first."
+    )
+    assert point.text == said
+    for reason in ("", "  "):
+        with pytest.raises(ScoringError, match="Give the reason"):
+            workflow.acknowledge(lab.log, case.id, point, by, reason)
+    workflow.acknowledge(lab.log, case.id, point, by, " Cut nuclei; the others are bright. ")
+    stated = lab.log.statement(case.id, StatementKind.ACKNOWLEDGED, point.key)
+    assert stated is not None
+    assert stated.value == {"text": said, "reason": "Cut nuclei; the others are bright."}
+    review = confirm(lab, case.id)
+    assert review.warnings == (replace(point, acknowledged=True, reason="Cut nuclei; the others are bright."),)
+    content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
+    assert f"{said} Reported all the same, since: Cut nuclei; the others are bright." in content.suitability
+    assert "Flags that the pathologist kept" not in content.suitability
+
+
+def test_the_region_can_be_rejected_instead(lab: TestLaboratory) -> None:
+    case = weak(lab)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    workflow.follow_findings(lab.log, point, lab.person("berg"))
+    flags = lab.log.regions(case.id)[0].flags
+    assert flags is not None
+    assert (flags.suitable, flags.unsuitable_reason) == (False, "signals too weak to score")
+    assert workflow.assess(lab.log, case.id).assessment is None
+
+
+def test_above_the_limit_over_two_regions_the_whole_population_asks_for_a_reason_too(lab: TestLaboratory) -> None:
+    case, by = weak(lab), lab.person("berg")
+    lab.analyse(lab.add_region(case, WEAK, shade=130), FLAGS)
+    for point in workflow.assess(lab.log, case.id).unsettled:
+        workflow.acknowledge(lab.log, case.id, point, by, "Cut nuclei.")
+    (alert,) = [w for w in workflow.assess(lab.log, case.id).warnings if not w.acknowledged]
+    assert alert.needs_reason
+    assert alert.text.startswith("14 of 54 countable nuclei lack a colour (8 without CEP17, 4 without HER2, 2 without")
+    assert "report the test as indeterminate" in alert.text
+    workflow.acknowledge(lab.log, case.id, alert, by, "As before.")
+    content = workflow.build_content(
+        lab.log, workflow.assess(lab.log, case.id), Laboratory("L"), None, "", datetime.now(UTC)
+    )
+    assert any(said.endswith("Reported all the same, since: As before.") for said in content.alerts)
 
 
 def test_a_changed_flag_settles_it_too(lab: TestLaboratory) -> None:
@@ -133,7 +194,7 @@ def test_the_report_names_kept_flags_cells_pattern_and_cross_check(lab: TestLabo
     assert "Flags that the pathologist kept although the findings differ: clusters of region A1." in content.suitability
     assert "16 of 40 scored cells (40 %) are amplified" in content.heterogeneity
     assert "lie together (clustered)" in content.heterogeneity
-    assert "(144/64 in 40 nuclei), +0 % against the scored nuclei" in content.cross_check
+    assert "(144/64 in 40 nuclei), 0 % against the scored nuclei" in content.cross_check
     assert any("look like two populations" in alert for alert in content.alerts)
     assert not any("lagged for clusters" in alert for alert in content.alerts)
 

@@ -53,7 +53,7 @@ class StatementKind(StrEnum):
     NO_DISCORDANCE = "no histopathologic discordance"  # {"value": bool}
     INDETERMINATE = "indeterminate reasons"  # {"reasons": [str, ...]}
     COMMENT = "comment"  # subject = population label, {"text": str}
-    ACKNOWLEDGED = "acknowledged warning"  # subject = key of the warning, {"text": str}
+    ACKNOWLEDGED = "acknowledged warning"  # subject = key of the warning, {"text": str, "reason": str where it has one}
 
 
 @dataclass(frozen=True, slots=True)

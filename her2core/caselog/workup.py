@@ -58,9 +58,12 @@ class WorkUp(Store):
         value = {"text": clean_text(text, "comment")}
         return self._declare(case_id, StatementKind.COMMENT, clean_text(population, "population"), value, by)
 
-    def acknowledge(self, case_id: int, warning: str, text: str, by: User) -> Statement:
-        """Records that the pathologist has read a warning. `warning` identifies it, `text` is what it said."""
+    def acknowledge(self, case_id: int, warning: str, text: str, by: User, reason: str = "") -> Statement:
+        """Records that the pathologist has read a warning. `warning` identifies it, `text` is what it said, `reason`
+        why the case goes on all the same."""
         value = {"text": clean_text(text, "warning")}
+        if reason:
+            value["reason"] = clean_text(reason, "reason", required=True, longest=500)
         key = clean_text(warning, "warning", required=True, longest=200)
         return self._declare(case_id, StatementKind.ACKNOWLEDGED, key, value, by)
 

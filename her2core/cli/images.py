@@ -48,6 +48,7 @@ def analyze(
     """
     from her2core import pipeline
     from her2core.exchange.analysis import NOT_A_RESULT, analysis_json, pooled_tally
+    from her2core.exchange.overlay import OVERLAY_LEGEND
     from her2core.models import write_atomically
 
     settings = load_settings()
@@ -64,6 +65,8 @@ def analyze(
         click.echo(_line(result), err=to_stdout)
     pooled = f"pooled over {sum(r.analysis is not None for r in results)} images: {_numbers(pooled_tally(results))}"
     click.echo(f"{pooled}\n({NOT_A_RESULT})", err=to_stdout)
+    if overlay is not None:
+        click.echo(f"In the overlays: {OVERLAY_LEGEND}", err=to_stdout)
     if to_stdout:
         click.echo(analysis_json(results), nl=False)
     elif json_file is not None:

@@ -1,49 +1,32 @@
 """Pictures for the report: a region with its nuclei boxed, small enough to print.
 
-The state of a nucleus is told by the line as well as by its colour, so a copy in black and white loses nothing.
+The state of a nucleus is told by line and sign as well as by its colour (`her2core.marks`), so a copy in black and
+white loses nothing.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from her2core.errors import ImageError
+from her2core.marks import BOX_STYLES, BoxStyle, NucleusState, box_legend, draw_box, font, rgb, state_of_nucleus
 from her2core.records import Box, Nucleus
-from her2core.reporting.fonts import REGULAR
 
 __all__ = ["BOX_LEGEND", "overlay_thumbnail"]
 
-BOX_LEGEND = (
-    "Boxes: solid line, scored; double line, scored with clustered HER2; dashed, not scored; dotted, scored but the "
-    "ways of counting disagreed. A filled corner marks a nucleus that a person changed. Numbers as in the list of "
-    "nuclei, where there is room for them."
-)
+BOX_LEGEND = f"{box_legend()} Numbers as in the list of nuclei, where there is room for them."
 
 _BAR_UM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 _BAR_MOST, _BAR_LEAST = 0.25, 0.05  # of the width
 _QUALITY = 92
 
-Colour = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    colour: Colour
-    dash: tuple[int, int] | None = None  # length of stroke and gap, in line widths
-    double: bool = False
-
-
-_SCORED = _Look((255, 255, 255))
-_CLUSTERED = _Look((255, 214, 90), double=True)
-_UNCERTAIN = _Look((120, 220, 255), dash=(1, 2))
-_LEFT_OUT = _Look((200, 160, 200), dash=(6, 4))
+_RIM = BoxStyle("#000000", "black", "whole line", (), 3.0, "")
+_UNIT = 0.75  # of the line: the pixel of the screen that the box styles are given in
 
 
 def overlay_thumbnail(
@@ -55,10 +38,11 @@ def overlay_thumbnail(
     edited_ids: Collection[int] = (),
     crop: Box | None = None,
 ) -> bytes:
-    """JPEG of a region, its longer side `max_px`, with a box for each nucleus and a number where it covers no other.
+    """JPEG of a region, its longer side `max_px`, with a box for each nucleus; number and sign where there is room.
 
     `pixels_rgb` is uint8 (H, W, 3); `crop` (pixels of the region) shows only a part. A scale bar is drawn only where
-    `um_per_px` is known. `edited_ids` are nuclei that a person changed or added. Raises ImageError for other shapes.
+    `um_per_px` is known. `edited_ids` are nuclei that a person confirmed, changed or added. Raises ImageError for other
+    shapes.
     """
     if pixels_rgb.ndim != 3 or pixels_rgb.shape[2] != 3 or pixels_rgb.dtype != np.uint8 or not pixels_rgb.size:
         raise ImageError("A picture for the report needs 8-bit red, green and blue.")
@@ -72,15 +56,19 @@ def overlay_thumbnail(
     draw = ImageDraw.Draw(picture)
     line = max(1, round(max(size) / 400))
     shown: dict[int, Box] = {}
+    states: dict[int, NucleusState] = {}
     taken: list[Box] = []
     for nucleus in nuclei:
         left, top, right, bottom = ((v - o) * scale for v, o in zip(nucleus.box, (x0, y0, x0, y0), strict=True))
         if right > 0 and bottom > 0 and left < size[0] and top < size[1]:
             shown[nucleus.id] = (left, top, right, bottom)
-            taken += _nucleus(draw, nucleus, shown[nucleus.id], line, edited=nucleus.id in edited_ids)
+            states[nucleus.id] = state_of_nucleus(nucleus, edited=nucleus.id in edited_ids)
+            # A dark line beneath keeps every box visible on bright nuclei and in print.
+            draw_box(draw, shown[nucleus.id], _RIM, line)
+            draw_box(draw, shown[nucleus.id], BOX_STYLES[states[nucleus.id]], _UNIT * line)
     if um_per_px is not None and um_per_px > 0:
         taken += _scale_bar(draw, size, scale / um_per_px, line)
-    _number(draw, shown, taken, size, line)
+    _number(draw, shown, states, taken, size, line)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -97,50 +85,35 @@ def _window(width: int, height: int, crop: Box | None) -> tuple[int, int, int, i
     return x0, y0, x1, y1
 
 
-def _look(nucleus: Nucleus) -> _Look:
-    if not nucleus.scored:
-        return _LEFT_OUT
-    if nucleus.clustered:
-        return _CLUSTERED
-    return _UNCERTAIN if nucleus.uncertain else _SCORED
-
-
-def _nucleus(draw: ImageDraw.ImageDraw, nucleus: Nucleus, box: Box, line: int, *, edited: bool) -> list[Box]:
-    """Draws the box; where no number may stand."""
-    look = _look(nucleus)
-    # A dark line beneath keeps every box visible on bright nuclei and in print.
-    _rectangle(draw, box, _Look((0, 0, 0)), line + 2)
-    _rectangle(draw, box, look, line)
-    if look.double:
-        gap = 3 * line
-        inner = (box[0] + gap, box[1] + gap, box[2] - gap, box[3] - gap)
-        if inner[2] > inner[0] and inner[3] > inner[1]:
-            _rectangle(draw, inner, look, line)
-    if not edited:
-        return []
-    corner = 7 * line
-    draw.polygon([(box[2], box[1]), (box[2] - corner, box[1]), (box[2], box[1] + corner)], fill=look.colour)
-    return [(box[2] - corner, box[1], box[2], box[1] + corner)]
-
-
 def _number(
-    draw: ImageDraw.ImageDraw, shown: dict[int, Box], taken: list[Box], size: tuple[int, int], line: int
+    draw: ImageDraw.ImageDraw,
+    shown: dict[int, Box],
+    states: dict[int, NucleusState],
+    taken: list[Box],
+    size: tuple[int, int],
+    line: int,
 ) -> None:
-    """Writes each number at the first place in or at its box where it covers no other; none where there is no place."""
+    """Writes each number, with the sign of its state, at the first place in or at its box where they cover no other;
+    none where there is no place."""
     others = np.array([*shown.values()], dtype=np.float64).reshape(-1, 4)
     filled = np.array(taken, dtype=np.float64).reshape(-1, 4)
     for number, box in shown.items():
-        text = str(number)
+        style, plain = BOX_STYLES[states[number]], states[number] is NucleusState.SCORED
+        digits = f"{number}" if plain else f"{number} "
+        text = digits if plain else digits + style.sign
         for height in (11 * line, 8 * line):
-            font = _font(height)
-            left, top, right, bottom = draw.textbbox((0, 0), text, font=font, stroke_width=line)
+            written = font(height)
+            left, top, right, bottom = draw.textbbox((0, 0), text, font=written, stroke_width=line)
             places = _places(box, right - left, bottom - top, 2 * line)
             free = [p for p in places if _inside(p, size) and not _overlaps(p, filled).any()]
             if free:
                 at = min(free, key=lambda place: _ambiguity(place, box, others))
                 # White in a black rim: readable on DAPI blue and on the black ground alike.
                 where, white, black = (at[0] - left, at[1] - top), (255, 255, 255), (0, 0, 0)
-                draw.text(where, text, fill=white, font=font, stroke_width=line, stroke_fill=black)
+                draw.text(where, digits, fill=white, font=written, stroke_width=line, stroke_fill=black)
+                if not plain:
+                    beside = (where[0] + draw.textlength(digits, font=written), where[1])
+                    draw.text(beside, style.sign, fill=rgb(style), font=written, stroke_width=line, stroke_fill=black)
                 filled = np.vstack([filled, at])
                 break
 
@@ -174,32 +147,6 @@ def _overlaps(place: Box, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.bool
     return np.asarray(~apart, dtype=np.bool_)
 
 
-def _rectangle(draw: ImageDraw.ImageDraw, box: Box, look: _Look, line: int) -> None:
-    x0, y0, x1, y1 = box
-    for start, end in (((x0, y0), (x1, y0)), ((x1, y0), (x1, y1)), ((x1, y1), (x0, y1)), ((x0, y1), (x0, y0))):
-        for a, b in _strokes(start, end, look.dash, line):
-            draw.line([a, b], fill=look.colour, width=line)
-
-
-def _strokes(
-    start: tuple[float, float], end: tuple[float, float], dash: tuple[int, int] | None, line: int
-) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """The pieces of a straight line."""
-    if dash is None:
-        yield start, end
-        return
-    length = abs(end[0] - start[0]) + abs(end[1] - start[1])  # sides of a box run along an axis
-    at = 0.0
-    while at < length:
-        stop = min(length, at + dash[0] * line)
-        yield _between(start, end, at / length), _between(start, end, stop / length)
-        at += sum(dash) * line
-
-
-def _between(start: tuple[float, float], end: tuple[float, float], part: float) -> tuple[float, float]:
-    return start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part
-
-
 def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: float, line: int) -> list[Box]:
     """The longest round length that stays within a quarter of the width, bottom right; the place that it takes."""
     fitting = [um for um in _BAR_UM if _BAR_LEAST * size[0] <= um * px_per_um <= _BAR_MOST * size[0]]
@@ -208,16 +155,11 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: floa
     um = fitting[-1]
     length, height, margin = um * px_per_um, 3 * line, 8 * line
     x1, y1 = size[0] - margin, size[1] - margin
-    font = _font(11 * line)
+    written = font(11 * line)
     label = f"{um} µm"
-    width = draw.textlength(label, font=font)
+    width = draw.textlength(label, font=written)
     ground = (min(x1 - length, x1 - width) - 4 * line, y1 - height - 16 * line, x1 + 4 * line, y1 + 4 * line)
     draw.rectangle(ground, fill=(0, 0, 0))
     draw.rectangle((x1 - length, y1 - height, x1, y1), fill=(255, 255, 255))
-    draw.text((x1 - (length + width) / 2, y1 - height - 15 * line), label, fill=(255, 255, 255), font=font)
+    draw.text((x1 - (length + width) / 2, y1 - height - 15 * line), label, fill=(255, 255, 255), font=written)
     return [ground]
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(REGULAR), size)

@@ -21,6 +21,7 @@ from her2core.scoring.heterogeneity import (
     two_populations,
 )
 from her2core.scoring.review import (
+    COLOUR_REASONS,
     ReviewedNucleus,
     apply_corrections,
     check_correction,
@@ -30,9 +31,23 @@ from her2core.scoring.review import (
     next_undo,
 )
 from her2core.scoring.scorable import ScorableRules, iou, judge, overlap_fractions
-from her2core.scoring.spatial import Pattern, SpatialPattern, amplified_cells, pattern_sentence, spatial_pattern
+from her2core.scoring.spatial import (
+    Pattern,
+    SpatialPattern,
+    amplified_cells,
+    pattern_meaning,
+    pattern_sentence,
+    spatial_pattern,
+)
 from her2core.scoring.states import Event, is_allowed, next_state, state_of
-from her2core.scoring.suitability import Countability, CountabilityAdvice, countability
+from her2core.scoring.suitability import (
+    TOO_WEAK,
+    Countability,
+    CountabilityAdvice,
+    MissingColours,
+    countability,
+    missing_colours,
+)
 from her2core.scoring.tally import (
     MINIMUM_NUCLEI,
     cep17_per_nucleus,
@@ -63,8 +78,10 @@ from her2core.scoring.workup import (
 )
 
 __all__ = [
+    "COLOUR_REASONS",
     "MINIMUM_NUCLEI",
     "RULE_SET",
+    "TOO_WEAK",
     "Adjudication",
     "CaseAssessment",
     "Confidence",
@@ -76,6 +93,7 @@ __all__ = [
     "DotsOverDots",
     "Event",
     "Heterogeneity",
+    "MissingColours",
     "Outcome",
     "Pattern",
     "PopulationAssessment",
@@ -113,6 +131,7 @@ __all__ = [
     "judge",
     "low_expression_note",
     "measure_heterogeneity",
+    "missing_colours",
     "more_nuclei_needed",
     "near_cut_off",
     "next_nucleus_id",
@@ -120,6 +139,7 @@ __all__ = [
     "next_state",
     "next_undo",
     "overlap_fractions",
+    "pattern_meaning",
     "pattern_sentence",
     "population_disagreements",
     "population_inputs",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from her2core.records import IHC, Exclusion
+from her2core.records import IHC, Exclusion, Tally
 from her2core.scoring.confidence import near_cut_off
 from her2core.scoring.heterogeneity import second_population_alert
 from her2core.scoring.inputs import PopulationInputs
+from her2core.scoring.suitability import MAX_MISSING_PERCENT, missing_colours
 from her2core.scoring.tally import cep17_per_nucleus, truncated
 
-__all__ = ["population_alerts"]
+__all__ = ["population_alerts", "weak_probe_alert"]
 
 HIGH_CEP17 = 3  # mean signals per nucleus; a gain of the centromere hides a gain of HER2 in the ratio
-WEAK_PROBE_PERCENT = 25  # of the nuclei that could have been scored
-
-_MISSING_COLOUR = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL)
 
 
 def population_alerts(
@@ -58,11 +56,18 @@ def _counting_alerts(population: PopulationInputs, group: int | None) -> Iterato
             f"The nuclei carry {truncated(cep17_per_nucleus(t))} CEP17 signals on average. A gain of the centromere "
             "lowers the ratio and can hide a gain of HER2; coarse signals counted twice do the same."
         )
-    missing = sum(population.exclusions.get(reason, 0) for reason in _MISSING_COLOUR)
-    if 100 * missing > WEAK_PROBE_PERCENT * (t.n + missing):
-        yield (
-            f"{missing} of {t.n + missing} nuclei were left out because a colour is missing "
-            f"({population.exclusions.get(Exclusion.NO_CEP17, 0)} without CEP17, "
-            f"{population.exclusions.get(Exclusion.NO_HER2, 0)} without HER2): the hybridisation may be too weak to "
-            "score."
-        )
+    weak = weak_probe_alert(t, population.exclusions)
+    if weak is not None:
+        yield weak
+
+
+def weak_probe_alert(t: Tally, left_out: Mapping[Exclusion, int]) -> str | None:
+    """A sentence where more nuclei lack a colour than the guideline allows; None otherwise."""
+    missing = missing_colours(t.n, left_out)
+    if not missing.above_limit:
+        return None
+    return (
+        f"{missing.words}: more than the limit of {MAX_MISSING_PERCENT:.0f} % of signals too weak to score. Above "
+        "it the guideline asks to report the test as indeterminate and to repeat it on this or another block, or to "
+        "use IHC."
+    )

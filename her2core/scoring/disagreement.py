@@ -13,7 +13,7 @@ from enum import StrEnum
 from her2core.records import Nucleus, Overlap, RegionFlags, SignalIntensity
 from her2core.scoring.heterogeneity import measure_heterogeneity, second_population_alert
 from her2core.scoring.spatial import Pattern, SpatialPattern
-from her2core.scoring.suitability import MAX_MISSING_PERCENT, Countability, countability
+from her2core.scoring.suitability import MAX_MISSING_PERCENT, TOO_WEAK, Countability, countability
 from her2core.scoring.tally import MINIMUM_NUCLEI
 
 __all__ = [
@@ -47,12 +47,16 @@ class DisagreementKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """What does not agree, what to do, and the flags that would agree; None where no flag alone settles it."""
+    """What does not agree, what to do, and the flags that would agree; None where no flag alone settles it.
+
+    `above_limit`: the guideline asks to reject the region; whoever counts it all the same says why.
+    """
 
     kind: DisagreementKind
     text: str
     advice: str
     flags: RegionFlags | None = None
+    above_limit: bool = False
 
 
 def region_disagreements(
@@ -125,22 +129,18 @@ def _clusters(flags: RegionFlags, nuclei: Sequence[Nucleus]) -> Disagreement | N
 
 def _intensity(flags: RegionFlags, seen: Countability, weak_channels: Sequence[str]) -> Disagreement | None:
     weak = replace(flags, signal_intensity=SignalIntensity.WEAK)
+    if seen.missing.above_limit:
+        text = f"{seen.missing.words}: more than the limit of {MAX_MISSING_PERCENT:.0f} % of signals too weak to score."
+        advice = "The guideline asks to reject the region and to count another one. Look for missed signals first."
+        rejected = replace(flags, suitable=False, unsuitable_reason=TOO_WEAK)
+        return Disagreement(DisagreementKind.INTENSITY, text, advice, rejected, above_limit=True)
     if flags.signal_intensity is SignalIntensity.UNSCORABLE and flags.suitable:
         text = f"The signals were flagged as unscorable, yet {seen.scored} nuclei of the region are counted."
         advice = "Flag the region as not suitable at intake, or the signals as weak if they can be counted."
         return Disagreement(DisagreementKind.INTENSITY, text, advice, weak)
-    if flags.signal_intensity is not SignalIntensity.GOOD:
+    if flags.signal_intensity is not SignalIntensity.GOOD or not weak_channels:
         return None
-    missing = seen.without_colour_percent
-    if weak_channels:
-        text = f"The signals were flagged as good, but {' and '.join(weak_channels)} hardly stand out in the image."
-    elif missing is not None and missing > MAX_MISSING_PERCENT:
-        text = (
-            f"The signals were flagged as good, but {seen.without_colour} of {seen.scored + seen.without_colour} "
-            "nuclei lack a colour."
-        )
-    else:
-        return None
+    text = f"The signals were flagged as good, but {' and '.join(weak_channels)} hardly stand out in the image."
     advice = "Look for missed signals. If more than a quarter cannot be scored, the region is not suitable."
     return Disagreement(DisagreementKind.INTENSITY, text, advice, weak)
 
@@ -149,11 +149,12 @@ def _overlap(flags: RegionFlags, seen: Countability) -> Disagreement | None:
     share = seen.overlapping_percent
     if share is None or seen.whole < FEWEST_FOR_OVERLAP:
         return None
-    counts = f"{seen.overlapping} of {seen.whole} nuclei are left out as overlapping"
+    whole = f"of {seen.whole} nuclei that lie wholly in the image"
+    counts = f"{seen.overlapping} {whole} are left out as overlapping"
     if flags.overlap is Overlap.SEVERE:
         if share >= SEVERE_FROM_PERCENT:
             return None
-        few = f"only {counts}" if seen.overlapping else f"none of {seen.whole} nuclei is left out as overlapping"
+        few = f"only {counts}" if seen.overlapping else f"none {whole} is left out as overlapping"
         text = f"Overlap was flagged as severe, but {few}."
         advice = "Look at large boxes: nuclei that touch may have been taken for one."
         return Disagreement(DisagreementKind.OVERLAP, text, advice, replace(flags, overlap=Overlap.LITTLE))

@@ -153,8 +153,8 @@ def amplified_share(found: Heterogeneity) -> str | None:
         return None
     cap = ", heterogeneous by CAP 2009 (5 to 50 %)" if found.heterogeneous_cap2009 else ""
     return (
-        f"{found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) are amplified (ratio 2.0 or "
-        f"more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
+        f"{found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) are amplified taken one by one "
+        f"(ratio 2.0 or more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
         f"({found.amplified_cap2009_percent:.0f} %) by a ratio above 2.2{cap}."
     )
 

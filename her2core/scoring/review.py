@@ -19,6 +19,7 @@ from her2core.records import Box, Channel, Correction, CorrectionKind, Exclusion
 from her2core.scoring.scorable import missing_colour
 
 __all__ = [
+    "COLOUR_REASONS",
     "ReviewedNucleus",
     "apply_corrections",
     "check_correction",
@@ -32,7 +33,8 @@ MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
 
 # What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict().
 _RECOUNTED = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals")
-_COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE)
+COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE)
+"""Why a nucleus is not scored that would be, were its counts others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class _Draft:
 
     def finished(self) -> Nucleus:
         reason = self.excluded_as or missing_colour(self.nucleus.her2, self.nucleus.cep17)
-        if reason is None and not self.included and self.found_reason not in _COLOUR_REASONS:
+        if reason is None and not self.included and self.found_reason not in COLOUR_REASONS:
             reason = self.found_reason
         return replace(self.nucleus, scored=reason is None, reason=reason)
 

@@ -26,6 +26,7 @@ __all__ = [
     "Pattern",
     "SpatialPattern",
     "amplified_cells",
+    "pattern_meaning",
     "pattern_sentence",
     "spatial_pattern",
 ]
@@ -90,7 +91,7 @@ def amplified_cells(found: Heterogeneity | None, pattern: SpatialPattern) -> str
     share = None if found is None else amplified_share(found)
     if share is None:
         return ""
-    return f"{share} {pattern_sentence(pattern)}"
+    return " ".join(filter(None, (share, pattern_sentence(pattern), pattern_meaning(pattern))))
 
 
 def pattern_sentence(found: SpatialPattern) -> str:
@@ -99,6 +100,19 @@ def pattern_sentence(found: SpatialPattern) -> str:
         return f"Pattern not examined: {found.reason}."
     said = "No pattern of amplified cells is shown" if found.pattern is Pattern.NOT_SHOWN else found.pattern.value
     return f"{said[0].upper()}{said[1:]}."
+
+
+def pattern_meaning(found: SpatialPattern) -> str:
+    """What the pattern means for the result; empty where all cells are alike."""
+    if not 0 < found.amplified < found.n:
+        return ""
+    apart = "a population above 10 % of the tumour cells is counted and reported by itself"
+    if found.pattern is Pattern.CLUSTERED:
+        return f"They may be a population of their own: {apart}."
+    return (
+        "Single cells do not change the group, which follows from the sums over all scored cells. It would matter if "
+        f"they lay together: {apart}."
+    )
 
 
 _Cell = tuple[float, float, float, float, bool]

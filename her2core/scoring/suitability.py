@@ -6,19 +6,29 @@ laid over them, found. Advice beside the pathologist's flags; it changes none of
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from her2core.records import Exclusion, Nucleus
 from her2core.scoring.inputs import RejectionReason
 from her2core.scoring.tally import MINIMUM_NUCLEI
 
-__all__ = ["MAX_MISSING_PERCENT", "MAX_OVERLAPPING_PERCENT", "Countability", "CountabilityAdvice", "countability"]
+__all__ = [
+    "MAX_MISSING_PERCENT",
+    "MAX_OVERLAPPING_PERCENT",
+    "TOO_WEAK",
+    "Countability",
+    "CountabilityAdvice",
+    "MissingColours",
+    "countability",
+    "missing_colours",
+]
 
 MAX_OVERLAPPING_PERCENT = 40.0
 MAX_MISSING_PERCENT = 25.0  # the guideline's share of signals too weak to score, read nucleus by nucleus
 MAX_OUT_OF_FOCUS_PERCENT = 25.0
-_MISSING_COLOUR = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL)
+TOO_WEAK = "signals too weak to score"  # as a reason not to use a region
 _NOT_THEIRS = (Exclusion.NOT_TUMOUR, Exclusion.EDGE)  # says nothing about preparation or optics
 
 
@@ -31,11 +41,52 @@ class CountabilityAdvice:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingColours:
+    """The countable nuclei: those that are scored, and those that lack nothing but a colour."""
+
+    scored: int
+    no_cep17: int
+    no_her2: int
+    neither: int
+
+    @property
+    def number(self) -> int:
+        """How many lack a colour."""
+        return self.no_cep17 + self.no_her2 + self.neither
+
+    @property
+    def countable(self) -> int:
+        """All of them, which every share is of."""
+        return self.scored + self.number
+
+    @property
+    def above_limit(self) -> bool:
+        """True where the guideline asks to reject: more than a quarter."""
+        return 100 * self.number > MAX_MISSING_PERCENT * self.countable
+
+    @property
+    def words(self) -> str:
+        """How many lack which colour; the parts add up to the countable nuclei."""
+        parts = ((self.no_cep17, "without CEP17"), (self.no_her2, "without HER2"), (self.neither, "without either"))
+        listed = ", ".join(f"{number} {what}" for number, what in parts if number)
+        return (
+            f"{self.number} of {self.countable} countable nuclei {'lacks' if self.number == 1 else 'lack'} a colour "
+            f"({listed}; the other {self.scored} are scored)"
+        )
+
+
+def missing_colours(scored: int, left_out: Mapping[Exclusion, int]) -> MissingColours:
+    """The countable nuclei from how many are scored and how many are left out for which reason."""
+    reasons = (Exclusion.NO_CEP17, Exclusion.NO_HER2, Exclusion.NO_SIGNAL)
+    return MissingColours(scored, *(left_out.get(reason, 0) for reason in reasons))
+
+
+@dataclass(frozen=True, slots=True)
 class Countability:
     """The nuclei of a region by what came of them.
 
-    `whole`: tumour nuclei that lie wholly in the image; `overlapping`, `out_of_focus` and `without_colour` of these
-    were not scored for that reason.
+    `whole`: tumour nuclei that lie wholly in the image; `overlapping`, `out_of_focus` and those in `missing` are the
+    ones of these that were not scored for that reason.
     """
 
     found: int
@@ -43,7 +94,7 @@ class Countability:
     scored: int
     overlapping: int
     out_of_focus: int
-    without_colour: int
+    missing: MissingColours
 
     @property
     def overlapping_percent(self) -> float | None:
@@ -56,11 +107,6 @@ class Countability:
         return _percent(self.out_of_focus, self.whole - self.overlapping)
 
     @property
-    def without_colour_percent(self) -> float | None:
-        """Of the nuclei that are scored or lack only a colour; None without any."""
-        return _percent(self.without_colour, self.scored + self.without_colour)
-
-    @property
     def advice(self) -> tuple[CountabilityAdvice, ...]:
         """What to know before the region is relied on; empty if all is well."""
         found: list[CountabilityAdvice] = []
@@ -71,16 +117,14 @@ class Countability:
             )
             found.append(CountabilityAdvice(text, RejectionReason.TOO_FEW_AREAS))
         if _above(self.overlapping_percent, MAX_OVERLAPPING_PERCENT):
-            text = f"{self.overlapping} of {self.whole} nuclei overlap others and are not scored."
+            text = f"{self.overlapping} of {self.whole} nuclei that lie wholly in the image overlap and are not scored."
             found.append(CountabilityAdvice(f"{text} Prefer a region where nuclei lie apart."))
         if _above(self.out_of_focus_percent, MAX_OUT_OF_FOCUS_PERCENT):
-            text = f"{self.out_of_focus} of {self.whole} nuclei are out of focus. Focus and take the image again."
-            found.append(CountabilityAdvice(text, RejectionReason.RESOLUTION))
-        if _above(self.without_colour_percent, MAX_MISSING_PERCENT):
-            text = (
-                f"{self.without_colour} of {self.scored + self.without_colour} nuclei lack a colour: the hybridisation "
-                "may be too weak to score."
-            )
+            free = self.whole - self.overlapping
+            text = f"{self.out_of_focus} of {free} nuclei that lie whole and free are out of focus."
+            found.append(CountabilityAdvice(f"{text} Focus and take the image again.", RejectionReason.RESOLUTION))
+        if self.missing.above_limit:
+            text = f"{self.missing.words}: the hybridisation may be too weak to score."
             found.append(CountabilityAdvice(text, RejectionReason.WEAK_SIGNALS))
         return tuple(found)
 
@@ -88,13 +132,15 @@ class Countability:
 def countability(nuclei: Iterable[Nucleus]) -> Countability:
     """Count what came of the nuclei of a region, as found or as corrected."""
     every = tuple(nuclei)
+    left_out = Counter(n.reason for n in every if n.reason is not None)
+    scored = sum(n.scored for n in every)
     return Countability(
         found=len(every),
         whole=sum(n.reason not in _NOT_THEIRS for n in every),
-        scored=sum(n.scored for n in every),
-        overlapping=sum(n.reason is Exclusion.OVERLAP for n in every),
-        out_of_focus=sum(n.reason is Exclusion.OUT_OF_FOCUS for n in every),
-        without_colour=sum(n.reason in _MISSING_COLOUR for n in every),
+        scored=scored,
+        overlapping=left_out[Exclusion.OVERLAP],
+        out_of_focus=left_out[Exclusion.OUT_OF_FOCUS],
+        missing=missing_colours(scored, left_out),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from her2core.jobs import JobState, JobStatus
 
-__all__ = ["progress_words", "start_words"]
+__all__ = ["brief_words", "progress_words", "start_words"]
 
 
 def progress_words(status: JobStatus) -> str:
@@ -19,6 +19,13 @@ def progress_words(status: JobStatus) -> str:
     region = min(status.finished_regions + 1, total)
     stage = "Stopping" if status.stopping else status.stage
     return f"Region {region} of {total} · {stage} · {status.fraction:.0%}"
+
+
+def brief_words(status: JobStatus) -> str:
+    """In the worklist, of an analysis that has not ended."""
+    if status.state is JobState.WAITING:
+        return "Analysis waits" + (f", {_analyses(status.ahead)} before it" if status.ahead else "")
+    return f"Analysis {'stops' if status.stopping else 'runs'}, {status.fraction:.0%}"
 
 
 def start_words(regions: int, status: JobStatus | None) -> str:

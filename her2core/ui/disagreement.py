@@ -6,42 +6,51 @@ import streamlit as st
 
 from her2core import workflow
 from her2core.records import User
+from her2core.ui.acknowledging import acknowledge_button
 from her2core.ui.services import Services
 from her2core.ui.session import saved
 from her2core.ui.words import plain
-from her2core.workflow import CaseReview
+from her2core.workflow import CaseReview, CaseWarning
 
 __all__ = ["DISAGREEMENT_STYLE", "show"]
 
-# Low, so that the image keeps the height of the screen.
+# Low, so that the image keeps the height of the screen; of one height with and without a point, so that it stays where
+# it is when the last one is settled.
 DISAGREEMENT_STYLE = """<style>
-.st-key-disagreements {border: 1px solid #E69F00; border-left-width: 5px; border-radius: 5px; padding: 3px 8px 3px 11px;
-  background: rgba(230,159,0,.09);}
-.st-key-disagreements p {font-size: 13px; line-height: 1.35;}
+.st-key-disagreements, .st-key-settled {border: 1px solid #E69F00; border-left-width: 5px; border-radius: 5px;
+  padding: 3px 8px 3px 11px; background: rgba(230,159,0,.09); min-height: 46px; justify-content: center;}
+.st-key-settled {border-color: rgba(140,155,170,.35); background: none;}
+.st-key-disagreements p, .st-key-settled p {font-size: 13px; line-height: 1.35;}
 .st-key-disagreements button {min-height: 30px; padding: 2px 10px;}
 </style>"""
+_ROOM = "disagreements_shown"  # the case that had a point to settle in this session
 
 
 def show(rooms: Services, user: User, review: CaseReview) -> None:
-    """The first point that is not settled yet; nothing where flags and findings agree. Callbacks say on the next run
-    what could not be saved."""
-    if not review.unsettled:
-        return
-    point = review.unsettled[0]
+    """The first point that is not settled yet; nothing where flags and findings agreed from the first. Callbacks say on
+    the next run what could not be saved."""
+    if review.unsettled:
+        st.session_state[_ROOM] = review.case.id
+        _point(rooms, user, review, review.unsettled[0])
+    elif st.session_state.get(_ROOM) == review.case.id:
+        todo = "" if review.reviewed else " Look through the nuclei, then confirm the counts."
+        with st.container(key="settled"):
+            st.markdown(f":green[:material/check_circle:] **No flag is left that the findings disagree with.**{todo}")
+
+
+def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:
     points = [w for w in review.warnings if w.before_review]
     which = f"{len(points) - len(review.unsettled) + 1} of {len(points)}"
+    title = "Above the guideline's limit" if point.needs_reason else "Flags and findings disagree"
     with st.container(key="disagreements"):
-        said, settled = st.columns([3.9, 1.15], vertical_alignment="center")
-        said.markdown(f":orange[:material/warning:] **Flags and findings disagree, {which}.** {plain(point.text)}")
+        said, settled = st.columns([3.9, 1.3], vertical_alignment="center")
+        said.markdown(f":orange[:material/warning:] **{title}, {which}.** {plain(point.text)}")
         with settled, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
-            st.button(
-                "Acknowledge", key=f"warning_{point.key}", disabled=not review.editable,
-                on_click=saved, args=(workflow.acknowledge, rooms.log, review.case.id, point, user),
-                help="You have looked: your flag stands. This is kept in the case log.",
-            )  # fmt: skip
+            acknowledge_button(rooms, user, review, point, "content")
             if point.changes:
                 st.button(
-                    "Change the flag", key=f"follow_{point.key}", disabled=not review.editable,
-                    on_click=saved, args=(workflow.follow_findings, rooms.log, point, user),
-                    kwargs={"done": "Flag changed."}, help="The flag follows what was found.",
+                    "Reject the region" if point.needs_reason else "Change the flag", key=f"follow_{point.key}",
+                    disabled=not review.editable, on_click=saved,
+                    args=(workflow.follow_findings, rooms.log, point, user),
+                    kwargs={"done": "Region rejected." if point.needs_reason else "Flag changed."},
                 )  # fmt: skip

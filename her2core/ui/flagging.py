@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from her2core.records import Overlap, Population, Region, RegionFlags, SignalIntensity
+from her2core.scoring import TOO_WEAK
 
 __all__ = ["REASONS", "UNSUITABLE", "briefly", "common", "next_label", "rebalanced", "summary", "with_field"]
 
 UNSUITABLE = "not suitable"
 
 REASONS = (
-    "signals too weak to score",
+    TOO_WEAK,
     "strong autofluorescence or background",
     "out of focus",
     "nuclei not resolved (over- or under-digestion)",

@@ -31,6 +31,7 @@ __all__ = [
     "case_strip",
     "configure",
     "must_change_password",
+    "no_case",
     "notices",
     "out_of_order",
     "sign_in",
@@ -144,6 +145,16 @@ def case_strip(case: Case) -> None:
     st.html(f'<div class="h2c-strip">{"".join(parts)}</div>')
 
 
+def no_case() -> None:
+    """On a page that is about a case, while none is open: say so, and lead to one."""
+    st.info("No case is open. Choose one from the worklist, or open a new one.", icon=":material/folder_open:")
+    with st.container(horizontal=True):
+        if st.button("Worklist", type="primary", icon=":material/checklist:", key="no_case_worklist"):
+            st.switch_page("pages/worklist.py")
+        if st.button("New case", icon=":material/add:", key="no_case_new"):
+            st.switch_page("pages/intake.py")
+
+
 def account_menu(rooms: Services, user: User) -> None:
     """The line above a page: the open case on the left, who is signed in on the right."""
     left, right = st.columns([6, 1], vertical_alignment="center")
@@ -151,8 +162,6 @@ def account_menu(rooms: Services, user: User) -> None:
     with left:
         if case_id is not None and user.role is Role.PATHOLOGIST:
             case_strip(rooms.log.case(case_id))
-        elif user.role is Role.PATHOLOGIST:
-            st.caption("No case is open. Choose one from the worklist, or begin a new one under Intake.")
     with right, st.popover(user.full_name, icon=":material/person:", width="stretch"):
         st.caption(f"{role_words(user.role)} · signed in as {user.username}")
         if st.button("Sign out", icon=":material/logout:", key="sign_out", width="stretch", type="primary"):

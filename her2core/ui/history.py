@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from her2core.caselog import AuditEntry
+from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
 from her2core.ui.words import STATE_WORDS, escaped, local_time
 
-__all__ = ["HISTORY_STYLE", "Line", "history_html", "history_lines", "in_words"]
+__all__ = ["HISTORY_STYLE", "Line", "acknowledged_warnings", "history_html", "history_lines", "in_words"]
 
 HISTORY_STYLE = """<style>
 .h2c-hist {width: 100%; border-collapse: collapse; font-size: 13.5px;}
@@ -39,7 +39,6 @@ _YES_NO = frozenset(
     {"ihc_same_sample", "controls_ok", "clusters", "suitable", "heterogeneous", "active", "must_change_password"}
 )
 _STATED = {
-    "acknowledged warning": "Acknowledged a warning",
     "no histopathologic discordance": "Stated whether FISH fits the histology",
     "indeterminate reasons": "Stated whether the result is indeterminate, and why",
     "comment": "Worded the comment",
@@ -61,6 +60,7 @@ class Line:
 class _Names:
     people: Mapping[int, str]
     regions: Mapping[int, str]
+    warnings: Mapping[str, str]
 
     def region(self, detail: Mapping[str, Any]) -> str:
         region_id = detail.get("region_id")
@@ -75,15 +75,17 @@ def history_lines(
     entries: Sequence[AuditEntry],
     people: Mapping[int, str],
     regions: Mapping[int, str] | None = None,
+    warnings: Mapping[str, str] | None = None,
     *,
     together: bool = True,
 ) -> list[Line]:
     """The lines of `entries`, in their order. `together`: corrections that followed one another are one line, as are
     the counts of a recount.
 
-    `people` maps user ids, `regions` region ids to the names shown.
+    `people` maps user ids, `regions` region ids to the names shown, `warnings` (`acknowledged_warnings`) the key of a
+    warning to what it said.
     """
-    names = _Names(people, regions or {})
+    names = _Names(people, regions or {}, warnings or {})
     lines: list[Line] = []
     run: list[AuditEntry] = []
     for entry in entries:
@@ -96,9 +98,27 @@ def history_lines(
     return lines
 
 
-def in_words(entry: AuditEntry, people: Mapping[int, str], regions: Mapping[int, str] | None = None) -> str:
+def acknowledged_warnings(statements: Iterable[Statement]) -> dict[str, str]:
+    """What the warnings said that were acknowledged, and why the case went on, by their keys."""
+    said = {}
+    for statement in statements:
+        if statement.kind is StatementKind.ACKNOWLEDGED:
+            reason = statement.value.get("reason")
+            said[statement.subject] = f"{statement.value['text']}{f' Reason to go on: {reason}' if reason else ''}"
+    return said
+
+
+def in_words(
+    entry: AuditEntry,
+    people: Mapping[int, str],
+    regions: Mapping[int, str] | None = None,
+    warnings: Mapping[str, str] | None = None,
+) -> str:
     """What was done, as a sentence without full stop."""
-    names = _Names(people, regions or {})
+    names = _Names(people, regions or {}, warnings or {})
+    if entry.action == f"stated: {StatementKind.ACKNOWLEDGED.value}":
+        said = names.warnings.get(str(entry.detail.get("subject")))
+        return "Acknowledged a warning" if said is None else f"Acknowledged: {said.rstrip('.')}"
     if entry.action.startswith("report stored: "):
         return f"Signed the {_KINDS.get(str(entry.detail.get('kind')), 'report')}, version {entry.detail['version']}"
     if entry.action.startswith("stated: "):
@@ -131,7 +151,7 @@ def _line(run: Sequence[AuditEntry], names: _Names) -> Line:
     first = run[0]
     who = first.by_username if first.by_user_id is None else names.people.get(first.by_user_id, first.by_username)
     if len(run) == 1:
-        return Line(first.at, who, in_words(first, names.people, names.regions))
+        return Line(first.at, who, in_words(first, names.people, names.regions, names.warnings))
     if first.action == _RECOUNTED:
         return Line(first.at, who, _counted([pair for entry in run for pair in _nuclei_of(entry.detail)]))
     nuclei = len({entry.detail.get("nucleus_id") for entry in run})

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from her2core.records import Box, Channel, Signal
-from her2core.ui.palette import SIGNAL_STYLES
+from her2core.marks import TO_COUNT, draw_box, draw_signal
+from her2core.records import Box, Signal
 
 __all__ = ["CHANNELS", "compose", "data_url", "nucleus_montage", "png", "thumbnail"]
 
@@ -109,21 +109,9 @@ def _cut_square(pixels_rgb: Pixels, box: Box) -> tuple[Pixels, tuple[int, int]]:
 
 
 def _mark(image: Image.Image, box: Box, signals: Sequence[Signal], origin: tuple[int, int], scale: float) -> None:
-    """The box dotted in, circles round HER2 and diamonds round CEP17 signals."""
+    """The box, circles round HER2 and diamonds round CEP17 signals."""
     draw = ImageDraw.Draw(image)
     x0, y0, x1, y1 = ((side - origin[index % 2]) * scale for index, side in enumerate(box))
-    for start in range(round(x0), round(x1), 8):
-        draw.line([(start, y0), (start + 3, y0)], fill=_LABEL)
-        draw.line([(start, y1), (start + 3, y1)], fill=_LABEL)
-    for start in range(round(y0), round(y1), 8):
-        draw.line([(x0, start), (x0, start + 3)], fill=_LABEL)
-        draw.line([(x1, start), (x1, start + 3)], fill=_LABEL)
-    reach = 9.0
+    draw_box(draw, (x0, y0, x1, y1), TO_COUNT, 1.0)
     for signal in signals:
-        x, y = (signal.x - origin[0]) * scale, (signal.y - origin[1]) * scale
-        colour = SIGNAL_STYLES[signal.channel.value].colour
-        if signal.channel is Channel.HER2:
-            draw.ellipse([x - reach, y - reach, x + reach, y + reach], outline=colour, width=2)
-        else:
-            tips = [(x, y - reach - 2), (x + reach + 2, y), (x, y + reach + 2), (x - reach - 2, y)]
-            draw.line([*tips, tips[0]], fill=colour, width=2)
+        draw_signal(draw, signal.channel, (signal.x - origin[0]) * scale, (signal.y - origin[1]) * scale, 9.0, 2)

@@ -20,7 +20,7 @@ from her2core.ui.session import flash
 from her2core.ui.words import plain
 from her2core.workflow import CaseReview, RegionReview
 
-__all__ = ["draw"]
+__all__ = ["draw", "region_thumbnail"]
 
 _SUITABLE = "suitable"
 _YES, _NO = "yes", "no"
@@ -84,7 +84,7 @@ def _picture(rooms: Services, shown: RegionReview, key: str, several: bool) -> N
     region = shown.region
     st.checkbox(plain(region.filename), key=key)
     try:
-        st.image(_thumbnail(region.image_sha256, rooms, region), width="stretch")
+        st.image(region_thumbnail(region.image_sha256, rooms, region), width="stretch")
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
     flags = region.flags
@@ -264,7 +264,8 @@ def _measured(rooms: Services, shown: RegionReview) -> tuple[list[str], list[str
 
 
 @st.cache_data(show_spinner=False, max_entries=200)
-def _thumbnail(sha256: str, _rooms: Services, _region: Region) -> bytes:
+def region_thumbnail(sha256: str, _rooms: Services, _region: Region) -> bytes:
+    """A region small, as PNG."""
     del sha256
     return png(thumbnail(region_image(_rooms.log, _region).pixels_rgb))
 

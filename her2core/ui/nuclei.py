@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from her2core.scoring import ReviewedNucleus
+from her2core.records import Nucleus
+from her2core.scoring import COLOUR_REASONS, ReviewedNucleus
 
 __all__ = ["doubt"]
 
-_LEFT_OUT, _CLUSTERED, _UNCERTAIN = 1, 2, 4
 _EVEN_SIGNALS = 4.0  # a disagreement of so many signals weighs like an even chance of a wrong count
 
 
 def doubt(reviewed: ReviewedNucleus) -> float:
     """Larger asks more; 0 where a person has looked already.
 
-    First those that are marked as uncertain, then clustered ones, then those that were left out; among these by the
-    chance of a wrong count, or where it was not measured by how far the regression is from the count.
+    First what counts and is uncertain, then clusters, whose counts are estimates, then what would count if a signal
+    was missed, then what counts and is sure, last what is left out whatever its counts. Within each by the chance of a
+    wrong count, or where it was not measured by how far the regression is from the count.
     """
     n = reviewed.nucleus
     if reviewed.edited:
@@ -23,9 +24,10 @@ def doubt(reviewed: ReviewedNucleus) -> float:
     if chance is None:
         apart = abs((n.her2 or 0) - n.her2_regressed) + abs((n.cep17 or 0) - n.cep17_regressed)
         chance = apart / (apart + _EVEN_SIGNALS)
-    return (
-        _UNCERTAIN * n.uncertain
-        + _CLUSTERED * (n.clustered and n.scored)
-        + _LEFT_OUT * (not n.scored)
-        + min(chance, 0.99)
-    )
+    return _rank(n) + min(chance, 0.99)
+
+
+def _rank(n: Nucleus) -> int:
+    if n.scored:
+        return 5 if n.uncertain else 4 if n.clustered else 1
+    return 0 if n.reason not in COLOUR_REASONS else 3 if n.uncertain else 2

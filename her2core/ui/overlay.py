@@ -7,8 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from her2core.marks import BOX_STYLES, TO_COUNT, BoxStyle, NucleusState
 from her2core.records import Box
-from her2core.ui.palette import BOX_STYLES, BoxStyle, NucleusState
 
 __all__ = ["CONFIG", "blinded_figure", "clicked_nucleus"]
 
@@ -22,7 +22,9 @@ CONFIG: dict[str, Any] = {
 }
 
 _HOVER_REACH_PX = 60
-_USUAL_WIDTH_PX = 820  # of the figure on a 1366 pixel wide screen; only the size of the frame hangs on it
+_HANDLE_PX = 24
+_FRAME_SHARE = 0.06  # of a nucleus' width, between its box and the white frame of the chosen one
+_COUNTED = "✓"  # beside the number: the second cue of what was counted
 _LEGEND_PX = 26  # under the image, so that it hides no nucleus
 
 
@@ -34,17 +36,20 @@ def blinded_figure(
     counted: Collection[int],
     *,
     selected: int | None = None,
-    figure_height_px: int = 500,
     zoom: float = 1.0,
 ) -> go.Figure:
-    """The region for the second observer: boxes by nucleus id, and which of them that observer has counted."""
-    figure = _canvas(image_url, width_px, height_px, figure_height_px)
+    """The region for the second observer: boxes by nucleus id, and which of them that observer has counted.
+
+    It takes the height of its container.
+    """
+    figure = _canvas(image_url, width_px, height_px)
     for title, style, wanted in (
-        ("to be counted", BOX_STYLES[NucleusState.SCORED], False),
-        ("counted by you", BOX_STYLES[NucleusState.EDITED], True),
+        ("to be counted", TO_COUNT, False),
+        (f"{_COUNTED} counted by you", BOX_STYLES[NucleusState.SCORED], True),
     ):
         figure.add_trace(_boxes(title, style, [box for key, box in boxes.items() if (key in counted) is wanted]))
-    _frame(figure, width_px, height_px, boxes, [f"Nucleus {key}" for key in boxes], selected, zoom)
+    figure.add_trace(_numbers(boxes, counted))
+    _frame(figure, width_px, height_px, boxes, selected, zoom)
     return figure
 
 
@@ -64,14 +69,13 @@ def _selection(event: Any) -> dict[str, Any]:
     return dict(selection) if selection else {}
 
 
-def _canvas(image_url: str, width_px: int, height_px: int, figure_height_px: int) -> go.Figure:
+def _canvas(image_url: str, width_px: int, height_px: int) -> go.Figure:
     """The image alone, in pixels of the region, y down."""
     figure = go.Figure()
     figure.add_layout_image(
         source=image_url, x=0, y=0, sizex=width_px, sizey=height_px, xref="x", yref="y", sizing="stretch", layer="below"
     )
     figure.update_layout(
-        height=figure_height_px,
         margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="#000000",
@@ -95,18 +99,15 @@ def _canvas(image_url: str, width_px: int, height_px: int, figure_height_px: int
 
 
 def _frame(
-    figure: go.Figure,
-    width_px: int,
-    height_px: int,
-    boxes: Mapping[int, Box],
-    texts: Sequence[str],
-    selected: int | None,
-    zoom: float,
+    figure: go.Figure, width_px: int, height_px: int, boxes: Mapping[int, Box], selected: int | None, zoom: float
 ) -> None:
-    """What can be clicked, and what of the image is shown."""
-    room_px = figure.layout.height - _LEGEND_PX
-    shown_px = min(room_px, _USUAL_WIDTH_PX * height_px / width_px)
-    figure.add_trace(_handles(boxes, texts, selected, zoom * shown_px / height_px))
+    """What can be clicked, the frame round the chosen nucleus, and what of the image is shown."""
+    chosen = None if selected is None else boxes.get(selected)
+    if chosen is not None:
+        apart = _FRAME_SHARE * max(chosen[2] - chosen[0], chosen[3] - chosen[1])
+        around = (chosen[0] - apart, chosen[1] - apart, chosen[2] + apart, chosen[3] + apart)
+        figure.add_trace(_lines("chosen", [around], {"color": "#FFFFFF", "width": 3}, shown=False))
+    figure.add_trace(_handles(boxes))
     x0, y0, x1, y1 = _window(width_px, height_px, boxes, selected, zoom)
     axis = {"visible": False, "showgrid": False, "zeroline": False, "constrain": "domain"}
     figure.update_xaxes(range=[x0, x1], **axis)
@@ -114,39 +115,46 @@ def _frame(
 
 
 def _boxes(title: str, style: BoxStyle, boxes: Sequence[Box]) -> go.Scatter:
+    dash = ",".join(f"{length}px" for length in style.pattern) or "solid"
+    line = {"color": style.colour, "width": style.width, "dash": dash}
+    return _lines(f"{title} ({len(boxes)})", boxes, line, shown=bool(boxes))
+
+
+def _lines(name: str, boxes: Sequence[Box], line: dict[str, Any], *, shown: bool) -> go.Scatter:
     x, y = _outline(boxes)
+    return go.Scatter(x=x, y=y, mode="lines", name=name, line=line, hoverinfo="skip", showlegend=shown)
+
+
+def _numbers(boxes: Mapping[int, Box], counted: Collection[int]) -> go.Scatter:
+    """The numbers of the nuclei inside their boxes, by which image and table are matched."""
+    grey = {"color": "#D7DEE5", "size": 11}
     return go.Scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        name=f"{title} ({len(boxes)})",
-        line={"color": style.colour, "width": style.width, "dash": style.dash},
+        x=[box[0] for box in boxes.values()],
+        y=[box[1] for box in boxes.values()],
+        text=[f"{key} {_COUNTED}" if key in counted else f"{key}" for key in boxes],
+        mode="text",
+        textposition="bottom right",
+        textfont=grey,
+        selected={"textfont": {"color": grey["color"]}},
+        unselected={"textfont": {"color": grey["color"]}},
         hoverinfo="skip",
-        showlegend=bool(boxes),
+        showlegend=False,
+        name="numbers",
     )
 
 
-def _handles(
-    by_id: Mapping[int, Box], texts: Sequence[str], selected: int | None, screen_per_image_px: float
-) -> go.Scatter:
-    """Points in the middle of the nuclei, which the pointer finds. Only the chosen one is seen, as a white frame."""
-    boxes = list(by_id.values())
-    chosen = [index for index, key in enumerate(by_id) if key == selected]
+def _handles(by_id: Mapping[int, Box]) -> go.Scatter:
+    """Unseen points in the middle of the nuclei, which the pointer finds."""
+    unseen = {"marker": {"opacity": 0.0}}
     return go.Scatter(
-        x=[(x0 + x1) / 2 for x0, _, x1, _ in boxes],
-        y=[(y0 + y1) / 2 for _, y0, _, y1 in boxes],
+        x=[(x0 + x1) / 2 for x0, _, x1, _ in by_id.values()],
+        y=[(y0 + y1) / 2 for _, y0, _, y1 in by_id.values()],
         mode="markers",
-        marker={
-            "symbol": "square-open",
-            "color": "#FFFFFF",
-            "line": {"width": 3},
-            "size": [max(14.0, 1.12 * max(x1 - x0, y1 - y0) * screen_per_image_px) for x0, y0, x1, y1 in boxes],
-        },
-        selectedpoints=chosen,
-        selected={"marker": {"opacity": 1.0}},
-        unselected={"marker": {"opacity": 0.0}},
+        marker={"opacity": 0.0, "size": _HANDLE_PX},
+        selected=unseen,
+        unselected=unseen,
         customdata=list(by_id),
-        text=list(texts),
+        text=[f"Nucleus {key}" for key in by_id],
         hovertemplate="%{text}<extra></extra>",
         showlegend=False,
         name="nuclei",

@@ -10,6 +10,7 @@ from her2core.scoring import (
     PopulationAssessment,
     SpatialPattern,
     TwoPopulations,
+    pattern_meaning,
     pattern_sentence,
     ratio,
     second_population_alert,
@@ -53,11 +54,13 @@ def population_rows(
     population: PopulationAssessment, measured: Heterogeneity, findings: PopulationFindings
 ) -> list[tuple[str, str]]:
     """The lines of the panel: name and text."""
+    meaning = pattern_meaning(findings.pattern)
     cap = "; heterogeneous by CAP 2009 (5 to 50 %)" if measured.heterogeneous_cap2009 else ""
     return [
         ("Amplified: ratio 2.0 or more, or 6 HER2, or clustered", _of(measured.amplified, measured.n)),
         ("Amplified: ratio above 2.2", _of(measured.amplified_cap2009, measured.n) + cap),
         ("Where amplified cells lie", _pattern(findings.pattern)),
+        *([("What that means", meaning)] if meaning else []),
         ("Two populations by HER2", _two(measured.her2)),
         ("Bimodality of HER2 · ratio", _bimodality(measured)),
         ("Ratio over all signals (dots over dots)", _dots(population, findings)),

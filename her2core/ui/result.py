@@ -85,7 +85,7 @@ def _foot(population: PopulationAssessment) -> str:
             said.append(f"About {confidence.more_nuclei} more nuclei would settle the group.")
     left_out = sum(population.exclusions.values())
     if left_out:
-        said.append(f"{left_out} nuclei not scored.")
+        said.append(f"{left_out} of {t.n + left_out} nuclei are not scored.")
     if population.clustered:
-        said.append(f"{population.clustered} with clustered HER2 (estimated).")
+        said.append(f"{population.clustered} of the {t.n} scored have clustered HER2 (estimated).")
     return f'<div class="foot">{" ".join(said)}</div>' if said else ""

@@ -17,6 +17,8 @@ from her2core.ui import disagreement
 from her2core.ui.analysing import progress_words, start_words
 from her2core.ui.blinding import stays_blind
 from her2core.ui.editor import EditorNews, Inbox, editor_state, encoded_picture, mount_editor, mount_pictures
+from her2core.ui.flagging import summary
+from her2core.ui.intake_regions import region_thumbnail
 from her2core.ui.services import Services, count_box, region_image
 from her2core.ui.session import REVIEW_REGION, guarded, saved, show_flash
 from her2core.ui.words import local_time, plain
@@ -24,15 +26,16 @@ from her2core.workflow import CaseReview, CountBox, RegionReview
 from her2core.workflow.presence import Presence, Visit
 from her2core.workflow.reviewing import Edit, Taken, take_edit
 
-__all__ = ["draw"]
+__all__ = ["before_confirming", "draw"]
 
 _INBOX, _WINDOW, _SHOWN = "review_inbox", "review_window", "review_shown_version"
 _EDITOR = "review_editor"
 _SIGN_OF_LIFE_S = 10
+_ACROSS = 4  # regions beside each other before the analysis
 # The button for the whole case lies over the end of the editor's toolbar, which leaves it room; nothing else is drawn
 # of what only carries pictures.
 _STYLE = """<style>
-.st-key-whole_case {align-self: flex-end; width: 186px !important; position: relative; z-index: 3;
+.st-key-whole_case {align-self: flex-end; width: 186px !important; position: relative; top: 8px; z-index: 3;
   margin-bottom: calc(-3rem - 0.55rem);}
 .st-key-her2core_pictures {position: absolute; width: 0; height: 0; overflow: hidden;}
 </style>"""
@@ -60,7 +63,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
 
 
 def _analysis(rooms: Services, user: User, review: CaseReview, status: JobStatus | None) -> None:
-    """What the last analysis left to say, and the button that starts one."""
+    """What the last analysis left to say, and the button that starts one; before the first, what is there already."""
     if status is not None and status.state is JobState.CANCELLED:
         st.info("The analysis was stopped. What was finished is kept.", icon=":material/info:")
     if status is not None and status.failures:
@@ -85,11 +88,32 @@ def _analysis(rooms: Services, user: User, review: CaseReview, status: JobStatus
             on_click=_start,
             args=(rooms, user, review.case.id, tuple(r.id for r in waiting)),
         )
-    elif not any(r.counts for r in review.regions):
+    if not any(r.counts for r in review.regions):
+        _before(rooms, review)
+
+
+def _before(rooms: Services, review: CaseReview) -> None:
+    """Before there is anything to review: what is missing, the way to it, and the regions as they stand."""
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    if review.missing:
         missing = "\n".join(f"- {plain(line)}" for line in review.missing)
-        st.info(f"**Nothing to review yet**\n{missing}", icon=":material/list_alt:")
-        if st.button("Go to intake", type="primary", key="to_intake"):
-            st.switch_page("pages/intake.py")
+        left.warning(f"**Before the analysis**\n{missing}", icon=":material/list_alt:")
+    elif review.to_analyse:
+        left.caption(
+            "The models box each nucleus and count its signals. Then you look through the nuclei here, correct what is "
+            "wrong, and confirm the counts."
+        )
+    again = bool(review.regions) and not review.missing
+    label = "Back to intake" if again else "Go to intake"
+    if right.button(label, type="secondary" if again else "primary", key="to_intake", width="stretch"):
+        st.switch_page("pages/intake.py")
+    several = len(review.case.populations) > 1
+    for row in range(0, len(review.regions), _ACROSS):
+        for column, shown in zip(st.columns(_ACROSS), review.regions[row : row + _ACROSS], strict=False):
+            stored = shown.region
+            column.image(region_thumbnail(stored.image_sha256, rooms, stored), width="stretch")
+            column.markdown(f"**{plain(shown.name)}** {plain(stored.filename)}")
+            column.caption(plain(summary(stored.flags, populations=several)))
 
 
 def _start(rooms: Services, user: User, case_id: int, region_ids: tuple[int, ...]) -> None:
@@ -159,11 +183,11 @@ def _workbench(case_id: int) -> None:
         st.rerun(scope="app")
     st.session_state[_SHOWN] = (case_id, review.case.version)
     show_flash()
-    if review.unsettled:
-        disagreement.show(rooms, user, review)
+    disagreement.show(rooms, user, review)
     _confirm(rooms, user, review)
     region = _region(shown)
-    news = EditorNews({person.id: person.full_name for person in rooms.log.users()}, _inbox(case_id))
+    names = {person.id: person.full_name for person in rooms.log.users()}
+    news = EditorNews(names, _inbox(case_id), before_confirming(review))
     mount_editor(f"{_EDITOR}_{case_id}", editor_state(review, region, news), lambda: _receive(case_id))
 
 
@@ -222,20 +246,31 @@ def _confirm(rooms: Services, user: User, review: CaseReview) -> None:
     """The button that says that the nuclei were looked at, then the one that leads on; over the end of the toolbar."""
     with st.container(key="whole_case"):
         if review.reviewed:
-            next_step = "" if review.assessment is None else plain(review.assessment.next_step)
-            if st.button(
-                "Work-up", type="primary", key="to_work_up", width="stretch", icon=":material/arrow_forward:",
-                help=f"Counts reviewed. {next_step}",
-            ):  # fmt: skip
+            if st.button("Work-up", type="primary", key="to_work_up", width="stretch", icon=":material/arrow_forward:"):
                 st.switch_page("pages/sign_out.py")
             return
-        scored = [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
-        doubtful = sum(r.nucleus.uncertain and not r.edited for r in scored)
-        first = f" {doubtful} of {len(scored)} scored nuclei are uncertain: look at them first." if doubtful else ""
         st.button(
             "Counts reviewed", type="primary", key="confirm_review", width="stretch", icon=":material/check:",
             disabled=not review.editable or bool(review.to_analyse or review.unsettled),
             on_click=saved, args=(workflow.confirm_review, rooms.log, review.case.id, review.case.version, user),
             kwargs={"done": "Review confirmed."},
-            help=f"Confirms that you looked at the nuclei and that the counts are yours.{first}",
         )  # fmt: skip
+
+
+def before_confirming(review: CaseReview) -> str:
+    """What stands beside the button that confirms the counts: why it waits, or what to look at first."""
+    if review.reviewed:
+        return "Counts are confirmed"
+    if not review.editable:
+        return "Signed: an amendment opens it"
+    if review.to_analyse:
+        return f"First analyse {_number(len(review.to_analyse), 'region')}"
+    if review.unsettled:
+        return f"First settle {_number(len(review.unsettled), 'point')} above"
+    scored = [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
+    doubtful = sum(r.nucleus.uncertain and not r.edited for r in scored)
+    return f"{doubtful} of {len(scored)} scored are uncertain" if doubtful else ""
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from her2core import workflow
@@ -28,7 +27,12 @@ from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
 
 __all__ = ["draw", "given_in_table", "missing", "with_edits"]
 
-_FIGURE_PX = 566
+_FIGURE_PX = 560  # at least
+# The image takes the height that the screen has; the height given to Streamlit is the least.
+_TALL = f"""<style>
+[data-testid="stLayoutWrapper"]:has(> .st-key-recount_image)
+{{flex: 0 0 max({_FIGURE_PX}px, calc(100vh - 184px)) !important; height: auto !important;}}
+</style>"""
 _NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
 _ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
 _WIDTHS = [1.5, 2.2, 1, 3.6, 1.2]
@@ -149,6 +153,7 @@ def _recount(case_id: int) -> None:
     if not regions:
         st.info("The regions of this case are gone; the recount waits for the first observer.", icon=":material/info:")
         return
+    st.html(_TALL)
     left, right = st.columns([1.62, 1], gap="small")
     with left:
         region, look = _toolbar(regions)
@@ -231,32 +236,13 @@ def _image(
         dict(region.boxes),
         {nucleus for (region_id, nucleus), pair in counts.items() if region_id == stored.id and None not in pair},
         selected=selected,
-        figure_height_px=_FIGURE_PX,
         zoom=look["zoom"],
     )
-    figure.add_trace(_numbers(region))
-    st.plotly_chart(
-        figure, theme=None, key=key, on_select=clicked, selection_mode="points", config=CONFIG,
-        alt=f"Region {region.name} with {len(region.boxes)} boxes",
-    )  # fmt: skip
-
-
-def _numbers(region: BlindedRegion) -> go.Scatter:
-    """The numbers of the nuclei inside their boxes, by which image and table are matched."""
-    grey = {"color": "#D7DEE5", "size": 11}
-    return go.Scatter(
-        x=[box[0] for _, box in region.boxes],
-        y=[box[1] for _, box in region.boxes],
-        text=[str(nucleus_id) for nucleus_id, _ in region.boxes],
-        mode="text",
-        textposition="bottom right",
-        textfont=grey,
-        selected={"textfont": {"color": grey["color"]}},
-        unselected={"textfont": {"color": grey["color"]}},
-        hoverinfo="skip",
-        showlegend=False,
-        name="numbers",
-    )
+    with st.container(height=_FIGURE_PX, border=False, key="recount_image"):
+        st.plotly_chart(
+            figure, theme=None, key=key, on_select=clicked, selection_mode="points", config=CONFIG, height="stretch",
+            alt=f"Region {region.name} with {len(region.boxes)} boxes",
+        )  # fmt: skip
 
 
 def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:

@@ -19,6 +19,7 @@ from her2core.scoring import (
     ratio,
 )
 from her2core.scoring.progress import CaseFacts, Step, StepKind, StepState, work_up_steps
+from her2core.ui.acknowledging import acknowledge_button
 from her2core.ui.details import IHC_WORDS
 from her2core.ui.services import Services
 from her2core.ui.session import flash, saved
@@ -389,10 +390,8 @@ def _warnings(rooms: Services, user: User, review: CaseReview) -> None:
     for warning in unread:
         left, right = st.columns([2.4, 1], vertical_alignment="center")
         left.markdown(f":orange[:material/warning:] {plain(warning.text)}")
-        right.button(
-            "Acknowledge", key=f"warning_{warning.key}", width="stretch",
-            on_click=saved, args=(workflow.acknowledge, rooms.log, review.case.id, warning, user),
-        )  # fmt: skip
+        with right:
+            acknowledge_button(rooms, user, review, warning, "stretch")
     _acknowledged([w for w in review.warnings if w.acknowledged])
 
 
@@ -401,7 +400,8 @@ def _acknowledged(warnings: Sequence[CaseWarning]) -> None:
         return
     with st.expander(f"{len(warnings)} acknowledged", icon=":material/check:", key="warnings_read"):
         for warning in warnings:
-            st.caption(plain(warning.text))
+            why = f" **Reason to go on:** {plain(warning.reason)}" if warning.reason else ""
+            st.caption(plain(warning.text) + why)
 
 
 def _attestation(rooms: Services, user: User, review: CaseReview) -> None:

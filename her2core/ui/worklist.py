@@ -11,8 +11,9 @@ from her2core import workflow
 from her2core.caselog import OpenCase
 from her2core.permissions import Decision
 from her2core.records import CaseState, Role, User
+from her2core.ui.analysing import brief_words
 from her2core.ui.services import Services
-from her2core.ui.session import open_case, read_case
+from her2core.ui.session import guarded, open_case, read_case
 from her2core.ui.waiting import Waiting, counted, doer, stop, waiting
 from her2core.ui.words import STATE_COLOURS, STATE_WORDS, age, case_title, plain
 
@@ -198,12 +199,27 @@ def _row(rooms: Services, user: User, case: OpenCase) -> None:
     columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
     columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
-    columns[3].markdown(("Amendment open: " if case.amending else "") + words)
+    status = rooms.jobs.status(case.id)
+    with columns[3]:
+        if status is not None and status.active:
+            _analysis(case.id)
+        else:
+            st.markdown(("Amendment open: " if case.amending else "") + words)
     columns[4].markdown(
         plain(doer(case, user.id, may_recount)), help=None if may_recount is None else may_recount.reason
     )
     columns[5].markdown(age(case.created_at))
     _button(rooms, user, case, columns[6], "open")
+
+
+@st.fragment(run_every=2)
+def _analysis(case_id: int) -> None:
+    """How far the analysis of a case is; the whole list again once it has ended."""
+    rooms, _ = guarded(Role.PATHOLOGIST, Role.LAB_MANAGER, by_timer=True)
+    status = rooms.jobs.status(case_id)
+    if status is None or not status.active:
+        st.rerun(scope="app")
+    st.progress(status.fraction, text=brief_words(status))
 
 
 def _button(rooms: Services, user: User, case: OpenCase, where: DeltaGenerator, key: str) -> None:

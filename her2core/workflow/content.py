@@ -154,7 +154,7 @@ def build_content(
         clusters=_clusters(reviewed),
         suitability=_suitability(review),
         cross_check=_cross_checks(review),
-        alerts=tuple(w.text for w in review.warnings if not _of_a_flag(w)),
+        alerts=tuple(_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
@@ -338,9 +338,9 @@ def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
         [r.nucleus for r in region.nuclei],
         region.region.um_per_px,
         _PICTURE_PX,
-        edited_ids={r.nucleus.id for r in region.nuclei if r.changed},
+        edited_ids={r.nucleus.id for r in region.nuclei if r.edited},
     )
-    return Thumbnail(picture, f"Region {region.name}: {len(scored)} of {len(region.nuclei)} nuclei scored")
+    return Thumbnail(picture, f"Region {region.name}: {len(scored)} of its {len(region.nuclei)} nuclei scored")
 
 
 def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
@@ -398,10 +398,17 @@ def _suitability(review: CaseReview) -> str:
         f"{len(suitable)} of {len(regions)} region{'s' if len(regions) > 1 else ''} judged suitable by the pathologist"
     )
     text = f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
-    kept = [f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged]
+    kept = [
+        f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged and not w.needs_reason
+    ]
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
-    return text
+    return " ".join([text, *(_counted_anyway(w) for w in review.warnings if _of_a_flag(w) and w.reason)])
+
+
+def _counted_anyway(warning: CaseWarning) -> str:
+    """A limit of the guideline that is exceeded, and why the pathologist reports all the same."""
+    return f"{warning.text} Reported all the same, since: {warning.reason.rstrip('.')}."
 
 
 def _notes(review: CaseReview, assessment: CaseAssessment) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ from her2core.scoring import (
     spatial_pattern,
     tally,
 )
+from her2core.scoring.alerts import weak_probe_alert
+from her2core.scoring.wording import labelled
 
 if TYPE_CHECKING:
     from her2core.workflow.assessing import RegionReview
@@ -55,7 +57,8 @@ class CaseWarning:
     `key` changes with what is said: what was acknowledged is exactly what is said now. A disagreement of flags and
     findings has a `kind`, and the `place` that it is about; it is acknowledged before the counts are confirmed, or
     settled with `changes`: (region id, flags that would agree). Its key changes with the flag and with the models'
-    findings, not with the pathologist's own corrections.
+    findings, not with the pathologist's own corrections. `needs_reason`: a limit is exceeded above which the guideline
+    asks to reject (domain.md 1.9), so it is acknowledged with a reason; `reason` is the one that was given.
     """
 
     key: str
@@ -64,6 +67,8 @@ class CaseWarning:
     kind: DisagreementKind | None = None
     place: str = ""
     changes: tuple[tuple[int, RegionFlags], ...] = ()
+    needs_reason: bool = False
+    reason: str = ""
 
     @property
     def before_review(self) -> bool:
@@ -100,9 +105,25 @@ def case_warnings(
             texts.append(
                 f"Population {label}: {finding.cross_check.warning}" if several else finding.cross_check.warning
             )
-    found += [CaseWarning(_key(text), text, False) for text in texts]
-    read = {s.subject for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
-    return tuple(replace(warning, acknowledged=warning.key in read) for warning in found)
+    limits = _limits(assessment)
+    if any(w.needs_reason for w in found) and len(counting) == 1:  # of one region it is the same finding once more
+        texts = [text for text in texts if text not in limits]
+    found += [CaseWarning(_key(text), text, False, needs_reason=text in limits) for text in texts]
+    read = {s.subject: str(s.value.get("reason", "")) for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
+    return tuple(_as_read(warning, read.get(warning.key)) for warning in found)
+
+
+def _as_read(warning: CaseWarning, reason: str | None) -> CaseWarning:
+    """The warning as it was acknowledged; `reason` is None where it was not."""
+    acknowledged = reason is not None and (bool(reason) or not warning.needs_reason)
+    return replace(warning, acknowledged=acknowledged, reason=reason or "")
+
+
+def _limits(assessment: CaseAssessment) -> frozenset[str]:
+    """The alerts that tell of a limit above which the guideline asks to reject."""
+    several = len(assessment.populations) > 1
+    found = ((p.label, weak_probe_alert(p.tally, p.exclusions)) for p in assessment.populations)
+    return frozenset(labelled(label, text, several) for label, text in found if text is not None)
 
 
 def _of_regions(counting: Iterable[RegionReview]) -> Iterator[CaseWarning]:
@@ -136,14 +157,14 @@ def _warning(d: Disagreement, place: str, regions: Sequence[RegionReview]) -> Ca
         if wanted is not None and wanted != flags:
             changes.append((r.region.id, wanted))
     said = " ".join(filter(None, (f"{place[0].upper()}{place[1:]}:", d.text, d.advice)))
-    return CaseWarning(_disagreement_key(d, regions), said, False, d.kind, place, tuple(changes))
+    return CaseWarning(_disagreement_key(d, regions), said, False, d.kind, place, tuple(changes), d.above_limit)
 
 
 _OF_POPULATIONS = (DisagreementKind.SECOND_POPULATION, DisagreementKind.PATTERN, DisagreementKind.HETEROGENEITY)
 
 
 def _disagreement_key(d: Disagreement, regions: Iterable[RegionReview]) -> str:
-    parts = [d.kind.value]
+    parts = [d.kind.value, *(["above limit"] if d.above_limit else [])]
     for r in regions:
         flags, analysis = r.region.flags, r.analysis
         if flags is None or analysis is None:

@@ -264,9 +264,17 @@ def set_indeterminate(log: CaseLog, case_id: int, reasons: Sequence[str], by: Us
     return refresh_state(log, case_id, by)
 
 
-def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User) -> CaseReview:
-    """Record that a warning was read."""
-    log.acknowledge(case_id, warning.key, warning.text, by)
+def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User, reason: str = "") -> CaseReview:
+    """Record that a warning was read, and why the case goes on where a limit of the guideline is exceeded.
+
+    Raises ScoringError where that reason is missing.
+    """
+    if warning.needs_reason and not reason.strip():
+        raise ScoringError(
+            "A limit of the guideline is exceeded. Give the reason why the counts are used all the same; it becomes "
+            "part of the report."
+        )
+    log.acknowledge(case_id, warning.key, warning.text, by, reason.strip())
     return refresh_state(log, case_id, by)
 
 

@@ -20,11 +20,12 @@ from her2core.records import Box, Case, Correction, Nucleus, Region
 from her2core.ui.editor import EditorNews, Inbox, editor_state
 from her2core.ui.editor.mount import FRONTEND, javascript
 from her2core.ui.editor.pictures import encode
+from her2core.workflow import CaseWarning
 from her2core.workflow.reviewing import Edit, Taken, take_edit
 from tests.browser.conftest import PATIENCE_MS, Server
 from tests.pages.lab import PASSWORDS, TestLaboratory, count_drawn
 
-__all__ = ["ReviewPage"]
+__all__ = ["ReviewPage", "acknowledge"]
 
 _HOST = """<!doctype html><style>body {margin: 0; background: #0e1217}</style><div id="host"></div>"""
 _MOUNT = """async ([script, style]) => {
@@ -41,6 +42,16 @@ _MOUNT = """async ([script, style]) => {
         setTriggerValue: (name, message) => window.post(message).then((state) => state && window.draw(state)),
     });
 }"""
+
+
+def acknowledge(page: Page, warning: CaseWarning) -> None:
+    """Acknowledge a warning on the page, with a reason where it asks for one, and wait until it is gone."""
+    button = page.locator(f".st-key-warning_{warning.key} button")
+    if warning.needs_reason:
+        page.locator(f".st-key-reason_{warning.key} button").first.click(timeout=PATIENCE_MS)
+        page.locator(f".st-key-reason_text_{warning.key} textarea").fill("The signals elsewhere are strong.")
+    button.click(timeout=PATIENCE_MS)
+    expect(button).to_have_count(0, timeout=PATIENCE_MS)
 
 
 class ReviewPage:

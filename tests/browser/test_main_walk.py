@@ -16,6 +16,7 @@ from her2core.records import CaseState, CorrectionKind
 from her2core.reporting.verify import verify_report
 from her2core.training.render import render_region
 from tests.browser.conftest import PATIENCE_MS, Server
+from tests.browser.review_page import acknowledge
 from tests.pages.lab import PASSWORDS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
@@ -99,8 +100,7 @@ def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, 
     assert correction.old["her2"] == counted
     assert correction.new["her2"] == counted + 3
     for point in workflow.assess(log, case.id).unsettled:  # where flags and findings disagree
-        page.locator(f".st-key-warning_{point.key}").get_by_role("button", name="Acknowledge").click()
-        expect(page.locator(f".st-key-warning_{point.key}")).to_have_count(0, timeout=PATIENCE_MS)
+        acknowledge(page, point)
     _press(page, "Counts reviewed")
     _press(page, re.compile("Work-up$"))
 
@@ -180,5 +180,4 @@ def _go_to(page: Page, nucleus_id: int) -> None:
 
 def _acknowledge_all(page: Page, server: Server, case_id: int) -> None:
     for warning in (w for w in workflow.assess(server.lab.log, case_id).warnings if not w.acknowledged):
-        page.locator(f".st-key-warning_{warning.key} button").click()
-        expect(page.locator(f".st-key-warning_{warning.key}")).to_have_count(0, timeout=PATIENCE_MS)
+        acknowledge(page, warning)

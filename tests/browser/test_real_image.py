@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from her2core import workflow
 from her2core.records import IHC, CaseState
 from tests.browser.conftest import PATIENCE_MS, ROOT, Server
-from tests.browser.review_page import ReviewPage
+from tests.browser.review_page import ReviewPage, acknowledge
 from tests.pages.lab import PASSWORDS
 
 IMAGE = ROOT.parent / "shared" / "data" / "real" / "her2-fish-tissue" / "images" / "FISH5.jpg"
@@ -52,18 +52,14 @@ def test_a_real_image_is_analysed_reviewed_and_signed(server: Server, page: Page
     at.set_counts((chosen.her2 or 0) + 1, chosen.cep17 or 0)
     at.expect_tally(n, her2 + 1, cep17)
     while points := workflow.assess(lab.log, case.id).unsettled:
-        point = page.locator(f".st-key-warning_{points[0].key}")
-        point.get_by_role("button", name="Acknowledge").click(timeout=PATIENCE_MS)
-        expect(point).to_have_count(0, timeout=PATIENCE_MS)
+        acknowledge(page, points[0])
     page.get_by_role("button", name="Counts reviewed").click(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Work-up").last.click(timeout=PATIENCE_MS)
 
     # Whatever the group, IHC 3+ of the same sample decides: nothing is left but to look, to say so, and to sign.
     expect(page.locator(".st-key-work_up")).to_be_visible(timeout=PATIENCE_MS)
     for warning in (w for w in workflow.assess(lab.log, case.id).warnings if not w.acknowledged):
-        read = page.locator(f".st-key-warning_{warning.key}")
-        read.get_by_role("button", name="Acknowledge").click(timeout=PATIENCE_MS)
-        expect(read).to_have_count(0, timeout=PATIENCE_MS)
+        acknowledge(page, warning)
     page.get_by_role("radio", name="fits the histology").click()
     sign = page.get_by_role("button", name="Sign report")
     expect(sign).to_be_enabled(timeout=PATIENCE_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -280,6 +281,30 @@ def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory,
     for order, number in (("edited", "7"), ("id", "1"), ("left", "7")):
         at.part("order").select_option(order)
         expect(first).to_have_attribute("data-nucleus", number)
+
+
+def test_uncertain_nuclei_that_count_come_first_and_the_gallery_follows(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed([(0, 0)] * 14 + [(6, 2)] * 26)
+    region = lab.log.regions(case.id)[0]
+    analysis = lab.log.analysis(region.id)
+    assert analysis is not None
+    doubtful = tuple(replace(n, uncertain=n.id in (3, 30, 31), uncertainty=0.9) for n in analysis.nuclei)
+    lab.log.save_analysis(region.id, replace(analysis, nuclei=doubtful), lab.person("berg"))
+    page.set_viewport_size({"width": 1366, "height": 620})  # a gallery of one row or two
+    at = ReviewPage(page, lab, case).alone()
+    order = page.locator(".editor .tile").evaluate_all("(tiles) => tiles.map((tile) => Number(tile.dataset.nucleus))")
+    assert order[:2] == [30, 31]  # they count; 3, which no signal was found in, comes after
+    assert order[2] == 3
+    inside = """(tile) => {
+        const gallery = tile.closest(".tiles").getBoundingClientRect(), at = tile.getBoundingClientRect();
+        return at.top >= gallery.top - 1 && at.bottom <= gallery.bottom + 1;
+    }"""
+    for number in order[1:]:
+        at.press("n")
+        at.expect_nucleus(number)
+        tile = page.locator(f'.editor .tile[data-nucleus="{number}"]')
+        expect(tile).to_have_attribute("aria-current", "true")
+        assert tile.evaluate(inside), number
 
 
 def test_an_edit_that_came_too_late_is_refused_and_the_newer_one_is_shown(lab: TestLaboratory, page: Page) -> None:

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from her2core import workflow
 from tests.browser.conftest import PATIENCE_MS, Server, dark_page
-from tests.browser.review_page import ReviewPage
+from tests.browser.review_page import ReviewPage, acknowledge
 from tests.browser.timings import (
     CLICK_TO_TALLY_MS,
     OPENING_S,
@@ -104,11 +105,33 @@ def test_all_that_matters_is_in_sight_on_the_smallest_screen(server: Server, pag
     side = page.locator(".editor .side")
     assert side.evaluate("(side) => side.scrollHeight <= side.clientHeight + 1")
     expect(page.get_by_role("button", name="Counts reviewed")).to_be_disabled()
+    expect(at.part("note")).to_have_text("First settle 1 point above")  # why it is greyed stands beside it
+    before = at.part("field").bounding_box()
     page.locator(".st-key-disagreements").get_by_role("button", name="Acknowledge").click()
     expect(page.locator(".st-key-disagreements")).to_have_count(0, timeout=PATIENCE_MS)
     _all_in_sight(at)
+    after = at.part("field").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["y"] == pytest.approx(before["y"], abs=1)  # the room of the line is kept: nothing jumps
+    assert after["height"] == pytest.approx(before["height"], abs=1)
     page.get_by_role("button", name="Counts reviewed").click()
     expect(page.get_by_role("button", name="Work-up").last).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only(server: Server, page: Page) -> None:
+    case = server.lab.open_case()
+    server.lab.analyse(server.lab.add_region(case, [*POSITIVE, *[(6, 0)] * 7]), FLAGS)
+    at = ReviewPage(page, server.lab, case).open(server)
+    expect(page.locator(".st-key-disagreements")).to_contain_text("more than the limit of 25 %", timeout=PATIENCE_MS)
+    (point,) = workflow.assess(server.lab.log, case.id).unsettled
+    page.locator(f".st-key-reason_{point.key} button").first.click()
+    page.locator(f".st-key-warning_{point.key} button").click()
+    expect(page.get_by_text("Give the reason why the counts are used")).to_be_visible(timeout=PATIENCE_MS)
+    page.keyboard.press("Escape")
+    acknowledge(page, point)
+    at.expect_tally(20, 120, 40)
+    assert workflow.assess(server.lab.log, case.id).warnings[0].reason == "The signals elsewhere are strong."
 
 
 def _all_in_sight(at: ReviewPage) -> None:

@@ -19,6 +19,7 @@ from her2core import workflow
 from her2core.records import IHC, Case, CaseState, Population
 from her2core.scoring import Outcome
 from tests.browser.conftest import PATIENCE_MS, Server, dark_page
+from tests.browser.review_page import acknowledge
 from tests.conftest import chromium
 from tests.pages.lab import (
     FLAGS,
@@ -188,10 +189,8 @@ def _finish(bench: Bench, page: Page, case: Case) -> None:
     """Acknowledge what is open, one by one, and say that the result fits."""
     for warning in workflow.assess(bench.lab.log, case.id).warnings:
         if not warning.acknowledged:
-            button = page.locator(f".st-key-warning_{warning.key} button")
             _idle(page)
-            button.click()
-            expect(button).to_have_count(0, timeout=PATIENCE_MS)
+            acknowledge(page, warning)
     assessment = workflow.assess(bench.lab.log, case.id).assessment
     if assessment is not None and assessment.outcome is not Outcome.INDETERMINATE:
         _idle(page)

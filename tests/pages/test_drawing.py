@@ -18,7 +18,6 @@ from her2core.scoring.workup import WorkUpInputs, assess_case
 from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, thumbnail
 from her2core.ui.nuclei import doubt
 from her2core.ui.overlay import blinded_figure, clicked_nucleus
-from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.ui.result import result_html
 from her2core.ui.words import age, plain
 from her2core.workflow import AiResult
@@ -41,34 +40,12 @@ def _trace(figure: Any, name: str) -> Any:
     return next(trace for trace in figure.data if trace.name.startswith(name))
 
 
-def test_states_differ_in_colour_and_in_dash_or_sign() -> None:
-    assert len({style.colour for style in BOX_STYLES.values()}) == len(NucleusState)
-    assert len({style.dash for style in BOX_STYLES.values()}) == len(NucleusState)
-    assert len({style.pattern for style in BOX_STYLES.values()}) == len(NucleusState)
-    assert len({style.sign for style in BOX_STYLES.values()}) == len(NucleusState)
-    assert len({style.symbol for style in SIGNAL_STYLES.values()}) == 2
-
-
-@pytest.mark.parametrize(
-    ("reviewed", "state"),
-    [
-        (_reviewed(), NucleusState.SCORED),
-        (_reviewed(clustered=True), NucleusState.CLUSTERED),
-        (_reviewed(clustered=True, uncertain=True), NucleusState.UNCERTAIN),
-        (_reviewed(edited=True, uncertain=True), NucleusState.EDITED),
-        (_reviewed(edited=True, scored=False, reason=Exclusion.NOT_TUMOUR), NucleusState.NOT_SCORED),
-    ],
-)
-def test_the_state_that_decides_the_result_comes_first(reviewed: ReviewedNucleus, state: NucleusState) -> None:
-    assert state_of_nucleus(reviewed) is state
-
-
 def test_the_blinded_figure_holds_no_count_and_no_signal() -> None:
     figure = blinded_figure("data:,", 100, 80, {1: BOX, 2: (50.0, 50.0, 70.0, 70.0)}, {2})
     text = figure.to_json()
     assert "HER2" not in text
     assert "CEP17" not in text
-    assert _trace(figure, "counted by you (1)").line.dash == "dashdot"
+    assert _trace(figure, "✓ counted by you (1)").showlegend
     assert list(_trace(figure, "nuclei").text) == ["Nucleus 1", "Nucleus 2"]
 
 
@@ -121,8 +98,10 @@ def test_a_thumbnail_keeps_proportions_and_a_small_image_its_size() -> None:
     ("more", "less"),
     [
         ({"uncertain": True}, {"clustered": True}),
-        ({"clustered": True}, {"scored": False, "reason": Exclusion.EDGE}),
-        ({"scored": False, "reason": Exclusion.EDGE}, {}),
+        ({"uncertain": True, "uncertainty": 0.1}, {"uncertain": True, "scored": False, "reason": Exclusion.EDGE}),
+        ({"clustered": True}, {"uncertain": True, "scored": False, "reason": Exclusion.NO_CEP17}),
+        ({"scored": False, "reason": Exclusion.NO_CEP17}, {"uncertainty": 0.9}),
+        ({}, {"uncertain": True, "scored": False, "reason": Exclusion.EDGE, "uncertainty": 0.99}),
         ({"uncertain": True, "uncertainty": 0.6}, {"uncertain": True, "uncertainty": 0.3}),
         ({"uncertainty": 0.2}, {"uncertainty": 0.1}),
         ({"her2_regressed": 9.0}, {"her2_regressed": 4.2}),

@@ -74,3 +74,39 @@ def test_one_may_leave_the_queue_and_try_again(lab: TestLaboratory, worker: Work
     assert status is not None
     assert status.state is JobState.DONE
     assert len(lab.log.analyses(region.id)) == 1
+
+
+def test_the_worklist_shows_that_an_analysis_waits_or_runs_and_how_far_it_is(
+    lab: TestLaboratory, worker: WorkerMark
+) -> None:
+    first, second = _region(lab, 0), _region(lab, 1)
+    for region in (first, second):
+        _submit(lab, region, "berg")
+    store = JobStore(lab.data_dir)
+    record = store.claim(worker)
+    assert record is not None
+    store.progress(record.id, worker, "Counting signals", 0.4)
+    assert _words(signed_in("berg")) == ["Analysis runs, 40%", "Analysis waits, 1 analysis is before it"]
+
+
+def test_before_the_analysis_the_review_shows_what_there_is_and_what_is_missing(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    at = _review(region)
+    assert "Give the flags of" in at.warning[0].value
+    assert at.button(key="to_intake").label == "Go to intake"
+    assert len(at.image) == 1
+    workflow.set_flags(lab.log, region.id, FLAGS, lab.person("berg"))
+    at = _review(region)
+    assert at.button(key="analyse").label == "Analyse 1 region"
+    assert any("good signals, little overlap" in caption.value for caption in at.caption)
+
+
+@pytest.mark.parametrize("page", ["pages/review.py", "pages/sign_out.py"])
+def test_without_a_case_a_page_leads_to_one_and_intake_begins_one(lab: TestLaboratory, page: str) -> None:
+    at = signed_in("berg", page)
+    assert any("No case is open" in info.value for info in at.info)
+    assert at.button(key="no_case_worklist").label == "Worklist"
+    at.button(key="no_case_new").click().run()
+    assert not any("No case is open" in said.value for said in (*at.info, *at.caption))
+    assert [heading.value for heading in at.subheader][:1] == ["New case"]

@@ -63,30 +63,26 @@ def test_lines_differ_between_states_in_grey_too() -> None:
     def bottom(which: Nucleus) -> int:
         return strokes(read(overlay_thumbnail(region(), [which], None, 400)), 280)
 
-    solid, dashed, dotted = (
-        bottom(nucleus()),
-        bottom(nucleus(scored=False)),
-        bottom(nucleus(uncertain=True)),
-    )
+    solid, long_dashes, dashes = bottom(nucleus()), bottom(nucleus(clustered=True)), bottom(nucleus(uncertain=True))
     assert solid == 1
-    assert 5 < dashed < dotted
+    assert 5 < long_dashes < dashes
 
 
-def test_a_clustered_nucleus_has_a_double_line() -> None:
-    def lines(which: Nucleus) -> int:
-        column = read(overlay_thumbnail(region(), [which], None, 400))[260:290, 200] > 120
-        return int(np.count_nonzero(np.diff(column.astype(int)) == 1))
-
-    assert lines(nucleus()) == 1
-    assert lines(nucleus(clustered=True)) == 2
-
-
-def test_an_edited_nucleus_has_a_filled_corner() -> None:
-    plain = read(overlay_thumbnail(region(), [nucleus()], None, 400))
-    edited = read(overlay_thumbnail(region(), [nucleus()], None, 400, edited_ids={1}))
-    corner = (slice(101, 103), slice(297, 299))
-    assert edited[corner].min() > 120
-    assert np.array_equal(plain, read(overlay_thumbnail(region(), [nucleus()], None, 400, edited_ids={2})))
+@pytest.mark.parametrize(
+    ("which", "edited"),
+    [
+        (nucleus(clustered=True), False),
+        (nucleus(uncertain=True), False),
+        (nucleus(scored=False), False),
+        (nucleus(), True),
+    ],
+)
+def test_a_sign_stands_beside_the_number_of_all_but_the_plainly_scored(which: Nucleus, edited: bool) -> None:
+    beside = (slice(104, 116), slice(112, 128))
+    plain = read(overlay_thumbnail(region(), [nucleus()], None, 400, edited_ids={2}))
+    signed = read(overlay_thumbnail(region(), [which], None, 400, edited_ids={1} if edited else ()))
+    assert plain[beside].max() < 60
+    assert signed[beside].max() > 90
 
 
 def test_a_scale_bar_is_drawn_only_where_the_scale_is_known() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from her2core.scoring import (
     DisagreementKind,
     RejectionReason,
     countability,
+    missing_colours,
     population_disagreements,
     region_disagreements,
     spatial_pattern,
@@ -70,10 +72,9 @@ def test_clusters_of_nuclei_that_are_not_scored_do_not_count(nucleus: Build) -> 
     ("flag", "weak", "without_colour", "disagree"),
     [
         (SignalIntensity.GOOD, (), 6, False),  # 6 of 24 is a quarter
-        (SignalIntensity.GOOD, (), 7, True),
         (SignalIntensity.GOOD, ("CEP17",), 0, True),
-        (SignalIntensity.GOOD, ("HER2", "CEP17"), 9, True),
-        (SignalIntensity.WEAK, ("HER2",), 9, False),
+        (SignalIntensity.GOOD, ("HER2", "CEP17"), 5, True),
+        (SignalIntensity.WEAK, ("HER2",), 6, False),
         (SignalIntensity.UNSCORABLE, (), 0, True),  # and yet counted
     ],
 )
@@ -87,6 +88,24 @@ def test_signal_intensity(
         assert d.flags is not None
         assert d.flags.signal_intensity is SignalIntensity.WEAK
         assert all(probe in d.text for probe in weak)
+        assert not d.above_limit
+
+
+@pytest.mark.parametrize("flag", SignalIntensity)
+def test_more_than_a_quarter_without_a_colour_is_above_the_limit_whatever_the_flag(
+    nucleus: Build, flag: SignalIntensity
+) -> None:
+    flags = replace(FLAGS, signal_intensity=flag)
+    (d,) = region_disagreements(flags, mixed(nucleus, 18, NO_CEP17=7), ("HER2",))
+    assert d.kind is DisagreementKind.INTENSITY
+    assert d.above_limit
+    assert d.text.startswith(
+        "7 of 25 countable nuclei lack a colour (7 without CEP17; the other 18 are scored): more than"
+    )
+    assert "limit of 25 %" in d.text
+    assert "guideline asks to reject the region" in d.advice
+    assert d.flags is not None
+    assert (d.flags.suitable, d.flags.unsuitable_reason) == (False, "signals too weak to score")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +193,57 @@ def test_countability_counts_what_came_of_the_nuclei(nucleus: Build) -> None:
     cells = mixed(nucleus, 12, OVERLAP=5, EDGE=4, OUT_OF_FOCUS=2, NO_CEP17=3, NO_SIGNAL=1, NOT_TUMOUR=6)
     seen = countability(cells)
     assert (seen.found, seen.whole, seen.scored) == (33, 23, 12)
-    assert (seen.overlapping, seen.out_of_focus, seen.without_colour) == (5, 2, 4)
+    assert (seen.overlapping, seen.out_of_focus) == (5, 2)
     assert seen.overlapping_percent == pytest.approx(100 * 5 / 23)
     assert seen.out_of_focus_percent == pytest.approx(100 * 2 / 18)
-    assert seen.without_colour_percent == 25.0
+    assert (seen.missing.number, seen.missing.countable, seen.missing.above_limit) == (4, 16, False)
+
+
+@pytest.mark.parametrize(
+    ("scored", "left_out", "words", "above"),
+    [
+        (
+            20,
+            {Exclusion.NO_CEP17: 1, Exclusion.NO_HER2: 4, Exclusion.NO_SIGNAL: 2},
+            "7 of 27 countable nuclei lack a colour (1 without CEP17, 4 without HER2, 2 without either; the other 20 "
+            "are scored)",
+            True,
+        ),
+        (
+            3,
+            {Exclusion.NO_CEP17: 1, Exclusion.EDGE: 9},
+            "1 of 4 countable nuclei lacks a colour (1 without CEP17; the other 3 are scored)",
+            False,
+        ),
+        (
+            0,
+            {Exclusion.NO_SIGNAL: 2},
+            "2 of 2 countable nuclei lack a colour (2 without either; the other 0 are scored)",
+            True,
+        ),
+    ],
+)
+def test_the_parts_of_the_sentence_add_up_to_the_whole(
+    scored: int, left_out: dict[Exclusion, int], words: str, above: bool
+) -> None:
+    missing = missing_colours(scored, left_out)
+    assert (missing.words, missing.above_limit) == (words, above)
+    part, whole, *parts = (int(number) for number in re.findall(r"\b\d+\b", missing.words.replace("CEP17", "")))
+    assert sum(parts) == whole == missing.countable
+    assert sum(parts[:-1]) == part == missing.number
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"scored": 29, "OVERLAP": 20}, "20 of 49 nuclei that lie wholly in the image overlap and are not scored."),
+        ({"scored": 20, "OVERLAP": 5, "OUT_OF_FOCUS": 10}, "10 of 30 nuclei that lie whole and free are out of focus."),
+        ({"scored": 29, "NO_HER2": 10, "OVERLAP": 3}, "10 of 39 countable nuclei lack a colour"),
+    ],
+)
+def test_advice_names_what_its_share_is_of(nucleus: Build, counts: dict[str, int], said: str) -> None:
+    (point,) = countability(mixed(nucleus, **counts)).advice
+    assert said in point.text
 
 
 @pytest.mark.parametrize(

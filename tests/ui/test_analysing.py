@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from her2core.jobs import JobState, JobStatus
-from her2core.ui.analysing import progress_words, start_words
+from her2core.ui.analysing import brief_words, progress_words, start_words
 
 
 def _status(state: JobState, **changes: Any) -> JobStatus:
@@ -43,3 +43,16 @@ def test_the_button_offers_another_try_where_the_last_one_did_not_end_well(
     regions: int, ended: JobState | None, words: str
 ) -> None:
     assert start_words(regions, None if ended is None else _status(ended)) == words
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (_status(JobState.WAITING), "Analysis waits"),
+        (_status(JobState.WAITING, ahead=2), "Analysis waits, 2 analyses are before it"),
+        (_status(JobState.RUNNING), "Analysis runs, 25%"),
+        (_status(JobState.RUNNING, stopping=True), "Analysis stops, 25%"),
+    ],
+)
+def test_the_worklist_says_how_far_an_analysis_is(status: JobStatus, words: str) -> None:
+    assert brief_words(status) == words

@@ -19,14 +19,14 @@ from xml.sax.saxutils import escape
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
+from her2core.marks import FONT
 from her2core.reporting.fonts.rtl import visual_order
 
-__all__ = ["BODY", "BODY_BOLD", "REGULAR", "is_plain", "markup", "register", "unprintable"]
+__all__ = ["BODY", "BODY_BOLD", "is_plain", "markup", "register", "unprintable"]
 
 _HERE = Path(__file__).parent
-REGULAR = _HERE / "DejaVuSansCondensed.ttf"
 _FILES = {
-    "her2core": REGULAR,
+    "her2core": FONT,
     "her2core-bold": _HERE / "DejaVuSansCondensed-Bold.ttf",
     "her2core-cjk": _HERE / "DroidSansFallbackFull.ttf",
     "her2core-hangul": _HERE / "NanumSquareR.ttf",

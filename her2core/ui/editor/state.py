@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from her2core.marks import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.records import Correction, CorrectionKind, Exclusion
 from her2core.scoring import (
     PopulationAssessment,
@@ -18,7 +19,6 @@ from her2core.scoring import (
 )
 from her2core.ui.editor.inbox import Inbox
 from her2core.ui.nuclei import doubt
-from her2core.ui.palette import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.ui.result import RESULT_STYLE, result_html
 from her2core.ui.words import escaped, number
 from her2core.workflow import CaseReview, RegionReview
@@ -49,10 +49,12 @@ _DONE: Mapping[CorrectionKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class EditorNews:
-    """What is not in the case: who is who, and what came of the edits of this session."""
+    """What is not in the case: who is who, what came of the edits of this session, and what stands beside the button
+    that confirms the counts."""
 
     names: Mapping[int, str]
     inbox: Inbox
+    note: str = ""
 
 
 def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> dict[str, Any]:
@@ -71,12 +73,13 @@ def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> 
         "nuclei": [_nucleus(r, news.names) for r in region.nuclei],
         "seen": max((c.id for c in region.corrections), default=0),
         "editable": review.editable,
+        "note": news.note,
         "undo": "" if undo is None else f"{undo.kind.value}, nucleus {undo.nucleus_id}",
         "redo": "" if redo is None else _redone(redo, region.corrections),
         "cards": _cards(review, region),
         "reasons": [reason.value for reason in REASONS],
         "styles": {state.name.lower().replace("_", " "): _style(state) for state in NucleusState},
-        "signals": {channel: style.colour for channel, style in SIGNAL_STYLES.items()},
+        "signals": {channel.value: style.colour for channel, style in SIGNAL_STYLES.items()},
         "acknowledged": {"window": inbox.window, "upto": inbox.upto},
         "refused": [{"number": r.number, "message": r.message} for r in inbox.refused],
         "select": {"nucleus": inbox.select, "number": inbox.selections},
@@ -122,7 +125,7 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "reason": None if n.reason is None else n.reason.value,
         "uncertain": n.uncertain,
         "uncertainty": n.uncertainty,
-        "state": state_of_nucleus(reviewed).name.lower().replace("_", " "),
+        "state": state_of_nucleus(n, edited=reviewed.edited).name.lower().replace("_", " "),
         "doubt": round(doubt(reviewed), 4),
         "edited": _edited(reviewed, names),
         "signals": [[s.channel.value, round(s.x, 2), round(s.y, 2)] for s in n.signals],

@@ -12,6 +12,25 @@ function element(tag, settings = {}, ...children) {
   return made;
 }
 
+/** A short piece of the line that a box is drawn with. */
+function lineSample({ colour, pattern, width }) {
+  const sample = drawing('<svg class="sample"><path d="M0 4H34"/></svg>');
+  const line = sample.firstChild;
+  line.setAttribute("stroke", colour);
+  line.setAttribute("stroke-width", width);
+  line.setAttribute("stroke-dasharray", pattern.join(" "));
+  return sample;
+}
+
+/** The outline of a tile, drawn with the line of its nucleus' state. */
+const outline = () => drawing('<svg class="outline"><rect/></svg>');
+
+function drawing(svg) {
+  const holder = document.createElement("span");
+  holder.innerHTML = svg;
+  return holder.firstChild;
+}
+
 const count = (value) => (value === null ? "–" : String(value));
 
 function standing(nucleus) {

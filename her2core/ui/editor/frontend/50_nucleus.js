@@ -135,9 +135,10 @@ class NucleusPanel {
     const [left, top, side] = this.square;
     const per = this.large.width / side;
     const [x0, y0, x1, y1] = nucleus.box;
-    context.setLineDash([3 * dots, 5 * dots]);
-    context.strokeStyle = "#cfd8e0";
-    context.lineWidth = dots;
+    const style = this.editor.state.styles[nucleus.state];
+    context.setLineDash(style.pattern.map((length) => length * dots));
+    context.strokeStyle = style.colour;
+    context.lineWidth = style.width * dots;
     context.strokeRect((x0 - left) * per, (y0 - top) * per, (x1 - x0) * per, (y1 - y0) * per);
     context.setLineDash([]);
     const coming = this.editor.outbox.pending

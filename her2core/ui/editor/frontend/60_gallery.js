@@ -30,7 +30,7 @@ class Gallery {
   make(id) {
     const canvas = element("canvas", { width: 72, height: 72 });
     const tile = element("button", { type: "button", "data-nucleus": id, class: "tile" });
-    tile.append(canvas, element("span", { class: "sign" }), element("span", { class: "counts" }));
+    tile.append(canvas, outline(), element("span", { class: "sign" }), element("span", { class: "counts" }));
     this.tiles.set(id, tile);
     this.dirty.add(id);
     this.seen.observe(tile);
@@ -47,6 +47,9 @@ class Gallery {
     tile.setAttribute("aria-label", name);
     tile.dataset.state = nucleus.state;
     tile.style.setProperty("--state", style.colour);
+    const rect = tile.querySelector(".outline rect");
+    rect.setAttribute("stroke-dasharray", style.pattern.join(" "));
+    rect.setAttribute("stroke-width", style.width + 0.6);
     tile.querySelector(".sign").textContent = style.sign;
     tile.querySelector(".counts").textContent = `${count(nucleus.her2)}·${count(nucleus.cep17)}`;
     this.repaint([nucleus.id]);
@@ -80,7 +83,7 @@ class Gallery {
     if (!tile) return;
     // Only the gallery scrolls; scrollIntoView would move the page too.
     const { root } = this;
-    const above = tile.offsetTop - root.offsetTop;
+    const above = tile.offsetTop; // from the top of the gallery's content: the gallery is positioned
     if (above < root.scrollTop) root.scrollTop = above - 4;
     else if (above + tile.offsetHeight > root.scrollTop + root.clientHeight)
       root.scrollTop = above + tile.offsetHeight - root.clientHeight + 4;

@@ -150,7 +150,11 @@ function toolbar() {
       button("redo", "Redo", "Redo (Y)", "↷ Redo"),
     ),
     element("span", { class: "grow" }),
-    element("span", { class: "status", "data-part": "status", role: "status" }),
+    element(
+      "div", { class: "standing" },
+      element("span", { class: "status", "data-part": "status", role: "status" }),
+      element("span", { "data-part": "note" }),
+    ),
   );
 }
 

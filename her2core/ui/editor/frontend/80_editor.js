@@ -93,8 +93,9 @@ class Editor {
       parts[name].disabled = !state[name] || !state.editable;
       parts[name].title = state[name] ? `${name === "undo" ? "Undo" : "Redo"}: ${state[name]}` : "Nothing to take back";
     }
+    parts.note.textContent = state.note;
     const doubtful = state.nuclei.filter((n) => n.state === "uncertain").length;
-    parts.summary.textContent = `${state.nuclei.length} nuclei` + (doubtful ? `, ${doubtful} to look at` : "");
+    parts.summary.textContent = `${state.nuclei.length} nuclei here` + (doubtful ? `, ${doubtful} uncertain` : "");
     parts.field.setAttribute("aria-label", `Region ${state.region.name} with ${state.nuclei.length} boxed nuclei`);
     this.refuse();
     this.saving();
@@ -128,7 +129,7 @@ class Editor {
       const number = nuclei.filter((n) => n.state === state).length;
       const mark = element("i", { class: "mark", "data-state": state }, style.sign);
       mark.style.color = style.colour;
-      return number ? element("span", {}, mark, `${style.word} ${number}`) : null;
+      return number ? element("span", {}, lineSample(style), mark, `${style.word} ${number}`) : null;
     });
     const dots = ["her2", "cep17"].map((channel) => {
       const mark = element("i", { class: "mark" }, channel === "her2" ? "○" : "◇");
