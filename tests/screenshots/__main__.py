@@ -127,6 +127,12 @@ def _logged_case(part: str | None = None) -> Callable[[Page, Laboratory], None]:
     return go
 
 
+def _learning(page: Page, _: Laboratory) -> None:
+    _menu(page, "Models")
+    page.get_by_text("Learning", exact=True).click()
+    _settle(page)
+
+
 SHOTS = (
     Shot("sign-in", None, _stay),
     Shot("worklist", "berg", _stay),
@@ -143,6 +149,7 @@ SHOTS = (
     Shot("history", "lind", _logged_case("History")),
     Shot("laboratory", "lind", _page("Laboratory")),
     Shot("models", "lind", _page("Models")),
+    Shot("learning", "lind", _learning),
     Shot("administration", "nair", _stay),
 )
 
