@@ -35,7 +35,7 @@ def show(rooms: Services, user: User, review: CaseReview) -> None:
     elif st.session_state.get(_ROOM) == review.case.id:
         todo = "" if review.reviewed else " Look through the nuclei, then confirm the counts."
         with st.container(key="settled"):
-            st.markdown(f":green[:material/check_circle:] **No flag is left that the findings disagree with.**{todo}")
+            st.markdown(f":green[:material/check_circle:] **Nothing is left to settle.**{todo}")
 
 
 def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:
