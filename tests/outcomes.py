@@ -2,7 +2,8 @@
 
 RUN.xml is pytest's JUnit file; there are several where the run was made in pieces, and a later one counts where two
 tell of the same test. Each table stands between two comments, `<!-- Faults -->` and `<!-- end -->`, and is replaced as
-a whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete.
+a whole; so is what the run was made on. Exit code 1, with nothing written, where the run is not complete. With `--keep`
+first, lines of the document that these runs do not tell of stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from tests.proof import PARTS
 
-__all__ = ["Outcome", "latest", "outcomes_of", "table", "written_into"]
+__all__ = ["Outcome", "latest", "outcomes_in", "outcomes_of", "table", "written_into"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,22 @@ def outcomes_of(junit: str) -> list[Outcome]:
             )
         )
     return found
+
+
+def outcomes_in(document: str) -> list[Outcome]:
+    """The lines of the tables, as they were written into the document."""
+    found = []
+    for part in PARTS:
+        for line in _lines(document, part):
+            what, tries, outcome, seconds = (cell.replace("\\|", "|") for cell in re.split(r"(?<!\\) \| ", line[2:-2]))
+            passed = not outcome.startswith(("FAILED", "NOT TRIED"))
+            found.append(Outcome(part, what, int(tries.replace(",", "")), outcome, float(seconds), passed))
+    return found
+
+
+def _lines(document: str, part: str) -> list[str]:
+    table = re.search(rf"<!-- {part} -->\n(.*?)<!-- end -->", document, re.DOTALL)
+    return [] if table is None else [line for line in table[1].splitlines() if line.startswith("| ")][1:]
 
 
 def latest(runs: Iterable[Iterable[Outcome]]) -> list[Outcome]:
@@ -95,13 +112,15 @@ def _replaced(document: str, name: str, text: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document)
 
 
-def _made(outcomes: Sequence[Outcome], pieces: int) -> str:
+def _made(outcomes: Sequence[Outcome], pieces: int, kept: int) -> str:
     """Where, when and with how many tries, in one sentence."""
     tries, seconds = sum(o.tries for o in outcomes), sum(o.seconds for o in outcomes)
     failed = sum(not o.passed for o in outcomes)
     verdict = "all as they should be" if not failed else f"{failed} NOT as they should be"
     machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
     run = "Run" if pieces == 1 else f"Last of {pieces} runs, in pieces on a machine at other work too,"
+    if kept:
+        run = f"In pieces, on a machine at other work too; {kept} lines are of earlier runs, the last"
     return (
         f"{run} of {datetime.now(UTC):%d %b %Y %H:%M} UTC on {machine}: {len(outcomes)} tests, {tries:,} tries, "
         f"{seconds:,.0f} seconds, {verdict}."
@@ -110,10 +129,14 @@ def _made(outcomes: Sequence[Outcome], pieces: int) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code."""
-    *runs, path = (Path(argument) for argument in arguments)
-    found = latest(outcomes_of(run.read_text(encoding="utf-8")) for run in runs)
+    keep = arguments[0] == "--keep"
+    *runs, path = (Path(argument) for argument in arguments[keep:])
+    document = path.read_text(encoding="utf-8")
+    earlier = outcomes_in(document) if keep else []
+    told = latest(outcomes_of(run.read_text(encoding="utf-8")) for run in runs)
+    found = latest([earlier, told])
     try:
-        text = written_into(path.read_text(encoding="utf-8"), found, _made(found, len(runs)))
+        text = written_into(document, found, _made(found, len(runs), len(found) - len(told) if keep else 0))
     except ValueError as error:
         sys.stderr.write(f"{path} is left as it was: {error}\n")
         return 1
