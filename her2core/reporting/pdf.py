@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from io import BytesIO
 
+from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 from reportlab.platypus.doctemplate import LayoutError
 
@@ -17,6 +18,7 @@ from her2core.reporting.content import ReportContent
 from her2core.reporting.layout import ReportDocument
 from her2core.reporting.nuclei import ROW_HEIGHT, TIGHT_ROW_HEIGHT, nuclei_section
 from her2core.reporting.sections import (
+    Images,
     ai_section,
     alerts_section,
     banner,
@@ -35,7 +37,7 @@ __all__ = ["render_report"]
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """What may give way where the last page would be nearly empty."""
+    """What may give way where much of a page would be empty."""
 
     row_height: float = ROW_HEIGHT
     images_first: bool = True
@@ -44,30 +46,44 @@ class _Setting:
 _OTHERWISE = (_Setting(TIGHT_ROW_HEIGHT), _Setting(images_first=False), _Setting(TIGHT_ROW_HEIGHT, False))
 _NEARLY_EMPTY = 0.4
 """A last page that is used less is worth another setting, if it saves the page."""
+_WIDE_GAP = 35 * mm
+"""What pictures may leave empty before the page that they begin."""
 
 
 def render_report(content: ReportContent) -> bytes:
     """The report as a PDF, not yet signed. Raises SigningError where a text or picture cannot be printed."""
     setting = _Setting()
-    pages, used, _ = _build(content, 0, setting)
-    if pages > 1 and used < _NEARLY_EMPTY:
-        tried = ((other, _build(content, 0, other)[0]) for other in _OTHERWISE)
-        setting, pages = next((found for found in tried if found[1] < pages), (setting, pages))
-    return _build(content, pages, setting)[2]
+    first = _build(content, 0, setting)
+    pages = first.pages
+    if pages > 1 and (first.used < _NEARLY_EMPTY or first.gap > _WIDE_GAP):
+        tried = [(setting, first), *((other, _build(content, 0, other)) for other in _OTHERWISE)]
+        setting, best = min(tried, key=lambda found: (found[1].pages, found[1].gap > _WIDE_GAP))
+        pages = best.pages
+    return _build(content, pages, setting).pdf
 
 
-def _build(content: ReportContent, pages: int, setting: _Setting) -> tuple[int, float, bytes]:
-    """Number of pages, how much of the last one is used, and the file.
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """A file, its pages, how much of the last one is used (0 to 1), and what its pictures left empty (points)."""
 
-    A first build, told of 0 pages, counts them; another prints "page x of y".
-    """
+    pdf: bytes
+    pages: int
+    used: float
+    gap: float
+
+
+def _build(content: ReportContent, pages: int, setting: _Setting) -> _Built:
+    """A first build, told of 0 pages, counts them; another prints "page x of y"."""
     buffer = BytesIO()
     document = ReportDocument(buffer, content, pages)
     try:
-        document.build(_story(content, setting, measure_only=not pages))
+        story = _story(content, setting, measure_only=not pages)
+        gaps = [part for part in story if isinstance(part, Images)]
+        document.build(story)
     except LayoutError as error:
         raise SigningError("A text of this report is too long for a page. Shorten it, then build it again.") from error
-    return document.page, document.used, buffer.getvalue()
+    gap = max((part.gap for part in gaps), default=0.0)
+    return _Built(buffer.getvalue(), document.page, document.used, gap)
 
 
 def _story(content: ReportContent, setting: _Setting, *, measure_only: bool) -> list[Flowable]:

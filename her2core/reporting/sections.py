@@ -61,6 +61,7 @@ from her2core.reporting.signing import SIGNATURE_FIELDS
 from her2core.scoring.tally import cep17_per_nucleus, copy_number, ratio, truncated, truncated_end
 
 __all__ = [
+    "Images",
     "ai_section",
     "alerts_section",
     "banner",
@@ -314,11 +315,14 @@ def case_section(content: ReportContent) -> list[Flowable]:
 
 def images_section(content: ReportContent) -> list[Flowable]:
     """The pictures of regions, each with its caption, and what the boxes mean."""
-    return [_Images(content.thumbnails)] if content.thumbnails else []
+    return [Images(content.thumbnails)] if content.thumbnails else []
 
 
-class _Images(Flowable):
-    """One large picture with its text beside it, or two a row: as large as what is left of the page allows."""
+class Images(Flowable):
+    """One large picture with its text beside it, or two a row: as large as what is left of the page allows.
+
+    `gap` is what they left empty of a page, in points, where they had to begin the next one.
+    """
 
     _ALONE = (88.0, 64.0)  # height of a picture in mm: most, and least before the next page is begun
     _IN_ROWS = (62.0, 46.0)
@@ -327,6 +331,7 @@ class _Images(Flowable):
     def __init__(self, thumbnails: Sequence[Thumbnail]) -> None:
         super().__init__()
         self.spaceBefore = HEADING.spaceBefore
+        self.gap = 0.0
         self._thumbnails = thumbnails
 
     def wrap(self, width: float, height: float) -> tuple[float, float]:
@@ -334,7 +339,10 @@ class _Images(Flowable):
         tall = most
         while (size := self._set(tall, width))[1] > height and tall - self._STEP >= least:
             tall -= self._STEP
-        return size if size[1] <= height else self._set(most, width)
+        if size[1] <= height:
+            return size
+        self.gap = height
+        return self._set(most, width)
 
     def _set(self, tall: float, width: float) -> tuple[float, float]:
         """Sets the pictures in this height (mm), and gives the size of all."""

@@ -103,8 +103,8 @@ def pattern_sentence(found: SpatialPattern) -> str:
 
 
 def pattern_meaning(found: SpatialPattern) -> str:
-    """What the pattern means for the result; empty where all cells are alike."""
-    if not 0 < found.amplified < found.n:
+    """What the pattern means for the result; empty where most cells or none are amplified: nothing is to be weighed."""
+    if not 0 < found.amplified <= found.n / 2:
         return ""
     apart = "a population above 10 % of the tumour cells is counted and reported by itself"
     if found.pattern is Pattern.CLUSTERED:

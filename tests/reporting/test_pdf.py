@@ -402,6 +402,14 @@ def test_a_report_gives_way_where_its_last_page_would_be_nearly_empty(monkeypatc
         assert "Images" in text
 
 
+def test_pictures_that_do_not_fit_leave_no_wide_gap() -> None:
+    """What the models did comes before them then, and both are on their page."""
+    rows = tuple(NucleusRow("A1", number, "A", 2, 2, 2, 2, True) for number in range(1, 120))
+    pages = pages_of(render_report(replace(samples.heterogeneous_report(), nuclei=rows)))
+    assert "Use of artificial intelligence" in pages[0]
+    assert "Images" in pages[1]
+
+
 def test_pictures_take_what_is_left_of_the_page_and_one_picture_is_large() -> None:
     content = samples.group_report(5)
 
