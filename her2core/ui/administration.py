@@ -477,20 +477,25 @@ def _check(rooms: Services, user: User) -> None:
         "Compares database, audit trail, every image and every report with what was recorded, and examines the "
         "signature of each report and the signing keys."
     )
+    kept_head = st.text_input(
+        "Head of the audit trail that was kept elsewhere", key="check_head", placeholder="64 digits; may stay empty",
+        help="From an earlier check, a backup or a report: proves that nothing before it was taken off the trail.",
+    )  # fmt: skip
     if st.button("Check now", type="primary", icon=":material/fact_check:", key="check_log"):
         with st.spinner("Checking"):
             try:
-                found = administration.check_all(rooms.log, rooms.keyring, user)
+                head = rooms.log.audit_head()
+                found = administration.check_all(rooms.log, rooms.keyring, user, (kept_head or "").split())
             except Her2CoreError as error:
                 st.error(str(error), icon=":material/error:")
                 return
-        st.session_state[_FINDINGS] = (datetime.now(UTC), found)
+        st.session_state[_FINDINGS] = (datetime.now(UTC), found, head)
     kept = st.session_state.get(_FINDINGS)
     if kept is not None:
         _findings(*kept)
 
 
-def _findings(at: datetime, findings: tuple[Finding, ...]) -> None:
+def _findings(at: datetime, findings: tuple[Finding, ...], head: str) -> None:
     if not findings:
         st.success(
             "The case log is sound: database, audit trail, images, reports, signatures and keys are as recorded.",
@@ -504,7 +509,8 @@ def _findings(at: datetime, findings: tuple[Finding, ...]) -> None:
             f"folder.**\n{lines}",
             icon=":material/gpp_bad:",
         )
-    st.caption(f"Checked on {local_time(at)}")
+    st.caption(f"Checked on {local_time(at)}. Head of the audit trail, to be kept by somebody outside:")
+    st.code(head, language=None, wrap_lines=True)
 
 
 def _backup(rooms: Services, user: User) -> None:

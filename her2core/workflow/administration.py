@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from her2core.caselog import BackupSummary, CaseLog, Finding
@@ -34,13 +35,13 @@ def revoke_keys(log: CaseLog, keyring: Keyring, user: User, reason: str, by: Use
     return len(revoked)
 
 
-def check_all(log: CaseLog, keyring: Keyring, by: User) -> tuple[Finding, ...]:
+def check_all(log: CaseLog, keyring: Keyring, by: User, heads: Iterable[str] = ()) -> tuple[Finding, ...]:
     """What is wrong with database, audit chain, images, reports, their signatures and the keys; empty where nothing is.
 
-    Raises PermissionDeniedError.
+    `heads` of the audit trail were kept elsewhere. Raises PermissionDeniedError.
     """
     require(by, Action.CHECK)
-    findings = [*log.check(), *(Finding("signing keys", problem) for problem in keyring.problems())]
+    findings = [*log.check(heads), *(Finding("signing keys", problem) for problem in keyring.problems())]
     try:
         findings += _signature_findings(log, keyring)
     except Her2CoreError as error:

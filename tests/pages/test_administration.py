@@ -288,6 +288,14 @@ def test_a_sound_case_log_is_said_to_be_sound(lab: TestLaboratory) -> None:
     at.button(key="check_log").click().run()
     assert "The case log is sound" in shown(at)
     assert noted(lab, "case log checked")[0].by_username == "nair"
+    kept = at.code[0].value
+    assert kept == lab.log.audit(limit=2)[1].hash
+    at.text_input(key="check_head").set_value(kept).run()
+    at.button(key="check_log").click().run()
+    assert "The case log is sound" in shown(at)
+    at.text_input(key="check_head").set_value("ab" * 32).run()
+    at.button(key="check_log").click().run()
+    assert "it does not hold the head" in shown(at)
 
 
 def test_damage_is_found_in_reports_images_signatures_and_keys(lab: TestLaboratory) -> None:
