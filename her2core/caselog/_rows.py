@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from her2core.caselog._codec import moment, to_column
+from her2core.caselog._codec import canonical, moment, to_column
 from her2core.caselog.entries import (
     AdjudicationRecord,
     FirstSignature,
@@ -41,6 +41,7 @@ from her2core.records import (
     SignalIntensity,
     Tally,
     User,
+    models_dict,
 )
 
 Row = dict[str, Any]
@@ -150,6 +151,19 @@ def analysis_of(row: Row) -> RegionAnalysis:
         device=row["device"],
         seconds=row["seconds"],
     )
+
+
+def analysis_columns(analysis: RegionAnalysis) -> Row:
+    """Inverse of `analysis_of`."""
+    return {
+        "width_px": analysis.width_px,
+        "height_px": analysis.height_px,
+        "nuclei": canonical([nucleus.to_dict() for nucleus in analysis.nuclei]),
+        "models": canonical(models_dict(analysis.models)),
+        "quality": canonical(analysis.quality),
+        "device": analysis.device,
+        "seconds": float(analysis.seconds),
+    }
 
 
 @lru_cache(maxsize=32)

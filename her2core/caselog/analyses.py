@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from her2core.caselog._change import Store
-from her2core.caselog._codec import canonical, stamp
-from her2core.caselog._rows import Row, analysis_of, one, rows
+from her2core.caselog._codec import stamp
+from her2core.caselog._rows import Row, analysis_columns, analysis_of, one, rows
 from her2core.errors import NotFoundError, WrongStateError
 from her2core.permissions import Action
 from her2core.records import RegionAnalysis, User, models_dict
@@ -25,16 +25,7 @@ class Analyses(Store):
         Raises WrongStateError where the region has no flags, is not suitable, or has corrections that the new
         analysis would set aside (unless `supersede_corrections`).
         """
-        models = models_dict(analysis.models)
-        values = {
-            "width_px": analysis.width_px,
-            "height_px": analysis.height_px,
-            "nuclei": canonical([nucleus.to_dict() for nucleus in analysis.nuclei]),
-            "models": canonical(models),
-            "quality": canonical(analysis.quality),
-            "device": analysis.device,
-            "seconds": float(analysis.seconds),
-        }
+        values = analysis_columns(analysis)
         with self.changing(by, Action.ANALYSE, "region analysed") as change:
             region = one(change.db, "regions", region_id, "region")
             case = change.case(region["case_id"])
@@ -56,7 +47,7 @@ class Analyses(Store):
             change.detail = {
                 "region_id": region_id,
                 "analysis_id": analysis_id,
-                "models": models,
+                "models": models_dict(analysis.models),
                 "nuclei": len(analysis.nuclei),
                 "corrections_set_aside": len(corrected),
             }

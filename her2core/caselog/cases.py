@@ -18,7 +18,10 @@ from her2core.errors import CaseLogError, DuplicateError, NotFoundError, WrongSt
 from her2core.permissions import Action
 from her2core.records import Case, CaseDetails, CaseState, Population, User
 
-__all__ = ["Cases", "signed_state", "summary_of_row"]
+__all__ = ["ONE_POPULATION", "Cases", "case_columns", "signed_state", "summary_of_row"]
+
+ONE_POPULATION = canonical([{"label": "A", "share_percent": 100.0}])
+"""The column `populations` of a case as it is opened."""
 
 _REQUIRED = {"accession": "accession number", "patient_name": "patient's name", "patient_id": "patient's id"}
 _LONGEST_FIELD = 500
@@ -33,7 +36,7 @@ class Cases(Store):
 
         Raises DuplicateError where the accession number is in use, CaseLogError for details that cannot be.
         """
-        columns = _columns(details)
+        columns = case_columns(details)
         with self.changing(by, Action.CREATE_CASE, "case opened") as change:
             _accession_is_free(change, columns["accession_key"], None)
             now = stamp(change.at)
@@ -41,7 +44,7 @@ class Cases(Store):
                 "cases",
                 {
                     **columns,
-                    "populations": canonical([{"label": "A", "share_percent": 100.0}]),
+                    "populations": ONE_POPULATION,
                     "state": CaseState.DRAFT.value,
                     "version": 1,
                     "created_by": change.user.id,
@@ -59,7 +62,7 @@ class Cases(Store):
 
         Raises ConflictError, WrongStateError, DuplicateError.
         """
-        columns = _columns(details)
+        columns = case_columns(details)
         with self.changing(by, Action.EDIT_CASE, "case details changed") as change:
             row = change.case(case_id, version)
             changed = {name: [row[name], columns[name]] for name in DETAIL_FIELDS if row[name] != columns[name]}
@@ -229,7 +232,7 @@ def signed_state(db: Database, case_id: int) -> CaseState:
 CLOSED: Row = {"amending": None, "amending_by": None, "amending_since": None, "amending_version": None}
 
 
-def _columns(details: CaseDetails) -> Row:
+def case_columns(details: CaseDetails) -> Row:
     """The details, cleaned, as columns, with their keys for comparing and searching."""
     texts = {
         name: clean_text(value, _REQUIRED.get(name, name.replace("_", " ")), longest=_LONGEST_FIELD)

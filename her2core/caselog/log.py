@@ -16,6 +16,7 @@ from her2core.caselog._database import in_words, utc_now
 from her2core.caselog._rows import rows
 from her2core.caselog._schema import MIGRATIONS
 from her2core.caselog.analyses import Analyses
+from her2core.caselog.bulk import InBulk
 from her2core.caselog.cases import Cases
 from her2core.caselog.corrections import Corrections
 from her2core.caselog.desk import Desk
@@ -36,7 +37,21 @@ __all__ = ["CaseLog"]
 
 
 class CaseLog(
-    Users, Cases, Regions, Analyses, Corrections, WorkUp, Reports, Trail, Throttle, Desk, Lookup, Saved, Learning, Whole
+    Users,
+    Cases,
+    Regions,
+    Analyses,
+    Corrections,
+    WorkUp,
+    InBulk,
+    Reports,
+    Trail,
+    Throttle,
+    Desk,
+    Lookup,
+    Saved,
+    Learning,
+    Whole,
 ):
     """Everything that her2core remembers, in one data folder: `caselog.sqlite`, `images/`, `reports/`.
 
