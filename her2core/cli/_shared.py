@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
+    "chosen_models",
     "device_option",
     "has_case_log",
     "is_demonstration",
@@ -31,7 +32,9 @@ device_option = click.option(
     "--device", type=click.Choice(DEVICES), help="Where the models run (default: the setting)."
 )
 weights_option = click.option(
-    "--weights", type=click.Path(path_type=Path), help="Folder of the models and their cards (default: the setting)."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Folder of models (default: those in use in the case log of HER2CORE_DATA; without one, the setting).",
 )
 
 
@@ -78,6 +81,29 @@ def open_case_log(settings: Settings, *, create: bool = False) -> CaseLog:
     log = CaseLog(settings.data_dir).open()
     click.get_current_context().call_on_close(log.close)
     return log
+
+
+def chosen_models(settings: Settings, named: Path | None) -> Path:
+    """The folder of the models that a command uses; says on stderr why these, and exactly which they are.
+
+    `named` where the user named one; else those that count in the laboratory's case log; else those of the settings.
+    Raises ModelError where there is no card, CaseLogError where there is a case log that cannot be read.
+    """
+    from her2core import workflow
+    from her2core.models import cards_of
+
+    folder, why = settings.weights_dir, f"those of the settings; no case log in {settings.data_dir} says otherwise"
+    if named is not None:
+        folder, why = named, "named by --weights"
+    elif has_case_log(settings.data_dir):
+        promoted = workflow.models_dir(open_case_log(settings), settings.weights_dir)
+        why = f"in use in the laboratory in {settings.data_dir}, which has promoted none of its own"
+        if promoted != folder:
+            folder, why = promoted, f"promoted in the laboratory in {settings.data_dir}"
+    click.echo(f"Models: {why} ({folder})", err=True)
+    for stage, card in cards_of(folder).items():
+        click.echo(f"  {stage}: {card['name']} {card['version']}, SHA-256 {card['sha256']}", err=True)
+    return folder
 
 
 def open_keyring(settings: Settings) -> Keyring:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from her2core.cli._shared import Progress, device_option, open_case_log, person_named, weights_option
+from her2core.cli._shared import Progress, chosen_models, device_option, open_case_log, person_named, weights_option
 from her2core.settings import COUNTING, load_settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def batch(
     log = None if into_case_log is None else open_case_log(settings)
     by = None if log is None or into_case_log is None else person_named(log, into_case_log)
     recipe = ModelRecipe(
-        (weights or settings.weights_dir).absolute(),
+        chosen_models(settings, weights).absolute(),
         device or settings.device,
         counting or settings.counting,
         clusters,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from her2core.cli._shared import Progress, device_option, weights_option
+from her2core.cli._shared import Progress, chosen_models, device_option, weights_option
 from her2core.errors import Her2CoreError
 from her2core.settings import COUNTING, Settings, load_settings
 
@@ -56,7 +56,7 @@ def analyze(
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     models = pipeline.load_models(
-        weights or settings.weights_dir, device or settings.device, counting or settings.counting
+        chosen_models(settings, weights), device or settings.device, counting or settings.counting
     )
     to_stdout = json_file == Path("-")
     results = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from her2core.cli._shared import Progress, device_option, weights_option
+from her2core.cli._shared import Progress, chosen_models, device_option, weights_option
 from her2core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def reading(truth_dir: Path, out: Path, weights: Path | None) -> None:
     """
     from her2core.training.fit_counter import read_anew
 
-    source = (weights or load_settings().weights_dir) / "counter.safetensors"
+    source = chosen_models(load_settings(), weights) / "counter.safetensors"
     click.echo(read_anew(source, truth_dir, out / "counter.safetensors"))
 
 
@@ -218,7 +218,7 @@ def evaluate(ctx: click.Context, truth_dir: Path, out: Path, device: str | None,
     from her2core.training.evaluate import evaluate as evaluate_models
 
     settings = load_settings()
-    models = pipeline.load_models(weights or settings.weights_dir, device or settings.device)
+    models = pipeline.load_models(chosen_models(settings, weights), device or settings.device)
     progress = Progress()
     report = evaluate_models(
         truth_dir, out, models, progress=lambda done, total: progress.show("evaluating", f"{done}/{total}")

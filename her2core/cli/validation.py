@@ -9,7 +9,15 @@ from pathlib import Path
 
 import click
 
-from her2core.cli._shared import Progress, device_option, open_case_log, open_keyring, person_named, weights_option
+from her2core.cli._shared import (
+    Progress,
+    chosen_models,
+    device_option,
+    open_case_log,
+    open_keyring,
+    person_named,
+    weights_option,
+)
 from her2core.settings import load_settings
 
 __all__ = ["LIMITS_FILE", "validate"]
@@ -72,7 +80,7 @@ def validate(
         else:
             password = click.prompt(f"Password of {signer}", hide_input=True, err=True)
         keyring.unlock(person, password, at)  # a wrong password is told before minutes of work
-    weights_dir = weights or settings.weights_dir
+    weights_dir = chosen_models(settings, weights)
     models = pipeline.load_models(weights_dir, device or settings.device, settings.counting)
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix="her2core-truth-") as scratch:

@@ -9,7 +9,7 @@ from types import FrameType
 
 import click
 
-from her2core.cli._shared import device_option, open_case_log, weights_option
+from her2core.cli._shared import chosen_models, device_option, open_case_log, weights_option
 from her2core.records import User
 from her2core.settings import load_settings
 
@@ -40,6 +40,7 @@ def worker(until_idle: bool, device: str | None, weights: Path | None) -> None:
         folder = weights or workflow.models_dir(log, settings.weights_dir)
         return pipeline.load_models(folder, device or settings.device, settings.counting)
 
+    chosen_models(settings, weights)
     load()  # models that cannot be used are told now, not when a job fails
 
     def after(case_id: int, by: User) -> None:

@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from her2core.errors import WeightsMissingError
-from tests.cli.conftest import Run, png
+from her2core.caselog import CaseLog
+from her2core.models import STAGES, cards_of, save_weights
+from tests.cli.conftest import PASSWORD, Run, png
 
 Asked = list[dict[str, Any]]
+
+
+def _weights(folder: Path, version: str) -> dict[str, str]:
+    """Both stages in a folder; the SHA-256 of each."""
+    for stage in STAGES:
+        save_weights(folder / f"{stage}.safetensors", {"w": torch.ones(1)}, {"name": stage, "version": version})
+    return {stage: card["sha256"] for stage, card in cards_of(folder).items()}
 
 
 def test_images_are_listed_with_their_numbers_and_pooled(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
@@ -95,6 +104,7 @@ def test_overlay_never_overwrites_an_image_given(run: Run, scripted_models: Aske
 
 
 def test_options_reach_the_pipeline(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    _weights(tmp_path / "w", "1")
     run(
         "analyze",
         png(tmp_path / "a.png"),
@@ -120,15 +130,11 @@ def test_settings_limit_the_size_of_an_image(
     assert run("analyze", tmp_path / "large.png").exit_code == 1
 
 
-def test_missing_weights_are_said_in_words(
-    run: Run, scripted_models: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def load_models(weights_dir: Path, device: str, counting: str) -> str:
-        raise WeightsMissingError("The weights detector.safetensors are missing.")
-
-    monkeypatch.setattr("her2core.pipeline.load_models", load_models)
-    done = run("analyze", png(tmp_path / "a.png"))
-    assert (done.exit_code, done.stderr) == (1, "Error: The weights detector.safetensors are missing.\n")
+def test_missing_weights_are_said_in_words(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
+    done = run("analyze", png(tmp_path / "a.png"), "--weights", tmp_path)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: The model card detector.json is missing. Restore the folder")
+    assert scripted_models == []
 
 
 def test_command_without_images_or_with_an_unknown_device_is_a_usage_error(run: Run, tmp_path: Path) -> None:
@@ -144,3 +150,43 @@ def test_json_that_cannot_be_written_is_said_before_the_analysis(
     assert done.exit_code == 1
     assert "Error: " in done.stderr
     assert scripted_models == []
+
+
+def test_the_models_in_use_are_taken_and_named_with_where_they_come_from(
+    run: Run, scripted_models: Asked, laboratory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, shipped, named = png(tmp_path / "a.png"), tmp_path / "shipped", tmp_path / "named"
+    own = laboratory / "models" / "0123456789abcdef"
+    _weights(shipped, "7")
+    promoted, other = _weights(own, "9"), _weights(named, "5")
+    monkeypatch.setenv("HER2CORE_WEIGHTS_DIR", str(shipped))
+
+    def told(*more: object) -> tuple[Path, str]:
+        done = run("analyze", image, *more)
+        assert done.exit_code == 0, done.output
+        return scripted_models[-2]["weights"], done.stderr
+
+    taken, words = told()
+    assert taken == shipped
+    assert f"in use in the laboratory in {laboratory}, which has promoted none of its own" in words
+
+    with CaseLog(laboratory) as log:
+        run("user", "add", "lind", "--role", "lab manager", "--name", "Jonas Lind", "--password-stdin", stdin=PASSWORD)
+        manager = log.user_by_name("lind")
+        assert manager is not None
+        log.promote_models(
+            own.name, {"detector": "d", "counter": "c"}, "better here", manager, after=None, comparison={}
+        )
+    taken, words = told()
+    assert taken == own
+    assert f"Models: promoted in the laboratory in {laboratory}" in words
+    assert f"counter: counter 9, SHA-256 {promoted['counter']}" in words
+
+    taken, words = told("--weights", named)
+    assert (taken, "Models: named by --weights" in words) == (named, True)
+    assert f"detector: detector 5, SHA-256 {other['detector']}" in words
+
+    monkeypatch.setenv("HER2CORE_DATA", str(tmp_path / "elsewhere"))
+    taken, words = told()
+    assert taken == shipped
+    assert f"those of the settings; no case log in {tmp_path / 'elsewhere'} says otherwise" in words
