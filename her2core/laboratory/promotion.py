@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,11 +109,21 @@ def _completed(candidate: Path, current: Path) -> Path:
     present = [stage for stage in STAGES if (candidate / f"{stage}.safetensors").exists()]
     if not present:
         raise TrainingError(f"{candidate} holds neither detector.safetensors nor counter.safetensors.")
-    for stage in STAGES:
-        if stage not in present:
-            for ending in (".json", ".safetensors"):
-                shutil.copyfile((current / stage).with_suffix(ending), (candidate / stage).with_suffix(ending))
+    for stage in set(STAGES) - set(present):
+        _copy(stage, current, candidate, (".json", ".safetensors"))  # the weights last: they say that it is there
     return candidate
+
+
+def _copy(stage: str, source: Path, target: Path, endings: tuple[str, str]) -> None:
+    """Both files of a model, each whole or not at all."""
+    for ending in endings:
+        write_atomically((target / stage).with_suffix(ending), (source / stage).with_suffix(ending).read_bytes())
+
+
+def _verify(folder: Path) -> None:
+    """Raises ModelError, as `load_weights` does, where the files are not those of their cards."""
+    for stage in STAGES:
+        load_weights(folder / f"{stage}.safetensors")
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -173,8 +182,7 @@ def promote(
         raise WrongStateError(
             f"{' '.join(candidate.against)} It was not promoted; to do so nevertheless, force it and say why."
         )
-    for stage in STAGES:
-        load_weights(folder / f"{stage}.safetensors")  # the files are those of their cards
+    _verify(folder)
     kept = _keep(log.data_dir / PROMOTED, folder)
     comparison: dict[str, Any] = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
     return log.promote_models(
@@ -193,10 +201,8 @@ def _keep(store: Path, folder: Path) -> str:
     digests = _digests(folder)
     name = hashlib.sha256("".join(digests[stage] for stage in STAGES).encode()).hexdigest()[:16]
     for stage in STAGES:
-        for ending in (".safetensors", ".json"):  # the card last: without it the weights do not count
-            target = (store / name / stage).with_suffix(ending)
-            if not target.exists():
-                write_atomically(target, (folder / stage).with_suffix(ending).read_bytes())
+        if not (store / name / f"{stage}.json").exists():
+            _copy(stage, folder, store / name, (".safetensors", ".json"))  # the card last: without it nothing counts
     return name
 
 
@@ -213,6 +219,5 @@ def roll_back(log: CaseLog, settings_dir: Path, folder: str, reason: str, by: Us
     if folder and folder not in {record.folder for record in earlier}:
         raise WrongStateError("These models were never in use here.")
     source = log.data_dir / PROMOTED / folder if folder else settings_dir
-    for stage in STAGES:
-        load_weights(source / f"{stage}.safetensors")
+    _verify(source)
     return log.promote_models(folder, _names(source), reason, by, after=earlier[0].id, rolled_back=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import math
 from collections.abc import Callable
@@ -21,8 +20,9 @@ from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutpu
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
-from her2core.models import fingerprint, load_weights, save_weights, short_name, write_atomically
+from her2core.models import fingerprint, load_weights, save_weights, short_name
 from her2core.pipeline import CLUSTER_THRESHOLD
+from her2core.training.averaging import follow, save_state
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
 from her2core.training.detector_data import data_digest
@@ -213,12 +213,6 @@ def split_images(data_dir: Path, share: float) -> tuple[set[str], set[str]]:
     )
 
 
-def _save_state(path: Path, state: dict[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
-
-
 def fit_counter(
     data_dir: Path,
     out: Path,
@@ -280,7 +274,7 @@ def fit_counter(
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         schedule.step()
-        _follow(averaged, net, min(recipe.ema, (1 + step) / (10 + step)))
+        follow(averaged, net, step, recipe.ema)
         if progress is not None and (step + 1) % 20 == 0:
             progress(step + 1, recipe.steps, {k: float(v.detach()) for k, v in losses.items()})
         if (step + 1) % recipe.validate_every == 0 or step + 1 == recipe.steps:
@@ -289,7 +283,7 @@ def fit_counter(
                 progress(step + 1, recipe.steps, metrics)
             if metrics["score"] < best:
                 best, best_metrics, best_state = metrics["score"], metrics, copy.deepcopy(averaged.state_dict())
-            _save_state(
+            save_state(
                 state_path,
                 {
                     "net": net.state_dict(),
@@ -342,16 +336,6 @@ def _widened(state: dict[str, Tensor], net: CounterNet) -> dict[str, Tensor]:
             weights[:, : known.shape[1]] = known
         wide[name] = weights
     return wide
-
-
-@torch.no_grad()
-def _follow(averaged: nn.Module, net: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and batch-norm statistics."""
-    for old, new in zip(averaged.state_dict().values(), net.state_dict().values(), strict=True):
-        if old.is_floating_point():
-            old.lerp_(new, 1 - decay)
-        else:
-            old.copy_(new)
 
 
 def _card(

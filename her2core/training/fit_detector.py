@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +23,8 @@ from her2core.detection.metrics import ImageDetections, ImageTruth, PrecisionRec
 from her2core.detection.pretrained import load_coco_stem
 from her2core.detection.yolo import YoloConfig, YoloV3
 from her2core.errors import TrainingError
-from her2core.models import load_weights, pick_device, save_weights, short_name, write_atomically
+from her2core.models import load_weights, pick_device, save_weights, short_name
+from her2core.training.averaging import follow, save_state
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.detector_data import (
     Example,
@@ -124,17 +124,6 @@ def _train_step(
     return values
 
 
-@torch.no_grad()
-def _average_in(average: YoloV3, model: YoloV3, step: int) -> None:
-    """Move the averaged weights towards the model's, faster in the beginning."""
-    decay = min(EMA_DECAY, (1 + step) / (10 + step))
-    for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if slow.is_floating_point():
-            slow.lerp_(fast, 1 - decay)
-        else:
-            slow.copy_(fast)
-
-
 def evaluate_detector(
     detector: Detector, examples: Sequence[Example], ious: Sequence[float] = (0.5,)
 ) -> tuple[PrecisionRecall, ...]:
@@ -187,8 +176,8 @@ class _Run:
     best: float = -1.0
 
     def save(self, path: Path, recipe: dict[str, Any]) -> None:
-        buffer = io.BytesIO()
-        torch.save(
+        save_state(
+            path,
             {
                 "model": self.model.state_dict(),
                 "average": self.average.state_dict(),
@@ -198,9 +187,7 @@ class _Run:
                 "best": self.best,
                 "recipe": recipe,
             },
-            buffer,
         )
-        write_atomically(path, buffer.getvalue())
 
     def load(self, path: Path, recipe: dict[str, Any]) -> None:
         try:
@@ -321,7 +308,7 @@ def fit_detector(
             for group in run.optimizer.param_groups:
                 group["lr"] = rate * _rate(done, run.step, steps)
             sums += _train_step(model, run.optimizer, ready, anchors, chosen, run.step)
-            _average_in(run.average, model, run.step)
+            follow(run.average, model, run.step, EMA_DECAY)
             run.step += 1
             shown += 1
             run.seconds += time.monotonic() - started
