@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from her2core import demo
 from her2core.accounts import Accounts, check_password
 from her2core.caselog import CaseLog
+from her2core.caselog.lookup import Query
 from her2core.errors import SettingsError
 from her2core.records import IHC, CaseState, Exclusion, ModelUsed, Nucleus, RegionAnalysis, Role
 from her2core.reporting.keys import Keyring
@@ -90,10 +91,10 @@ def filled(made: tuple[Path, list[str]], data_dir: Path) -> Path:
 
 def test_cases_stand_where_they_should(filled: Path) -> None:
     with CaseLog(filled) as log:
-        found = {summary.accession: summary.state for summary in log.find_cases()}
+        found = {summary.accession: summary.state for summary in log.look_up()}
         assert found == STATES
         signed = log.case_by_accession("DEMO-3")
-        assert log.find_cases(group=5)[0].accession == "DEMO-3"
+        assert log.look_up(Query(group=5))[0].accession == "DEMO-3"
         assert log.corrections(log.regions(signed.id)[0].id)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from her2core import workflow
 from her2core.caselog import RecountedNucleus, RecountRecord, StatementKind
+from her2core.caselog.lookup import Query
 from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
 from her2core.records import IHC, Case, CaseState, CorrectionKind, Role, Tally, User
 from her2core.scoring import Outcome
@@ -287,7 +288,7 @@ def test_late_ihc_2_under_an_amendment_leads_through_a_recount_to_an_amended_rep
     workflow.set_details(lab.log, case.id, changed, lab.log.case(case.id).version, lab.person("berg"))
     confirmed(lab, case, "berg")
     assert lab.log.case(case.id).state is CaseState.PENDING_RECOUNT
-    summary = lab.log.find_cases("S26-001")[0]
+    summary = lab.log.look_up(Query("S26-001"))[0]
     assert (summary.group, summary.outcome, summary.amending) == (None, "pending recount", True)
     count(lab, case, full((6, 4)))
     assert len(so_far(lab, case)) == 20

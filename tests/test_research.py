@@ -10,6 +10,7 @@ import pytest
 
 from her2core import workflow
 from her2core.batch import read_results, run
+from her2core.caselog.lookup import Query
 from her2core.errors import CaseLogError, ExchangeError, PermissionDeniedError
 from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import CaseState
@@ -35,7 +36,7 @@ def test_each_analysed_image_is_a_research_case_with_its_nuclei(
 ) -> None:
     source, out = results
     assert import_batch(lab.log, out, source, lab.person("berg"), DEFAULT_LIMITS) == Imported(4, 0, ())
-    cases = lab.log.find_cases(RESEARCH)
+    cases = lab.log.look_up(Query(RESEARCH))
     assert len(cases) == 4
     images, nuclei = read_results(out)
     for summary in cases:
@@ -67,7 +68,7 @@ def test_a_second_import_adds_nothing_and_a_half_made_case_is_completed(
     assert (first.new, len(first.failed), len(saves)) == (0, 4, 4)
     assert import_batch(lab.log, out, source, berg, DEFAULT_LIMITS) == Imported(4, 0, ())
     assert import_batch(lab.log, out, source, berg, DEFAULT_LIMITS) == Imported(0, 4, ())
-    assert len(lab.log.find_cases(RESEARCH)) == 4
+    assert len(lab.log.look_up(Query(RESEARCH))) == 4
 
 
 def test_a_file_that_is_another_one_now_is_not_imported(lab: TestLaboratory, results: tuple[Path, Path]) -> None:
@@ -91,7 +92,7 @@ def test_an_image_of_a_patients_case_stays_there(lab: TestLaboratory, results: t
 
 def test_no_result_can_be_signed_for_a_research_case(lab: TestLaboratory, results: tuple[Path, Path]) -> None:
     import_batch(lab.log, results[1], results[0], lab.person("berg"), DEFAULT_LIMITS)
-    case = lab.log.find_cases(RESEARCH)[0]
+    case = lab.log.look_up(Query(RESEARCH))[0]
     assert workflow.assess(lab.log, case.id).case.details.controls_ok is None
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, lab.person("berg"))
     assert lab.log.case(case.id).state is not CaseState.READY

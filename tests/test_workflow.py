@@ -14,6 +14,7 @@ from PIL import Image
 
 from her2core import workflow
 from her2core.caselog import RecountedNucleus
+from her2core.caselog.lookup import Query
 from her2core.errors import (
     ConflictError,
     DuplicateError,
@@ -198,7 +199,7 @@ def test_the_state_after_review_follows_the_work_up(
 
 def test_the_group_of_a_first_count_is_not_stored_while_a_recount_is_due(lab: TestLaboratory) -> None:
     case = lab.reviewed(GROUP_3, **IHC_SAME)
-    summary = lab.log.find_cases("S26-001")[0]
+    summary = lab.log.look_up(Query("S26-001"))[0]
     assert case.state is CaseState.PENDING_RECOUNT
     assert (summary.group, summary.outcome) == (None, "pending recount")
 
@@ -301,7 +302,7 @@ def test_a_signed_report_is_verified_and_makes_the_case_signed(lab: TestLaborato
     assert verdict.signer == "Miriam Berg"
     assert lab.log.case(report.case_id).state is CaseState.SIGNED
     assert report.summary["headline"] == "HER2 positive: ISH Group 1"
-    assert lab.log.find_cases("S26-001")[0].group == 1
+    assert lab.log.look_up(Query("S26-001"))[0].group == 1
 
 
 def test_a_double_click_signs_once(lab: TestLaboratory) -> None:

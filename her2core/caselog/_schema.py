@@ -75,7 +75,7 @@ CREATE TABLE cases (
     controls_ok INTEGER CHECK (controls_ok IN (0, 1)),
     ihc TEXT CHECK (ihc IN ('0', '0+', '1+', '2+', '3+')),
     ihc_same_sample INTEGER CHECK (ihc_same_sample IN (0, 1)),
-    search TEXT NOT NULL,       -- accession, name and id, case-folded, for find_cases
+    search TEXT NOT NULL,       -- accession, name and id, case-folded, for look_up
     populations TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('draft', 'analysed', 'reviewed', 'pending IHC', 'pending recount',
                                          'pending adjudication', 'ready', 'signed', 'amended')),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
 from typing import Any
 
 from sqlite_utils import Database
@@ -179,49 +178,6 @@ class Cases(Store):
             return None
         return Amendment(row["amending"], row["amending_by"], moment(row["amending_since"]))
 
-    def find_cases(
-        self,
-        text: str = "",
-        states: Sequence[CaseState] = (),
-        group: int | None = None,
-        outcome: str | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        limit: int = 50,
-        offset: int = 0,
-        *,
-        created_by: int | None = None,
-        oldest_first: bool = False,
-    ) -> list[CaseSummary]:
-        """Cases in which every word of `text` occurs in accession number, patient's name or id; last changed first.
-
-        `since` and `until` bound the day (or moment) on which the case was opened, both inclusive, in UTC.
-        """
-        where, parameters = _where(text, states, group, outcome, since, until, created_by)
-        order = "ASC" if oldest_first else "DESC"
-        sql = f"""SELECT cases.*,
-                (SELECT count(*) FROM regions WHERE case_id = cases.id AND removed_at IS NULL) AS regions,
-                (SELECT max(id) FROM reports WHERE case_id = cases.id) AS latest_report_id
-            FROM cases WHERE {where} ORDER BY updated_at {order}, id {order} LIMIT ? OFFSET ?"""  # noqa: S608
-        with self.reading() as db:
-            return [summary_of_row(row) for row in rows(db, sql, [*parameters, max(0, limit), max(0, offset)])]
-
-    def count_cases(
-        self,
-        text: str = "",
-        states: Sequence[CaseState] = (),
-        group: int | None = None,
-        outcome: str | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        *,
-        created_by: int | None = None,
-    ) -> int:
-        """How many cases `find_cases` would list without limit."""
-        where, parameters = _where(text, states, group, outcome, since, until, created_by)
-        with self.reading() as db:
-            return int(db.execute(f"SELECT count(*) FROM cases WHERE {where}", parameters).fetchone()[0])  # noqa: S608
-
 
 def signed_state(db: Database, case_id: int) -> CaseState:
     """Signed, or amended where an amended report was stored."""
@@ -279,36 +235,6 @@ def _populations(populations: Sequence[Population]) -> str:
             for population in cleaned
         ]
     )
-
-
-def _where(
-    text: str,
-    states: Sequence[CaseState],
-    group: int | None,
-    outcome: str | None,
-    since: date | None,
-    until: date | None,
-    created_by: int | None,
-) -> tuple[str, list[Any]]:
-    """Conditions over cases, and their parameters."""
-    terms: list[tuple[str, Any]] = [("instr(search, ?) > 0", word) for word in key_of(text).split()]
-    if group is not None:
-        terms.append(("result_group = ?", group))
-    if outcome is not None:
-        terms.append(("outcome = ?", outcome))
-    if since is not None:
-        terms.append(("created_at >= ?", stamp(since) if isinstance(since, datetime) else since.isoformat()))
-    if until is not None:
-        # "2026-11-24T…" sorts before "2026-11-24~": the whole day is within.
-        terms.append(("created_at <= ?", stamp(until) if isinstance(until, datetime) else f"{until.isoformat()}~"))
-    if created_by is not None:
-        terms.append(("created_by = ?", created_by))
-    conditions = [condition for condition, _ in terms]
-    parameters = [parameter for _, parameter in terms]
-    if states:
-        conditions.append(f"state IN ({', '.join('?' for _ in states)})")
-        parameters += [str(CaseState(state)) for state in states]
-    return " AND ".join(conditions) or "1", parameters
 
 
 def summary_of_row(row: Row) -> CaseSummary:

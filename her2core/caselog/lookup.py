@@ -81,11 +81,20 @@ class Query:
         return any(getattr(self, f.name) not in ("", (), None, False) for f in fields(self) if f.name != "by_signing")
 
 
+_ALL = Query()
+
+
 class Lookup(Store):
     """Lists of cases."""
 
     def look_up(
-        self, query: Query, sort: Sort = Sort.CHANGED, *, ascending: bool = False, limit: int = 50, offset: int = 0
+        self,
+        query: Query = _ALL,
+        sort: Sort = Sort.CHANGED,
+        *,
+        ascending: bool = False,
+        limit: int = 50,
+        offset: int = 0,
     ) -> list[CaseSummary]:
         """The cases that a query finds; those without the value that is sorted by come last."""
         where, parameters = _conditions(query)
@@ -102,7 +111,7 @@ class Lookup(Store):
         with self.reading() as db:
             return [summary_of_row(row) for row in rows(db, sql, [*parameters, max(0, limit), max(0, offset)])]
 
-    def look_up_ids(self, query: Query) -> tuple[int, ...]:
+    def look_up_ids(self, query: Query = _ALL) -> tuple[int, ...]:
         """The ids of all cases that a query finds."""
         where, parameters = _conditions(query)
         with self.reading() as db:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from her2core.cli._shared import has_case_log, open_case_log, open_keyring
-from her2core.errors import Her2CoreError, IntegrityError
+from her2core.errors import Her2CoreError
 from her2core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.caselog import CaseLog, Finding
     from her2core.exchange.tables import CaseEntry, RegionEntry
-    from her2core.reporting.keys import Keyring
     from her2core.workflow import CaseReview
 
 __all__ = ["archive", "backup", "check", "export", "restore", "verify"]
@@ -91,6 +90,7 @@ def _findings(settings: Settings, heads: tuple[str, ...]) -> tuple[list[Finding]
     """What is wrong with the case log, a damaged one too, with the signing keys, and the signatures of reports; and the
     head of the audit trail that was checked."""
     from her2core.caselog import CaseLog, Finding
+    from her2core.workflow.administration import all_findings
 
     if not has_case_log(settings.data_dir):
         open_case_log(settings)  # says what to do
@@ -101,40 +101,14 @@ def _findings(settings: Settings, heads: tuple[str, ...]) -> tuple[list[Finding]
         log.open()
     except Her2CoreError as error:
         findings.append(Finding("case log", str(error)))
-    keyring = open_keyring(settings)
     try:
         head = log.audit_head()
-        findings += log.check((*heads, head))
-        findings += [Finding("signing keys", problem) for problem in keyring.problems()]
-        findings += _signature_findings(log, keyring)
+        findings += all_findings(log, open_keyring(settings), (*heads, head))
     except Her2CoreError as error:
-        findings.append(Finding("signatures", f"they cannot be checked: {error}"))
+        findings.append(Finding("audit trail", f"it cannot be read: {error}"))
     finally:
         log.close()
     return findings, head
-
-
-def _signature_findings(log: CaseLog, keyring: Keyring) -> list[Finding]:
-    from her2core.caselog import Finding
-    from her2core.reporting.verify import verify_report
-
-    findings: list[Finding] = []
-    reports = [report for case_id in _case_ids(log) for report in log.reports(case_id)]
-    trust = keyring.trust() if reports else None
-    for report in reports:
-        if trust is None:
-            break
-        try:
-            pdf = log.report_pdf(report.id)
-        except IntegrityError:
-            continue  # `CaseLog.check` has said so
-        verdict = verify_report(pdf, trust, lambda _: True)
-        findings += [Finding(f"signature of report {report.id}", text, report.case_id) for text in verdict.findings]
-    return findings
-
-
-def _case_ids(log: CaseLog) -> list[int]:
-    return sorted(summary.id for summary in log.find_cases(limit=log.count_cases()))
 
 
 @click.command()
@@ -191,7 +165,7 @@ def export(
         raise click.UsageError("--preliminary goes with --format fhir or hl7.")
     settings = load_settings()
     log = open_case_log(settings)
-    ids = _case_ids(log) if every_case else [log.case_by_accession(accession).id for accession in cases]
+    ids = list(log.look_up_ids()) if every_case else [log.case_by_accession(accession).id for accession in cases]
     if file_format == "csv":
         text = _csv(log, ids, nuclei=nuclei)
     else:

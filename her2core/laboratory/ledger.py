@@ -15,8 +15,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ class CaseLine:
 
 
 _COLUMNS = tuple(field.name for field in fields(CaseLine))
+_values = attrgetter(*_COLUMNS)  # `astuple` copies each value deeply, which took a fifth of the time
 _TEXTS = frozenset(field.name for field in fields(CaseLine) if field.type == "str")
 
 
@@ -146,7 +148,7 @@ class Lines:
     @staticmethod
     def of(lines: Iterable[CaseLine]) -> Lines:
         """From single lines."""
-        return _arrays([astuple(line) for line in lines])
+        return _arrays([_values(line) for line in lines])
 
 
 def _arrays(found: Sequence[tuple[Any, ...]]) -> Lines:
@@ -211,7 +213,7 @@ def _refresh(ledger: sqlite3.Connection, log: CaseLog, progress: Callable[[int, 
         marks = ", ".join("?" for _ in _COLUMNS)
         for start in range(0, len(changed), _CHUNK):
             lines = _lines(db, changed[start : start + _CHUNK])
-            ledger.executemany(f"INSERT OR REPLACE INTO lines VALUES ({marks})", [astuple(line) for line in lines])  # noqa: S608
+            ledger.executemany(f"INSERT OR REPLACE INTO lines VALUES ({marks})", [_values(line) for line in lines])  # noqa: S608
             if progress is not None:
                 progress(min(start + _CHUNK, len(changed)), len(changed))
     ledger.execute("DELETE FROM heads")

@@ -14,6 +14,7 @@ import streamlit as st
 
 from her2core import workflow
 from her2core.caselog import CaseSummary
+from her2core.caselog.lookup import Query
 from her2core.errors import Her2CoreError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI
@@ -113,7 +114,7 @@ def draw(rooms: Services, user: User, case_id: int | None) -> None:
 
 def _waiting(rooms: Services, user: User) -> None:
     st.subheader("Cases that wait for a blinded recount")
-    found = rooms.log.find_cases(states=(CaseState.PENDING_RECOUNT,), limit=200, oldest_first=True)
+    found = rooms.log.look_up(Query(states=(CaseState.PENDING_RECOUNT,)), ascending=True, limit=200)
     if not found:
         st.write("None. A case comes here where its group asks for a recount: Groups 2, 3 and 4 with IHC 2+.")
         return

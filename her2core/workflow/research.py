@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from her2core.caselog import CaseLog
+from her2core.caselog.lookup import Query
 from her2core.errors import DuplicateError, ExchangeError, Her2CoreError
 from her2core.imaging import ImageLimits
 from her2core.permissions import Action, require
@@ -87,7 +88,7 @@ def _import(
 ) -> bool:
     """The case of one image, step by step, each unless it was done before. False where nothing was left to do."""
     accession = f"{RESEARCH}-{sha256[:_DIGITS]}"
-    found = log.find_cases(accession, limit=1)
+    found = log.look_up(Query(accession), limit=1)
     regions = log.regions(found[0].id) if found else []
     if regions and log.analysis(regions[0].id) is not None:
         return False

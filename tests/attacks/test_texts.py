@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from her2core import workflow
+from her2core.caselog.lookup import Query
 from her2core.errors import Her2CoreError
 from her2core.exchange.tables import CaseEntry, cases_csv
 from her2core.imaging import DEFAULT_LIMITS
@@ -65,13 +66,13 @@ def test_no_text_or_file_name_becomes_a_path_or_a_query(record_property: Record,
         case = lab.log.create_case(given, lab.anna)
         assert lab.log.case(case.id).details == given  # kept as it was typed
         assert lab.log.case_by_accession(given.accession).id == case.id
-        assert case.id in [found.id for found in lab.log.find_cases(text=text)]
+        assert case.id in [found.id for found in lab.log.look_up(Query(text))]
         image = text.encode() * 3
         region = lab.log.add_region(case.id, image, text, 640, 480, None, sha(image), lab.anna)
         assert not set("/\\") & set(region.filename)
         assert lab.log.image_bytes(region) == image
         proof.tries += len(TEXT_FIELDS) + 1
-    assert len(lab.log.find_cases(text="' OR '1'='1")) == 1  # itself, not all
+    assert len(lab.log.look_up(Query("' OR '1'='1"))) == 1  # itself, not all
     assert lab.log.check() == []
     new = set(lab.log.data_dir.parent.rglob("*")) - before
     inside = [path for path in new if path.parent.name == "images" and len(path.name) == 64]
@@ -85,7 +86,7 @@ def test_names_at_sign_in_are_no_queries(record_property: Record, lab: Lab) -> N
     proof = Proof(record_property, "Attacks", "SQL metacharacters as user name, search and id")
     for text in (*QUERIES, "anna'--", "anna\0", "anna' UNION SELECT 1--"):
         assert lab.log.user_by_name(text) is None
-        assert lab.log.find_cases(text=text) == []
+        assert lab.log.look_up(Query(text)) == []
         with pytest.raises(Her2CoreError):
             lab.log.case_by_accession(text)
         assert lab.log.report_by_sha256(text) is None

@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what is to be known of DATA")
     options = parser.parse_args()
     with CaseLog(options.data) as log:
-        cases = log.count_cases()
+        cases = len(log.look_up_ids())
     port = free_port()
     environment = os.environ | {"HER2CORE_DATA": str(options.data), "HER2CORE_DEMO": "1"}
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.port", str(port)]

@@ -37,7 +37,7 @@ def test_a_restored_log_holds_what_was_backed_up(full: Lab, tmp_path: Path) -> N
     assert summary.size_bytes == summary.path.stat().st_size
     with _restored(summary.path, tmp_path / "new") as log:
         assert log.check() == []
-        assert log.find_cases() == full.log.find_cases()
+        assert log.look_up() == full.log.look_up()
         assert log.report_pdf(1) == full.log.report_pdf(1)
         assert log.image_bytes(log.region(1)) == full.log.image_bytes(full.log.region(1))
         assert log.corrections(2) == full.log.corrections(2)
@@ -95,7 +95,7 @@ def test_a_backup_of_a_damaged_log_is_made_and_says_so(full: Lab, tmp_path: Path
     findings = CaseLog.restore(summary.path, tmp_path / "new", even_if_damaged=True)
     assert {finding.record for finding in findings} == {"image of region 1", "PDF of report 1"}
     with CaseLog(tmp_path / "new") as log:
-        assert log.count_cases() == 3
+        assert len(log.look_up_ids()) == 3
 
 
 def test_a_restore_overwrites_nothing(full: Lab, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_any_flipped_bit_of_a_backup_is_found_or_changes_nothing(full: Lab, tmp_
             assert not target.exists()
         else:
             with CaseLog(target) as log:
-                assert log.find_cases() == full.log.find_cases()
+                assert log.look_up() == full.log.look_up()
     assert refused > 40
 
 

@@ -133,7 +133,7 @@ def test_an_amended_report_names_what_it_replaces(lab: Lab) -> None:
     amendment = lab.log.amendment(case.id)
     assert amendment is not None
     assert (amendment.reason, amendment.by_user_id) == ("IHC came in", lab.ben.id)
-    assert lab.log.find_cases()[0].amending
+    assert lab.log.look_up()[0].amending
     case = lab.log.update_details(case.id, replace(case.details, block="B"), case.version, lab.ben)
     amended = lab.sign(case, kind="amended", reason="IHC came in", replaces_id=final.id, by=lab.ben)
     assert (amended.replaces_id, amended.replaces_sha256) == (final.id, final.sha256)

@@ -90,7 +90,7 @@ def test_the_same_comparison_finds_the_counts_where_they_are_shown(
 
 
 def found(log: CaseLog, **filters: object) -> list[int]:
-    return [case.id for case in log.find_cases(**filters)]  # type: ignore[arg-type]
+    return [case.id for case in log.look_up(Query(**filters))]  # type: ignore[arg-type]
 
 
 def test_no_search_finds_the_case_by_its_group_or_result(two: Two) -> None:

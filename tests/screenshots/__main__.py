@@ -172,7 +172,7 @@ def _served(filled: Path | None) -> Iterator[Laboratory]:
         }
         subprocess.run([sys.executable, "-m", "her2core", "demo"], cwd=ROOT, env=environment, check=True)
         with CaseLog(data) as log:
-            cases = {case.accession: case.id for case in log.find_cases(limit=100)}
+            cases = {case.accession: case.id for case in log.look_up(limit=100)}
         port = free_port()
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
         with (Path(folder) / "server.log").open("wb") as log_file:
