@@ -21,7 +21,7 @@ from her2core.laboratory import figures
 from her2core.laboratory.agreement import kappa_words
 from her2core.laboratory.control import RULES, Control
 from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallied, choose
-from her2core.laboratory.ledger import QUALITY, Lines, read_lines
+from her2core.laboratory.ledger import QUALITY, LineReader, Lines
 from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
 from her2core.scoring import describe_group, with_sign
@@ -77,12 +77,6 @@ def draw(rooms: Services, user: User) -> None:
 
 def _lines(log: CaseLog) -> Lines:
     """The lines of all cases as they are now."""
-    return _read(str(log.path.absolute()), log.audit_head(), log)
-
-
-@st.cache_resource(show_spinner=False, max_entries=2)
-def _read(path: str, head: str, _log: CaseLog) -> Lines:
-    del path, head  # what the cache goes by
     bar = st.empty()
 
     def tell(done: int, of: int) -> None:
@@ -90,9 +84,15 @@ def _read(path: str, head: str, _log: CaseLog) -> Lines:
             bar.progress(done / of, f"Reading the case log for the figures: {done} of {of} cases")
 
     try:
-        return read_lines(_log, tell)
+        return _reader(str(log.path.absolute())).read(log, tell)
     finally:
         bar.empty()
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _reader(path: str) -> LineReader:
+    del path  # what the cache goes by
+    return LineReader()
 
 
 def _filters(every: Lines, people: Mapping[int, str]) -> tuple[Choice, str]:

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from her2core.caselog import CaseLog
-from her2core.models import STAGES, cards_of, save_weights
+from her2core.models import cards_of, save_weights
+from her2core.records import STAGES
 from tests.cli.conftest import PASSWORD, Run, png
 
 Asked = list[dict[str, Any]]

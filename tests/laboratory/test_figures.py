@@ -21,9 +21,9 @@ from her2core.laboratory import figures
 from her2core.laboratory.export import COLUMNS, deidentified_csv
 from her2core.laboratory.figures import Choice, choose
 from her2core.laboratory.invented import Planted
-from her2core.laboratory.ledger import FLAGS, CaseLine, Lines, read_lines
+from her2core.laboratory.ledger import FLAGS, CaseLine, LineReader, Lines, read_lines
 from her2core.laboratory.seeded import seed_laboratory
-from her2core.records import CaseState
+from her2core.records import CaseDetails, CaseState
 
 DAY = date(2026, 3, 2)  # a Monday
 HOUR = 3600.0
@@ -247,10 +247,38 @@ def test_the_ledger_follows_changes_and_is_made_anew_when_it_is_lost_or_damaged(
     ledger = seeded.data_dir / "laboratory.sqlite"
     ledger.write_bytes(b"no database" * 200)
     again = read_lines(seeded)
-    for name in after.columns:
-        same = after[name] == again[name]
-        assert np.all(same | ((after[name] != after[name]) & (again[name] != again[name]))), name
+    assert same(after, again)
     assert ledger.stat().st_mode & 0o077 == 0
+
+
+def same(a: Lines, b: Lines) -> bool:
+    """Every value of every column is the same, NaN for NaN."""
+    return all(np.all((a[name] == b[name]) | ((a[name] != a[name]) & (b[name] != b[name]))) for name in a.columns)
+
+
+def test_a_reader_goes_on_from_what_it_read_and_begins_anew_where_the_trail_is_another_one(tmp_path: Path) -> None:
+    folder, reader = tmp_path / "data", LineReader()
+    seed_laboratory(folder, 30, 5, end=END)
+    with CaseLog(folder) as log:
+        log.backup(tmp_path / "early.her2core-backup")
+        before = reader.read(log)
+        assert reader.read(log) is before
+        berg = log.user_by_name("berg")
+        assert berg is not None
+        signed = log.look_up(Query(states=(CaseState.SIGNED,)), Sort.OPENED, limit=1)[0]
+        log.open_amendment(signed.id, "block", signed.version, berg)
+        new = log.create_case(CaseDetails("S26-NEW", "Invented, New", "INV-NEW"), berg)
+        log.note("signed in", berg)  # concerns no case
+        after = reader.read(log)
+        assert same(after, read_lines(log))
+        assert (len(before), after.ids()[-1]) == (30, new.id)
+        whole = read_lines(log)
+        (folder / "laboratory.sqlite").unlink()
+        log.note("signed in", berg)
+        assert same(reader.read(log), whole)
+    CaseLog.restore(tmp_path / "early.her2core-backup", tmp_path / "restored")
+    with CaseLog(tmp_path / "restored") as log:
+        assert same(reader.read(log), before)
 
 
 @pytest.mark.parametrize("sort", list(Sort))
