@@ -100,8 +100,9 @@ def chosen_models(settings: Settings, named: Path | None) -> Path:
         why = f"in use in the laboratory in {settings.data_dir}, which has promoted none of its own"
         if promoted != folder:
             folder, why = promoted, f"promoted in the laboratory in {settings.data_dir}"
+    cards = cards_of(folder)
     click.echo(f"Models: {why} ({folder})", err=True)
-    for stage, card in cards_of(folder).items():
+    for stage, card in cards.items():
         click.echo(f"  {stage}: {card['name']} {card['version']}, SHA-256 {card['sha256']}", err=True)
     return folder
 
