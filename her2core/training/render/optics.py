@@ -64,19 +64,21 @@ class Look:
 
 def sample_look(rng: np.random.Generator) -> Look:
     """Draw a look; wide enough that real fields lie inside its range."""
-    dark = rng.random() < 0.35  # clean, computer-merged channels on black
-    purple = rng.uniform(0, 0.5) if rng.random() < 0.6 else 0.0
+    dark = rng.random() < 0.35  # black background
+    clean = dark and rng.random() < 0.55  # … and merged by computer: no stray light, no crosstalk
+    purple = rng.uniform(0, 0.5) if rng.random() < 0.6 and not clean else 0.0
     level = rng.uniform(0, 6) if dark else rng.uniform(3, 34)
     tint = rng.uniform(0.6, 1.4, 3)
+    bleed = rng.uniform(0, 0.3) if clean else 1.0  # how much of the light of one stain shows in another
     return Look(
         dapi=float(np.exp(rng.uniform(np.log(38), np.log(230)))),
         dapi_spread=rng.uniform(0.05, 0.4),
-        dapi_colour=(purple, float(rng.uniform(0, 0.38)) if rng.random() < 0.5 else 0.03, 1.0),
-        her2_colour=(1.0, rng.uniform(0, 0.35), rng.uniform(0, 0.3)),
-        cep17_colour=(rng.uniform(0, 0.3), 1.0, rng.uniform(0, 0.5)),
+        dapi_colour=(purple, bleed * (float(rng.uniform(0, 0.38)) if rng.random() < 0.5 else 0.03), 1.0),
+        her2_colour=(1.0, bleed * rng.uniform(0, 0.35), bleed * rng.uniform(0, 0.3)),
+        cep17_colour=(bleed * rng.uniform(0, 0.3), 1.0, bleed * rng.uniform(0, 0.5)),
         nuclear_haze=(
-            float(rng.choice([0.0, rng.uniform(0.05, 0.75)], p=[0.35, 0.65])),
-            float(rng.choice([0.0, rng.uniform(0.05, 0.55)], p=[0.4, 0.6])),
+            bleed * float(rng.choice([0.0, rng.uniform(0.05, 0.75)], p=[0.35, 0.65])),
+            bleed * float(rng.choice([0.0, rng.uniform(0.05, 0.55)], p=[0.4, 0.6])),
         ),
         background=(float(level * tint[0]), float(level * tint[1]), float(level * tint[2])),
         rim=float(rng.choice([0.0, rng.uniform(0.1, 0.9)], p=[0.45, 0.55])),
@@ -84,13 +86,13 @@ def sample_look(rng: np.random.Generator) -> Look:
         grain=float(rng.choice([0.0, rng.uniform(0.1, 0.6)], p=[0.6, 0.4])),
         edge=rng.uniform(0.008, 0.05),
         haze=float(rng.choice([0.0, rng.uniform(0.05, 0.5)], p=[0.4, 0.6])),
-        glow=float(rng.choice([0.0, rng.uniform(0.05, 0.6)], p=[0.3, 0.7])),
+        glow=bleed * float(rng.choice([0.0, rng.uniform(0.05, 0.6)], p=[0.3, 0.7])),
         glow_reach=rng.uniform(0.4, 1.3),
         blend=float(rng.choice([1.0, rng.uniform(1.5, 8.0)], p=[0.4, 0.6])),
         debris=int(rng.poisson(rng.choice([0, 1, 5]))),
         specks=int(rng.poisson(rng.choice([0, 3, 20]))),
-        noise=float(rng.choice([rng.uniform(0.3, 2.0), rng.uniform(2.0, 8.0)], p=[0.65, 0.35])),
-        blur=rng.uniform(0.0, 1.1),
+        noise=bleed * float(rng.choice([rng.uniform(0.3, 2.0), rng.uniform(2.0, 8.0)], p=[0.65, 0.35])),
+        blur=bleed * rng.uniform(0.0, 1.1),
         shift_px=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6))),
         vignette=float(rng.choice([0.0, rng.uniform(0.05, 0.4)])),
         gamma=rng.uniform(0.75, 1.3),

@@ -113,8 +113,8 @@ def sample_conditions(
     tumour = int(np.clip(places * rng.uniform(0.28, 0.75), 14, 75))
     hard = rng.random() < 0.4
     piled = hard and rng.random() < 0.5
-    sharp = rng.random() < 0.6
-    contrast = np.exp(rng.uniform(np.log(28), np.log(170)))
+    sharp = rng.random() < 0.7
+    contrast = np.exp(rng.uniform(np.log(28), np.log(210)))
     return Conditions(
         nucleus_px=nucleus,
         width_px=width,
@@ -127,8 +127,8 @@ def sample_conditions(
         stroma=int(rng.poisson(rng.choice([0, 1, 5]))),
         ghosts=int(rng.poisson(rng.choice([0, 1, 6]))),
         fragments=int(rng.poisson(rng.choice([0, 1, 8]))),
-        her2_fwhm=rng.uniform(0.032, 0.065) if sharp else rng.uniform(0.05, 0.1),
-        cep17_fwhm=rng.uniform(0.035, 0.075) if sharp else rng.uniform(0.05, 0.13),
+        her2_fwhm=rng.uniform(0.028, 0.06) if sharp else rng.uniform(0.05, 0.1),
+        cep17_fwhm=rng.uniform(0.03, 0.07) if sharp else rng.uniform(0.05, 0.13),
         her2_contrast=float(np.clip(contrast * rng.uniform(0.7, 1.4), 24, 220)),
         cep17_contrast=float(np.clip(contrast * rng.uniform(0.6, 1.5), 22, 220)),
         clustering=rng.choice([0.0, 0.3, 0.9], p=[0.35, 0.3, 0.35]),
@@ -225,9 +225,9 @@ def _apart(outline: Outline, count: int, gap_px: float, rng: np.random.Generator
 
 
 def _clustered(outline: Outline, count: int, fwhm_px: float, rng: np.random.Generator) -> NDArray[np.floating]:
-    """`count` points in one to four clumps, loose to confluent."""
+    """`count` points in one to four clumps, loose to so compact that single signals merge into one patch of light."""
     clumps = _inside(outline, int(rng.integers(1, 5)), rng, rim=False) * 0.75 + np.array([outline.x, outline.y]) * 0.25
-    spread = fwhm_px * rng.uniform(0.7, 1.6) * max(1.0, count / len(clumps) / 6) ** 0.5
+    spread = fwhm_px * rng.uniform(0.35, 1.6) * max(1.0, count / len(clumps) / 6) ** 0.5
     loose = rng.random(count) < rng.uniform(0, 0.35)
     points = clumps[rng.integers(len(clumps), size=count)] + rng.normal(0, spread, (count, 2))
     points[loose] = _inside(outline, int(loose.sum()), rng, rim=False)
