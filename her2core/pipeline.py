@@ -20,7 +20,7 @@ from her2core.detection import Detection, Detector
 from her2core.imaging import quality
 from her2core.models import full_precision, pick_device, used_models
 from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
-from her2core.scoring import judge, overlap_fractions
+from her2core.scoring import judge, overlap_fractions, typical_width_px
 from her2core.settings import COUNTING
 
 __all__ = ["CLUSTER_THRESHOLD", "Models", "analyse", "count_box", "load_models", "settle"]
@@ -128,7 +128,8 @@ def analyse(
     (found, counts), device = _or_on_processor(
         lambda chosen: _found_and_counted(pixels_rgb, chosen, tell, cancelled), models, tell
     )
-    overlaps = overlap_fractions([d.box_xyxy for d in found])
+    boxes = [d.box_xyxy for d in found]
+    overlaps, typical_px = overlap_fractions(boxes), typical_width_px(boxes)
     typical = float(np.median([count.sharpness for count in counts])) if counts else 0.0
     nuclei = tuple(
         settle(
@@ -138,6 +139,7 @@ def analyse(
             count,
             overlap,
             (width_px, height_px),
+            typical_px=typical_px,
             focus=count.sharpness / typical if typical > 0 else None,
             clusters_expected=clusters_expected,
             by_regression=models.by_regression,
@@ -182,6 +184,7 @@ def settle(
     overlap: float,
     size_px: tuple[int, int],
     *,
+    typical_px: float = 0.0,
     focus: float | None = None,
     clusters_expected: bool = False,
     by_regression: bool = False,
@@ -189,7 +192,8 @@ def settle(
     """One nucleus from what both stages say: which count holds, whether it is scored, whether to look at it.
 
     Peaks count, because a pathologist can see each of them; where HER2 signals cluster, the calibrated estimate does
-    (domain.md section 2: clusters are estimated). focus: sharpness against the median nucleus of the region.
+    (domain.md section 2: clusters are estimated). typical_px: how wide the region's nuclei are (`typical_width_px`).
+    focus: sharpness against the median nucleus of the region.
     """
     threshold = CLUSTER_THRESHOLD_EXPECTED if clusters_expected else CLUSTER_THRESHOLD
     her2_peaks, cep17 = count.peaks(Channel.HER2), count.peaks(Channel.CEP17)
@@ -197,7 +201,7 @@ def settle(
     her2 = max(round(count.in_cluster), her2_peaks) if clustered else her2_peaks
     if by_regression:
         her2, cep17 = (max(math.floor(value + 0.5), 0) for value in count.regressed)
-    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus)
+    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus, typical_px=typical_px)
     return Nucleus(
         id=nucleus_id,
         box=box,
@@ -242,6 +246,7 @@ def count_box(
         count,
         overlap,
         size_px,
+        typical_px=typical_width_px([box, *others]),
         clusters_expected=clusters_expected,
         by_regression=models.by_regression,
     )

@@ -30,7 +30,7 @@ from her2core.scoring.review import (
     next_redo,
     next_undo,
 )
-from her2core.scoring.scorable import ScorableRules, iou, judge, overlap_fractions
+from her2core.scoring.scorable import ScorableRules, iou, judge, overlap_fractions, typical_width_px
 from her2core.scoring.spatial import (
     Pattern,
     SpatialPattern,
@@ -155,5 +155,6 @@ __all__ = [
     "truncated",
     "truncated_end",
     "two_populations",
+    "typical_width_px",
     "with_sign",
 ]

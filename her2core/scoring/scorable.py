@@ -16,9 +16,16 @@ import numpy.typing as npt
 from her2core.errors import ScoringError
 from her2core.records import Box, Exclusion
 
-__all__ = ["ScorableRules", "iou", "judge", "missing_colour", "overlap_fractions"]
+__all__ = ["ScorableRules", "iou", "judge", "missing_colour", "overlap_fractions", "typical_width_px"]
 
-EDGE_MARGIN_PX = 2.0  # a box that ends this close to the image edge belongs to a nucleus that is cut
+# A box that ends this close to the image edge belongs to a nucleus that is cut: so many pixels, or that share of the
+# region's typical nucleus, as boxes of large nuclei end farther from the truth; farther out if it is pressed flat
+# against the edge. On rendered regions (125) this finds 98 % of the cut nuclei (2 px alone: 93 %) and takes 7 % of the
+# whole ones that lie near an edge for cut (5 %).
+EDGE_MARGIN_PX = 2.0
+EDGE_MARGIN = 0.03
+FLAT_MARGIN = 0.08
+FLAT = 0.65  # extent towards the edge over extent along it
 MOST_OVERLAP = 0.20  # share of a nucleus under others; touching nuclei stay below it, as boxes are a little wide
 # Sharpness against the median nucleus of the region. On rendered nuclei (24 regions) this finds 73 % of those out of
 # focus and loses 2 % of the others.
@@ -30,11 +37,14 @@ class ScorableRules:
     """The thresholds of `judge`. Raises ScoringError outside their range."""
 
     edge_margin_px: float = EDGE_MARGIN_PX
+    edge_margin: float = EDGE_MARGIN
+    flat_margin: float = FLAT_MARGIN
     most_overlap: float = MOST_OVERLAP
     least_focus: float = LEAST_FOCUS
 
     def __post_init__(self) -> None:
-        if not (self.edge_margin_px >= 0 and 0 <= self.most_overlap <= 1 and self.least_focus >= 0):
+        margins = self.edge_margin_px, self.edge_margin, self.flat_margin
+        if not (all(m >= 0 for m in margins) and 0 <= self.most_overlap <= 1 and self.least_focus >= 0):
             raise ScoringError("The thresholds for scorable nuclei are out of range.")
 
 
@@ -61,26 +71,54 @@ def judge(
     overlap_fraction: float,
     relative_focus: float | None = None,
     rules: ScorableRules = DEFAULT_RULES,
+    *,
+    typical_px: float = 0.0,
 ) -> Exclusion | None:
     """Why a nucleus found by the models is not scored; None if it is.
 
     box: xyxy, pixels of the region image of width_px x height_px. overlap_fraction: share of the nucleus that lies
     under others, 0..1 (`overlap_fractions`). relative_focus: its sharpness divided by the median of the region's
-    nuclei; None where it was not measured. Raises ScoringError for a box without area or fractions that are none.
+    nuclei; None where it was not measured. typical_px: how wide the region's nuclei are (`typical_width_px`); 0 where
+    that is not known. Raises ScoringError for a box without area or fractions that are none.
     """
     x0, y0, x1, y1 = box
     if not (all(math.isfinite(side) for side in box) and x0 < x1 and y0 < y1):
         raise ScoringError("A nucleus has a box without area.")
     if not 0 <= overlap_fraction <= 1 or (relative_focus is not None and not relative_focus >= 0):
         raise ScoringError("Overlap has to lie between 0 and 1 and focus may not be negative.")
-    margin = rules.edge_margin_px
-    if x0 < margin or y0 < margin or x1 > width_px - margin or y1 > height_px - margin:
+    if not typical_px >= 0:
+        raise ScoringError("The typical width of a nucleus may not be negative.")
+    if _is_cut(box, width_px, height_px, typical_px, rules):
         return Exclusion.EDGE
     if overlap_fraction > rules.most_overlap:
         return Exclusion.OVERLAP
     if relative_focus is not None and relative_focus < rules.least_focus:
         return Exclusion.OUT_OF_FOCUS
     return missing_colour(her2, cep17)
+
+
+def typical_width_px(boxes_xyxy: Sequence[Box]) -> float:
+    """The median width of a region's nuclei, that of a square of the same area, in pixels; 0 where there are none."""
+    if not boxes_xyxy:
+        return 0.0
+    return float(np.median([math.sqrt(max((x1 - x0) * (y1 - y0), 0.0)) for x0, y0, x1, y1 in boxes_xyxy]))
+
+
+def _is_cut(box: Box, width_px: int, height_px: int, typical_px: float, rules: ScorableRules) -> bool:
+    """Whether the nucleus of a box is cut by the image edge (`EDGE_MARGIN_PX` says how that is told)."""
+    x0, y0, x1, y1 = box
+    across, down = x1 - x0, y1 - y0
+    near_px = max(rules.edge_margin_px, rules.edge_margin * typical_px)
+    flat_px = max(near_px, rules.flat_margin * typical_px)
+    return any(
+        gap_px < (flat_px if towards < FLAT * along else near_px)
+        for gap_px, towards, along in (
+            (x0, across, down),
+            (width_px - x1, across, down),
+            (y0, down, across),
+            (height_px - y1, down, across),
+        )
+    )
 
 
 def iou(a: Sequence[float], b: Sequence[float]) -> float:

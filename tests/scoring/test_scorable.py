@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from her2core.errors import ScoringError
 from her2core.records import Box, Exclusion
-from her2core.scoring import ScorableRules, iou, judge, overlap_fractions
+from her2core.scoring import ScorableRules, iou, judge, overlap_fractions, typical_width_px
 
 INSIDE: Box = (100.0, 100.0, 180.0, 170.0)
 
@@ -61,6 +61,33 @@ def test_a_nucleus_at_the_image_edge_is_cut(box: Box, cut: bool) -> None:
     assert (verdict(box=box) is Exclusion.EDGE) == cut
 
 
+@pytest.mark.parametrize(
+    ("box", "typical_px", "cut"),
+    [
+        ((4.3, 185, 74.3, 345), 115.0, True),  # flat against the edge, as the half of a large nucleus is
+        ((4.3, 185, 154.3, 345), 115.0, False),  # as far away, but round
+        ((3.4, 185, 154.4, 345), 115.0, True),  # round, and nearer than 3 % of a nucleus
+        ((4.3, 185, 74.3, 345), 50.0, False),  # farther than 8 % of a small one
+        ((185, 4.3, 345, 74.3), 115.0, True),
+        ((725.7, 185, 795.7, 345), 115.0, True),
+        ((185, 525.7, 345, 595.7), 115.0, True),
+        ((185, 4.3, 255, 164.3), 115.0, False),  # long, but not along the edge
+        ((9.3, 185, 79.3, 345), 115.0, False),
+    ],
+)
+def test_the_edge_reaches_farther_for_large_nuclei_and_those_flat_against_it(
+    box: Box, typical_px: float, cut: bool
+) -> None:
+    assert (judge(2, 2, box, 800, 600, 0.0, typical_px=typical_px) is Exclusion.EDGE) == cut
+
+
+def test_the_typical_width_is_the_median_and_unknown_without_nuclei() -> None:
+    assert typical_width_px([]) == 0
+    assert typical_width_px([(0, 0, 40, 90), (0, 0, 50, 50), (0, 0, 10, 10)]) == 50
+    with pytest.raises(ScoringError):
+        judge(2, 2, INSIDE, 800, 600, 0.0, typical_px=math.nan)
+
+
 def test_overlap_beyond_use_is_left_out_and_touching_is_not() -> None:
     assert verdict(overlap=0.20) is None
     assert verdict(overlap=0.21) is Exclusion.OVERLAP
@@ -83,7 +110,13 @@ def test_other_thresholds_can_be_set_within_reason() -> None:
     assert judge(2, 2, (9, 50, 60, 99), 800, 600, 0.0, None, strict) is Exclusion.EDGE
     assert judge(2, 2, INSIDE, 800, 600, 0.01, None, strict) is Exclusion.OVERLAP
     assert judge(2, 2, INSIDE, 800, 600, 0.0, 0.8, strict) is Exclusion.OUT_OF_FOCUS
-    for bad in ({"edge_margin_px": -1.0}, {"most_overlap": 1.5}, {"least_focus": float("nan")}):
+    for bad in (
+        {"edge_margin_px": -1.0},
+        {"flat_margin": -0.1},
+        {"edge_margin": math.nan},
+        {"most_overlap": 1.5},
+        {"least_focus": float("nan")},
+    ):
         with pytest.raises(ScoringError):
             ScorableRules(**bad)
 
