@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageColor
 
 from her2core.caselog import CaseLog
-from her2core.marks import SKY, rgb
+from her2core.marks import SKY
 from her2core.models import cards_of, save_weights
 from her2core.records import STAGES
 from tests.cli.conftest import PASSWORD, Run, png
@@ -47,7 +47,7 @@ def test_json_and_overlays_are_written(run: Run, scripted_models: Asked, tmp_pat
     assert data["tally"]["n"] == 9
     with Image.open(overlays / "a.png_overlay.png") as overlay:
         assert overlay.size == (200, 200)
-        assert overlay.getpixel((20, 45)) == rgb(SKY)
+        assert overlay.getpixel((20, 45)) == ImageColor.getrgb(SKY)
 
 
 def test_json_on_stdout_is_nothing_but_json(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
