@@ -209,3 +209,11 @@ def test_findings_are_kept_by_population(lab: TestLaboratory) -> None:
     assert review.unsettled == ()
     workflow.set_flags(lab.log, lab.log.regions(case.id)[1].id, replace(FLAGS, population="A"), by)
     assert list(workflow.assess(lab.log, case.id).findings) == ["A"]
+
+
+def test_where_nothing_is_scored_nothing_is_gone_over_and_no_reason_is_asked_for(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, [(6, 0)] * 20), FLAGS)
+    warnings = workflow.assess(lab.log, case.id).warnings
+    assert any("20 of 20 countable nuclei lack a colour" in w.text for w in warnings)
+    assert not any(w.needs_reason for w in warnings)

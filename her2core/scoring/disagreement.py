@@ -49,7 +49,8 @@ class DisagreementKind(StrEnum):
 class Disagreement:
     """What does not agree, what to do, and the flags that would agree; None where no flag alone settles it.
 
-    `above_limit`: the guideline asks to reject the region; whoever counts it all the same says why.
+    `above_limit`: the guideline asks to reject the region, and whoever counts it all the same says why; not so where
+    nothing is scored, since then nothing is counted.
     """
 
     kind: DisagreementKind
@@ -133,7 +134,7 @@ def _intensity(flags: RegionFlags, seen: Countability, weak_channels: Sequence[s
         text = f"{seen.missing.words}: more than the limit of {MAX_MISSING_PERCENT:.0f} % of signals too weak to score."
         advice = "The guideline asks to reject the region and to count another one. Look for missed signals first."
         rejected = replace(flags, suitable=False, unsuitable_reason=TOO_WEAK)
-        return Disagreement(DisagreementKind.INTENSITY, text, advice, rejected, above_limit=True)
+        return Disagreement(DisagreementKind.INTENSITY, text, advice, rejected, above_limit=seen.scored > 0)
     if flags.signal_intensity is SignalIntensity.UNSCORABLE and flags.suitable:
         text = f"The signals were flagged as unscorable, yet {seen.scored} nuclei of the region are counted."
         advice = "Flag the region as not suitable at intake, or the signals as weak if they can be counted."

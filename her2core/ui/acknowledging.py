@@ -35,7 +35,7 @@ def acknowledge_button(
         st.form(f"reason_form_{warning.key}", border=False),
     ):
         st.text_area(
-            "Why the counts are used although the limit is exceeded (becomes part of the report)",
+            "Why the case goes on although the limit is exceeded (becomes part of the report)",
             key=field, max_chars=500, height=90,
         )  # fmt: skip
         st.form_submit_button("Acknowledge with this reason", key=f"warning_{warning.key}", on_click=go_on)

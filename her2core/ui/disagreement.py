@@ -41,7 +41,8 @@ def show(rooms: Services, user: User, review: CaseReview) -> None:
 def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:
     points = [w for w in review.warnings if w.before_review]
     which = f"{len(points) - len(review.unsettled) + 1} of {len(points)}"
-    title = "Above the guideline's limit" if point.needs_reason else "Flags and findings disagree"
+    rejects = any(not flags.suitable for _, flags in point.changes)
+    title = "Above the guideline's limit" if rejects else "Flags and findings disagree"
     with st.container(key="disagreements"):
         said, settled = st.columns([3.9, 1.3], vertical_alignment="center")
         said.markdown(f":orange[:material/warning:] **{title}, {which}.** {plain(point.text)}")
@@ -49,8 +50,8 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) 
             acknowledge_button(rooms, user, review, point, "content")
             if point.changes:
                 st.button(
-                    "Reject the region" if point.needs_reason else "Change the flag", key=f"follow_{point.key}",
+                    "Reject the region" if rejects else "Change the flag", key=f"follow_{point.key}",
                     disabled=not review.editable, on_click=saved,
                     args=(workflow.follow_findings, rooms.log, point, user),
-                    kwargs={"done": "Region rejected." if point.needs_reason else "Flag changed."},
+                    kwargs={"done": "Region rejected." if rejects else "Flag changed."},
                 )  # fmt: skip

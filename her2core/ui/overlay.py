@@ -77,7 +77,7 @@ def _canvas(image_url: str, width_px: int, height_px: int) -> go.Figure:
     )
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 0, "b": _LEGEND_PX},
-        paper_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor="#000000",  # black in both themes, as at the microscope; the legend stands on it
         plot_bgcolor="#000000",
         dragmode="pan",
         clickmode="event+select",

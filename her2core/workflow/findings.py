@@ -122,7 +122,8 @@ def _as_read(warning: CaseWarning, reason: str | None) -> CaseWarning:
 def _limits(assessment: CaseAssessment) -> frozenset[str]:
     """The alerts that tell of a limit above which the guideline asks to reject."""
     several = len(assessment.populations) > 1
-    found = ((p.label, weak_probe_alert(p.tally, p.exclusions)) for p in assessment.populations)
+    scored = [p for p in assessment.populations if p.tally.n]  # nothing is counted of the others
+    found = ((p.label, weak_probe_alert(p.tally, p.exclusions)) for p in scored)
     return frozenset(labelled(label, text, several) for label, text in found if text is not None)
 
 

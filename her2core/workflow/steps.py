@@ -271,8 +271,8 @@ def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User, reas
     """
     if warning.needs_reason and not reason.strip():
         raise ScoringError(
-            "A limit of the guideline is exceeded. Give the reason why the counts are used all the same; it becomes "
-            "part of the report."
+            "A limit of the guideline is exceeded. Give the reason why the case goes on all the same; it becomes part "
+            "of the report."
         )
     log.acknowledge(case_id, warning.key, warning.text, by, reason.strip())
     return refresh_state(log, case_id, by)

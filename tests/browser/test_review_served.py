@@ -127,7 +127,7 @@ def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only(server: Server
     (point,) = workflow.assess(server.lab.log, case.id).unsettled
     page.locator(f".st-key-reason_{point.key} button").first.click()
     page.locator(f".st-key-warning_{point.key} button").click()
-    expect(page.get_by_text("Give the reason why the counts are used")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Give the reason why the case goes on")).to_be_visible(timeout=PATIENCE_MS)
     page.keyboard.press("Escape")
     acknowledge(page, point)
     at.expect_tally(20, 120, 40)

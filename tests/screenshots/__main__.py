@@ -113,12 +113,12 @@ def _new_case(page: Page, _: Laboratory) -> None:
     _settle(page, "intake")
 
 
-def _logged_case(part: str | None = None) -> Callable[[Page, Laboratory], None]:
+def _logged_case(accession: str, part: str | None = None) -> Callable[[Page, Laboratory], None]:
     """A signed case in the case log."""
 
     def go(page: Page, laboratory: Laboratory) -> None:
         _menu(page, "Case log")
-        page.locator(f".st-key-details_{laboratory.cases['DEMO-007']} button").click()
+        page.locator(f".st-key-details_{laboratory.cases[accession]} button").click()
         _settle(page)
         if part is not None:
             page.get_by_text(part, exact=True).click()
@@ -145,8 +145,8 @@ SHOTS = (
     Shot("second-read", "okafor", _case("DEMO-005", "Second read")),
     Shot("sign-out", "berg", _case("DEMO-006", "Work-up and sign-out")),
     Shot("case-log", "berg", _page("Case log")),
-    Shot("case", "berg", _logged_case()),
-    Shot("history", "lind", _logged_case("History")),
+    Shot("case", "berg", _logged_case("DEMO-007")),
+    Shot("history", "lind", _logged_case("DEMO-009", "History")),
     Shot("laboratory", "lind", _page("Laboratory")),
     Shot("models", "lind", _page("Models")),
     Shot("learning", "lind", _learning),
