@@ -41,6 +41,9 @@ def test_a_signed_report_goes_out_as_final_with_the_very_pdf(lab: TestLaboratory
     assert base64.b64decode(found["presentedForm"][0]["data"]) == lab.log.report_pdf(report.id)
     message = workflow.release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
     assert "|her2-signals^" in message
+    assert f"|model^Model that found or counted^L||stand-in 1, SHA-256 {'b' * 64}|" in message
+    (device,) = [e["resource"] for e in fhir(lab, case)["entry"] if e["resource"]["resourceType"] == "Device"]
+    assert [version["component"]["value"] for version in device["version"]] == ["a" * 64, "b" * 64]
     assert base64.b64encode(lab.log.report_pdf(report.id)).decode() in message
 
 

@@ -56,6 +56,7 @@ def fhir_bundle(report: ReleasedReport) -> Json:
         (refs.of("Organization"), _organization(report)),
         (refs.of("Specimen"), _specimen(report, refs)),
         *((refs.of("Practitioner", s.key), _practitioner(s.name, s.credentials, s.key)) for s in report.signers),
+        *([(refs.of("Device"), _device(report))] if report.models else []),
         *((refs.of("Observation", key), body) for key, body in _observations(report, refs)),
     ]
     return {
@@ -157,6 +158,22 @@ def _organization(report: ReleasedReport) -> Json:
     )
 
 
+def _device(report: ReleasedReport) -> Json:
+    """The software, and each model that found or counted, with the SHA-256 of its weights."""
+    return {
+        "resourceType": "Device",
+        "deviceName": [{"name": "her2core", "type": "user-friendly-name"}],
+        "version": [
+            {
+                "type": {"text": model.stage},
+                "component": {"system": "urn:her2core:sha256", "value": model.digest},
+                "value": model.called,
+            }
+            for model in report.models
+        ],
+    }
+
+
 def _practitioner(name: str, credentials: str, key: str) -> Json:
     return _filled(
         {
@@ -217,12 +234,13 @@ def _result(report: ReleasedReport, refs: _Refs) -> Json:
 
 
 def _of_population(report: ReleasedReport, refs: _Refs, p: ReleasedPopulation) -> list[tuple[str, Json]]:
+    by: Json = {"device": refs.to("Device")} if report.models else {}
     who = [_component(codes.POPULATION, valueString=p.label)]
     if p.share_percent is not None:
         who.append(_component(codes.SHARE, valueQuantity=_quantity(p.share_percent, "%", "%")))
     group = [] if p.group is None else [_component(codes.GROUP, valueInteger=p.group)]
     ish = _observation(
-        report, refs, codes.ISH_RESULT, **_outcome(p.outcome), component=[*who, *_counts(p.tally), *group]
+        report, refs, codes.ISH_RESULT, **_outcome(p.outcome), component=[*who, *_counts(p.tally), *group], **by
     )
     numbers = [
         ("ratio", codes.RATIO, ratio(p.tally), "{ratio}", p.ratio_95),
@@ -240,7 +258,7 @@ def _of_population(report: ReleasedReport, refs: _Refs, p: ReleasedPopulation) -
         if interval is not None:
             ends = {"low": _quantity(interval[0], unit, unit), "high": _quantity(interval[1], unit, unit)}
             more.append(_component(Code("interval-95", "95 % interval", codes.LOCAL), valueRange=ends))
-        found.append((f"{p.label} {key}", _observation(report, refs, code, **measured, component=more)))
+        found.append((f"{p.label} {key}", _observation(report, refs, code, **measured, component=more, **by)))
     return found
 
 

@@ -28,6 +28,7 @@ _STATUS = {
 _KIND = Code("report-kind", "Kind of report", codes.LOCAL)
 _VERSION = Code("report-version", "Version of the report", codes.LOCAL)
 _REASON = Code("amendment-reason", "Reason of the amendment or addendum", codes.LOCAL)
+_MODEL = Code("model", "Model that found or counted", codes.LOCAL)
 _NAMESPACE = 20  # characters (HL7 2.5.1, HD.1)
 _INTERVAL = " 95 % interval"
 _SYSTEMS = {codes.LOINC: "LN", codes.SNOMED: "SCT", codes.LOCAL: "L"}
@@ -175,6 +176,8 @@ def _of_case(report: ReleasedReport) -> Iterable[_Line]:
         yield _Line("TX", _REASON, escaped(report.reason))
     if report.details.ihc is not None:
         yield _Line("ST", codes.IHC_SCORE, escaped(report.details.ihc.value))
+    for model in report.models:
+        yield _Line("TX", _MODEL, escaped(f"{model.called}, SHA-256 {model.digest}"))
 
 
 def _of_population(p: ReleasedPopulation) -> Iterable[_Line]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from her2core.errors import IntegrityError
-from her2core.records import IHC, CaseDetails, Tally
+from her2core.records import IHC, CaseDetails, ModelUsed, Tally
 
 __all__ = [
     "Document",
@@ -82,7 +82,8 @@ class ReleasedPopulation:
 class ReleasedReport:
     """One report of one case. `issued` is aware; `documents` are in force, the first is the report itself.
 
-    `outcome` is positive, negative or indeterminate, or what the work-up waits for in a preliminary report.
+    `outcome` is positive, negative or indeterminate, or what the work-up waits for in a preliminary report. `models`
+    are those that found and counted; none where the report was signed before they were kept.
     """
 
     number: str
@@ -99,6 +100,7 @@ class ReleasedReport:
     documents: tuple[Document, ...]
     reason: str = ""
     rule_set: str = ""
+    models: tuple[ModelUsed, ...] = ()
 
 
 def details_to_json(details: CaseDetails) -> dict[str, Any]:

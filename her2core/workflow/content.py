@@ -209,6 +209,7 @@ def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict
             "details": details_to_json(details),
             "laboratory": None if laboratory is None else asdict(laboratory),
             "rule_set": assessment.rule_set,
+            "models": [asdict(model) for model in models_used(r for r in review.regions if r.counts)],
             "intervals": {
                 p.label: [p.confidence.copy_number_95, p.confidence.ratio_95]
                 for p in assessment.populations

@@ -28,7 +28,7 @@ from her2core.exchange.released import (
     details_from_json,
 )
 from her2core.permissions import Action, require
-from her2core.records import CaseDetails, Tally, User
+from her2core.records import CaseDetails, ModelUsed, Tally, User
 from her2core.reporting.content import Laboratory
 from her2core.reporting.pdf import render_report
 from her2core.workflow.assessing import CaseReview, assess
@@ -116,6 +116,7 @@ def _signed(log: CaseLog, reports: list[ReportRecord], laboratory: Laboratory) -
         documents=tuple(documents),
         reason=last.reason,
         rule_set=str(kept.get("rule_set", "")),
+        models=tuple(ModelUsed(**model) for model in kept.get("models", ())),
     )
 
 
@@ -179,6 +180,7 @@ def _preliminary(log: CaseLog, case_id: int, laboratory: Laboratory, demonstrati
         issued=at,
         documents=(Document(f"{content.number} (preliminary, not signed)", pdf, sha256(pdf).hexdigest(), at),),
         rule_set=str(summary["as_signed"]["rule_set"]),
+        models=tuple(ModelUsed(**model) for model in summary["as_signed"]["models"]),
     )
 
 

@@ -14,7 +14,7 @@ from her2core.exchange.released import (
     ReleaseStatus,
     Signer,
 )
-from her2core.records import IHC, CaseDetails, Tally
+from her2core.records import IHC, CaseDetails, ModelUsed, Tally
 
 AT = datetime(2026, 11, 24, 9, 30, 5, tzinfo=UTC)
 PDF = b"%PDF-1.7\n\x00\xff|^~\\&\r\n%%EOF\n"
@@ -65,6 +65,7 @@ BASE = ReleasedReport(
     issued=AT,
     documents=(document(),),
     rule_set="ASCO_CAP_2018",
+    models=(ModelUsed("detector", "detector", "1.1", "ab" * 32), ModelUsed("counter", "counter", "3", "0123456789ab")),
 )
 
 REPORTS: dict[str, ReleasedReport] = {

@@ -106,6 +106,20 @@ def test_status_result_signers_and_pdf_come_back(name: str) -> None:
     assert (result["valueCodeableConcept"]["text"], component(result, "ish-group")) == (report.outcome, report.group)
 
 
+def test_the_models_come_back_with_the_sha256_of_their_weights() -> None:
+    resources, by_url = read(BASE)
+    (device,) = resources["Device"]
+    assert [(v["value"], v["component"]["value"]) for v in device["version"]] == [
+        ("detector 1.1", "ab" * 32),
+        ("counter 3", "0123456789ab… (first 12 digits recorded)"),
+    ]
+    (ratio,) = [o for o in resources["Observation"] if code_of(o) == "49683-6"]
+    assert by_url[ratio["device"]["reference"]] == device
+    older, _ = read(replace(BASE, models=()))
+    assert "Device" not in older
+    assert not any("device" in o for o in older["Observation"])
+
+
 def test_patient_and_specimen_come_back() -> None:
     resources, _ = read(BASE)
     (patient,), (specimen,), (organization,) = (resources[kind] for kind in ("Patient", "Specimen", "Organization"))

@@ -117,6 +117,14 @@ def test_status_result_signers_and_pdf_come_back(name: str) -> None:
     assert result.split("^")[1].casefold() == report.outcome.casefold()
 
 
+def test_the_models_come_back_with_the_sha256_of_their_weights() -> None:
+    assert [unescaped(text) for text in values(BASE, "model")] == [
+        f"detector 1.1, SHA-256 {'ab' * 32}",
+        "counter 3, SHA-256 0123456789ab… (first 12 digits recorded)",
+    ]
+    assert values(replace(BASE, models=()), "model") == []
+
+
 def test_patient_and_specimen_come_back() -> None:
     (pid,), (obr,), (spm,) = (named(BASE, name) for name in ("PID", "OBR", "SPM"))
     assert pid[3] == "MRN 8840127^^^Northbank Molecular^MR"
