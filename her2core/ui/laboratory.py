@@ -878,7 +878,8 @@ def _show(
     legend: bool = False,
     height: int = _CHART_PX,
 ) -> None:
-    """A chart under its title, what it says and what to do; a selected point leads to its cases."""
+    """A chart under its title, what it says and what to do; a selected point leads to its cases. `alarms`: oldest
+    first; the latest are named."""
     number = f"{n:,}".replace(",", "\u202f")  # a narrow space between thousands
     st.markdown(f"**{title}** (n = {number})")
     if n == 0:
@@ -908,7 +909,7 @@ def _show(
         selection_mode="points",
     )
     if alarms:
-        shown = "; ".join(alarms[:3]) + (f"; and {len(alarms) - 3} more" if len(alarms) > 3 else "")
+        shown = "; ".join(alarms[:-4:-1]) + (f"; and {len(alarms) - 3} earlier" if len(alarms) > 3 else "")
         st.markdown(f":orange[:material/warning: **Out of limits**] {plain(shown)}")
     st.caption(f"{says} {todo}")
     if behind is not None:
