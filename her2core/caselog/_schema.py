@@ -1,4 +1,5 @@
-"""The tables of the case log. A migration is never edited once released; a new one follows it.
+"""The tables of the case log. A migration is never edited once released, not even its comments, since SQLite keeps the
+text of a table and `check` compares it; a new one follows it.
 
 Rules that hold whatever program opens the file are triggers: nothing is ever deleted, what a person stated or signed
 is never changed, the audit trail only grows, each of its rows continuing the one before.
@@ -75,7 +76,7 @@ CREATE TABLE cases (
     controls_ok INTEGER CHECK (controls_ok IN (0, 1)),
     ihc TEXT CHECK (ihc IN ('0', '0+', '1+', '2+', '3+')),
     ihc_same_sample INTEGER CHECK (ihc_same_sample IN (0, 1)),
-    search TEXT NOT NULL,       -- accession, name and id, case-folded, for look_up
+    search TEXT NOT NULL,       -- accession, name and id, case-folded, for find_cases
     populations TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('draft', 'analysed', 'reviewed', 'pending IHC', 'pending recount',
                                          'pending adjudication', 'ready', 'signed', 'amended')),
