@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from her2core.records import Channel, Exclusion, Nucleus, Tally
+from her2core.scoring.scorable import typical_width_px
 from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated, with_sign
 
 __all__ = [
@@ -78,7 +79,7 @@ def dots_over_dots(nuclei: Iterable[Nucleus], signal_widths: float = SIGNAL_WIDT
     held = [n for n in nuclei if n.reason is not Exclusion.NOT_TUMOUR]
     if not held:
         return DotsOverDots(0, 0, 0, 0)
-    width_px = float(np.median([((n.box[2] - n.box[0]) * (n.box[3] - n.box[1])) ** 0.5 for n in held]))
+    width_px = typical_width_px([n.box for n in held])
     totals, shared = [], 0
     for channel in (Channel.HER2, Channel.CEP17):
         twice = _shared(held, channel, signal_widths * width_px)

@@ -97,11 +97,11 @@ def judge(
     return missing_colour(her2, cep17)
 
 
-def typical_width_px(boxes_xyxy: Sequence[Box]) -> float:
+def typical_width_px(boxes_xyxy: Sequence[Box] | npt.NDArray[np.float64]) -> float:
     """The median width of a region's nuclei, that of a square of the same area, in pixels; 0 where there are none."""
-    if not boxes_xyxy:
-        return 0.0
-    return float(np.median([math.sqrt(max((x1 - x0) * (y1 - y0), 0.0)) for x0, y0, x1, y1 in boxes_xyxy]))
+    boxes = np.asarray(boxes_xyxy, dtype=np.float64).reshape(-1, 4)  # (n, 4)
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)  # (n, 2)
+    return float(np.median(np.sqrt(sides.prod(axis=1)))) if len(boxes) else 0.0
 
 
 def _is_cut(box: Box, width_px: int, height_px: int, typical_px: float, rules: ScorableRules) -> bool:

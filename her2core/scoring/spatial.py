@@ -19,6 +19,7 @@ from scipy.spatial import cKDTree
 
 from her2core.records import Nucleus
 from her2core.scoring.heterogeneity import Heterogeneity, amplified_share, is_amplified
+from her2core.scoring.scorable import typical_width_px
 
 __all__ = [
     "FEWEST_NUCLEI",
@@ -174,9 +175,7 @@ def _centres(boxes: Floats) -> Floats:
     """Centres (n, 2) in nucleus widths; boxes: xyxy, pixels (n, 4)."""
     if not len(boxes):
         return np.zeros((0, 2))
-    sides = boxes[:, 2:] - boxes[:, :2]
-    width = float(np.median(np.sqrt(sides[:, 0] * sides[:, 1])))
-    centres: Floats = (boxes[:, :2] + boxes[:, 2:]) / (2 * width)
+    centres: Floats = (boxes[:, :2] + boxes[:, 2:]) / (2 * typical_width_px(boxes))
     return centres
 
 
