@@ -20,8 +20,8 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
-from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingError
-from her2core.records import STAGES, ModelUsed
+from her2core.errors import ModelError, ScoringError, WeightsMismatchError, WeightsMissingError
+from her2core.records import STAGES, ModelUsed, SystematicError
 
 __all__ = [
     "card_of",
@@ -129,7 +129,14 @@ def short_name(card: Mapping[str, Any]) -> str:
 
 
 def _used(stage: str, card: Mapping[str, Any], reading: str) -> ModelUsed:
-    return ModelUsed(stage, str(card["name"]), str(card["version"]), str(card["sha256"]), reading)
+    error = card.get("config", {}).get("systematic_error")
+    try:
+        known = None if error is None else SystematicError.from_dict(error)
+    except ScoringError as wrong:
+        raise ModelError(f"{wrong} Restore the folder 'models' from the release.") from wrong
+    return ModelUsed(
+        stage, str(card["name"]), str(card["version"]), str(card["sha256"]), reading, systematic_error=known
+    )
 
 
 def fingerprint(card: Mapping[str, Any]) -> str:

@@ -6,8 +6,9 @@ Positions and boxes are pixels of the original region image: x to the right, y d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -35,6 +36,7 @@ __all__ = [
     "Role",
     "Signal",
     "SignalIntensity",
+    "SystematicError",
     "Tally",
     "User",
     "models_dict",
@@ -226,12 +228,42 @@ _SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class SystematicError:
+    """By how much a counter's counts of one region are off together: relative standard deviations of the region's mean.
+
+    Of HER2 where it is not clustered, of CEP17, and of HER2 where it is clustered, as measured on regions that training
+    never saw (`scoring.systematic`) and written into the counter's card. Raises ScoringError outside 0 to 1.
+    """
+
+    her2: float = 0.0
+    cep17: float = 0.0
+    her2_clustered: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(sd) and 0 <= sd <= 1 for sd in (self.her2, self.cep17, self.her2_clustered)):
+            raise ScoringError("The systematic error of a counter's card has to lie between 0 and 1 for each count.")
+
+    @staticmethod
+    def from_dict(said: Mapping[str, Any]) -> SystematicError:
+        """Inverse of `to_dict`; what is missing is 0. Raises ScoringError for unknown keys and what is no number."""
+        try:
+            return SystematicError(**{str(key): float(sd) for key, sd in said.items()})
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ScoringError("The systematic error of a counter's card cannot be read.") from error
+
+    def to_dict(self) -> dict[str, float]:
+        """As in the `config` of a card."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ModelUsed:
     """A model that took part in an analysis, by its stage ("detector", "counter").
 
     `sha256` is that of its weights, hexadecimal. Analyses that were stored by the first releases name only its first
     12 digits, and their version where there was one. `reading` says how counts were read off the counter
-    (`settings.COUNTING`); empty for a detector, and where it was not recorded.
+    (`settings.COUNTING`); empty for a detector, and where it was not recorded. `systematic_error` is what the counter's
+    card said of it at that time; None where it said nothing.
     """
 
     stage: str
@@ -239,6 +271,7 @@ class ModelUsed:
     version: str
     sha256: str
     reading: str = ""
+    systematic_error: SystematicError | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:
         """For lists and charts, for example "counter 3.1 90ab12cd34ef by regression"."""
@@ -255,21 +288,32 @@ class ModelUsed:
         digits = len(self.sha256)
         return self.sha256 if digits == _SHA256_DIGITS else f"{self.sha256}… (first {digits} digits recorded)"
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """All but the stage, by which dictionaries of models are keyed."""
-        said = {"name": self.name, "version": self.version, "sha256": self.sha256}
-        return said | {"reading": self.reading} if self.reading else said
+        said: dict[str, Any] = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        if self.reading:
+            said["reading"] = self.reading
+        if self.systematic_error is not None:
+            said["systematic_error"] = self.systematic_error.to_dict()
+        return said
 
     @staticmethod
-    def all_of(models: Mapping[str, str | Mapping[str, str]]) -> tuple[ModelUsed, ...]:
+    def from_dict(said: Mapping[str, Any]) -> ModelUsed:
+        """A model from plain values, its stage among them; `dataclasses.asdict` gives them."""
+        error = said.get("systematic_error")
+        values = {key: str(value) for key, value in said.items() if key != "systematic_error"}
+        return ModelUsed(**values, systematic_error=None if error is None else SystematicError.from_dict(error))
+
+    @staticmethod
+    def all_of(models: Mapping[str, str | Mapping[str, Any]]) -> tuple[ModelUsed, ...]:
         """The models of a stored analysis, by stage; reads what the first releases stored, too."""
         order = sorted(models, key=lambda stage: STAGES.index(stage) if stage in STAGES else len(STAGES))
         return tuple(ModelUsed._of(stage, models[stage]) for stage in order)
 
     @staticmethod
-    def _of(stage: str, said: str | Mapping[str, str]) -> ModelUsed:
+    def _of(stage: str, said: str | Mapping[str, Any]) -> ModelUsed:
         if not isinstance(said, str):
-            return ModelUsed(stage, **said)
+            return ModelUsed.from_dict({"stage": stage, **said})
         # "name version first-12-digits", and behind it perhaps how it was read
         named = said.removesuffix(_REGRESSION)
         called, _, sha256 = named.rpartition(" ")
@@ -277,7 +321,7 @@ class ModelUsed:
         return ModelUsed(stage, name, version, sha256, "regression" if named != said else "")
 
 
-def models_dict(models: Iterable[ModelUsed]) -> dict[str, dict[str, str]]:
+def models_dict(models: Iterable[ModelUsed]) -> dict[str, dict[str, Any]]:
     """Models by their stage, as JSON holds them; inverse of `ModelUsed.all_of`."""
     return {model.stage: model.to_dict() for model in models}
 

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 from her2core.errors import ModelError, WeightsMismatchError, WeightsMissingError
-from her2core.models import card_of, fingerprint, load_weights, pick_device, save_weights, short_name, write_atomically
+from her2core.models import (
+    card_of,
+    fingerprint,
+    load_weights,
+    pick_device,
+    save_weights,
+    short_name,
+    used_models,
+    write_atomically,
+)
+from her2core.records import SystematicError
 
 MODELS = Path(__file__).parents[1] / "models"
 CARD = {"name": "tiny", "version": "1"}
@@ -96,3 +106,14 @@ def test_a_fingerprint_tells_weights_and_their_use_and_nothing_else() -> None:
     assert fingerprint(card) == fingerprint({**card, "version": "2", "fails": []})
     assert fingerprint(card) != fingerprint({**card, "config": {"threshold": 0.8}})
     assert fingerprint(card) != fingerprint({**card, "sha256": "cd"})
+
+
+def test_a_models_name_in_results_carries_what_its_card_says_of_its_error() -> None:
+    card = {"name": "counter", "version": "4", "sha256": "ab" * 32}
+    (plain,) = used_models({"counter": card}, "density")
+    assert plain.systematic_error is None
+    stated = {"her2": 0.041, "cep17": 0.032, "her2_clustered": 0.217}
+    (counter,) = used_models({"counter": card | {"config": {"systematic_error": stated}}}, "density")
+    assert counter.systematic_error == SystematicError(0.041, 0.032, 0.217)
+    with pytest.raises(ModelError, match="systematic error"):
+        used_models({"counter": card | {"config": {"systematic_error": {"her2": 7}}}}, "density")

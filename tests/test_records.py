@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+
 import pytest
 
-from her2core.records import ModelUsed, models_dict
+from her2core.records import ModelUsed, SystematicError, models_dict
 
 DIGEST = "0123456789abcdef" * 4
 USED = (
@@ -38,6 +41,17 @@ def test_what_the_first_releases_stored_of_a_model_is_read(said: str, model: tup
     assert found == ModelUsed("counter", *model)
     assert str(found) == said, "lists and charts call it as before"
     assert found.digest == f"{model[2]}… (first 12 digits recorded)"
+
+
+def test_what_a_counters_card_said_of_its_error_travels_with_it() -> None:
+    error = SystematicError(0.041, 0.032, 0.217)
+    models = (USED[0], replace(USED[1], systematic_error=error))
+    stored = json.loads(json.dumps(models_dict(models)))
+    assert stored["counter"]["systematic_error"] == {"her2": 0.041, "cep17": 0.032, "her2_clustered": 0.217}
+    assert "systematic_error" not in stored["detector"]
+    assert ModelUsed.all_of(stored) == models
+    assert tuple(ModelUsed.from_dict(asdict(model)) for model in models) == models
+    assert str(models[1]) == str(USED[1]), "lists and charts call it as before"
 
 
 def test_a_whole_digest_is_shown_as_it_is() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pypdfium2
@@ -28,7 +29,7 @@ from her2core.errors import (
     WrongStateError,
 )
 from her2core.imaging import DEFAULT_LIMITS, read_region
-from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Population
+from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Population, SystematicError
 from her2core.reporting.keys import Keyring
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
@@ -110,6 +111,43 @@ def test_a_correction_changes_the_tally_and_leaves_the_ai_beside_it(lab: TestLab
     assert review.ai["A"].tally.her2 == 40
     assert review.regions[0].nuclei[0].ai is not None
     assert review.regions[0].corrections[0].old == {"her2": 2, "cep17": 2}
+
+
+def test_what_the_counters_card_says_of_its_error_widens_the_interval_until_a_person_has_counted(
+    lab: TestLaboratory,
+) -> None:
+    case = lab.analysed(GROUP_4)
+    region, by = lab.log.regions(case.id)[0], lab.person("berg")
+    before = workflow.assess(lab.log, case.id)
+    analysis = before.regions[0].analysis
+    assert analysis is not None
+    error = SystematicError(her2=0.2, cep17=0.05, her2_clustered=0.3)
+    models = tuple(replace(m, systematic_error=error if m.stage == "counter" else None) for m in analysis.models)
+    lab.log.save_analysis(region.id, replace(analysis, models=models), by)
+
+    def interval() -> float:
+        review = workflow.assess(lab.log, case.id)
+        assert review.assessment is not None
+        confidence = review.assessment.populations[0].confidence
+        assert confidence is not None
+        assert confidence.copy_number_95 is not None
+        return confidence.copy_number_95[1] - confidence.copy_number_95[0]
+
+    assert before.assessment is not None
+    unaware = before.assessment.populations[0].confidence
+    assert unaware is not None
+    assert unaware.copy_number_95 is not None
+    assert not unaware.systematic
+    assert interval() > unaware.copy_number_95[1] - unaware.copy_number_95[0] + 0.5
+    laboratory = workflow.laboratory_of(load_settings())
+    content = workflow.build_content(
+        lab.log, workflow.assess(lab.log, case.id), laboratory, None, "", datetime.now(UTC)
+    )
+    assert "HER2 20 %, HER2 in clusters 30 %, CEP17 5 %" in content.intervals
+    assert "counter's own error included" in content.populations[0].certainty[0]
+    for n in analysis.nuclei:
+        workflow.correct(lab.log, region.id, n.id, CorrectionKind.COUNTS, {"her2": n.her2, "cep17": n.cep17}, by)
+    assert interval() == pytest.approx(unaware.copy_number_95[1] - unaware.copy_number_95[0])
 
 
 def test_undo_takes_the_last_correction_back_and_redo_brings_it_again(lab: TestLaboratory) -> None:

@@ -62,7 +62,7 @@ def analysis_document(results: Sequence[ImageResult]) -> dict[str, Any]:
 
     `models` are those of the analyses: one run uses one set of models. Its `note` says what the groups are not.
     """
-    models: dict[str, dict[str, str]] = {}
+    models: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.analysis is not None:
             models |= models_dict(result.analysis.models)

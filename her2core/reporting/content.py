@@ -14,6 +14,7 @@ from enum import StrEnum
 from her2core.errors import SigningError
 from her2core.records import IHC, CaseDetails, Exclusion, ModelUsed, Tally
 from her2core.scoring.inputs import PopulationAssessment
+from her2core.scoring.wording import certainty
 
 __all__ = [
     "DEFAULT_LIMITATIONS",
@@ -88,7 +89,8 @@ class PopulationResult:
 
     `tally` is the count that the result rests on; `observers` lists every reader's count, that one included.
     `outcome` is the value of `scoring.workup.Outcome`; `path` the plain sentences of the work-up; `counted` is false
-    for a population of at most 10 %, which is described and does not bear on the result. `result_of` builds it.
+    for a population of at most 10 %, which is described and does not bear on the result. `certainty` says how sure the
+    group is. `result_of` builds it.
     """
 
     label: str
@@ -106,6 +108,7 @@ class PopulationResult:
     counted: bool = True
     ihc: IHC | None = None
     comment_letter: str | None = None
+    certainty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,7 @@ class ReportContent:
     `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
     `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
     `cross_check` are whole statements.
+    `intervals` says what the 95 % intervals cover (`scoring.interval_basis`).
     `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
     and none only in a preliminary report; one empty signature field is placed for each.
 
@@ -243,6 +247,7 @@ class ReportContent:
     changes: tuple[str, ...] = ()
     demonstration: bool = False
     limitations: tuple[str, ...] = DEFAULT_LIMITATIONS
+    intervals: str = "bootstrap over nuclei"
 
     def __post_init__(self) -> None:
         if not self.populations:
@@ -291,4 +296,5 @@ def result_of(
         counted=assessment.counted,
         ihc=assessment.ihc,
         comment_letter=assessment.comment_letter,
+        certainty=() if assessment.group is None else certainty(assessment.confidence, assessment.tally.n),
     )

@@ -163,12 +163,18 @@ def numbers_section(content: ReportContent) -> list[Flowable]:
     widths = [_share(part) for part in (0.31, 0.065, 0.085, 0.085, 0.12, 0.12, 0.125, 0.09)]
     observers = {count.observer for population in content.populations for count in population.observers}
     note = (
-        "In brackets: 95 % interval, bootstrap over nuclei. Decimals are cut off, not rounded; the group is decided on "
-        "the whole numbers N, H and C; the ratio is total over total. "
+        f"In brackets: 95 % interval, {markup(content.intervals)}. Decimals are cut off, not rounded; the group is "
+        "decided on the whole numbers N, H and C; the ratio is total over total. "
         f"Number of observers: {len(observers) or _NOT_RECORDED}."
     )
     table = Table(rows, colWidths=widths, style=TableStyle(style), repeatRows=1)
-    return [_heading("Counts"), table, Spacer(1, 2), Paragraph(note, SMALL)]
+    several = len(content.populations) > 1
+    sure = [
+        Paragraph(markup(f"{f'Population {p.label}: ' if several else ''}{' '.join(p.certainty)}"), SMALL)
+        for p in content.populations
+        if p.certainty
+    ]
+    return [_heading("Counts"), table, Spacer(1, 2), *sure, Paragraph(note, SMALL)]
 
 
 def _readers(population: PopulationResult) -> tuple[ObserverCount | None, list[ObserverCount]]:

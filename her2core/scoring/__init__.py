@@ -48,6 +48,7 @@ from her2core.scoring.suitability import (
     countability,
     missing_colours,
 )
+from her2core.scoring.systematic import Compared, SharedError, measured_systematic_error, shared_errors
 from her2core.scoring.tally import (
     MINIMUM_NUCLEI,
     cep17_per_nucleus,
@@ -60,6 +61,7 @@ from her2core.scoring.tally import (
     truncated_end,
     with_sign,
 )
+from her2core.scoring.wording import certainty, interval_basis
 from her2core.scoring.workup import (
     RULE_SET,
     Adjudication,
@@ -84,6 +86,7 @@ __all__ = [
     "TOO_WEAK",
     "Adjudication",
     "CaseAssessment",
+    "Compared",
     "Confidence",
     "Countability",
     "CountabilityAdvice",
@@ -102,6 +105,7 @@ __all__ = [
     "RejectionReason",
     "ReviewedNucleus",
     "ScorableRules",
+    "SharedError",
     "SpatialPattern",
     "TwoPopulations",
     "WorkUpInputs",
@@ -114,6 +118,7 @@ __all__ = [
     "bimodality_coefficient",
     "bootstrap",
     "cep17_per_nucleus",
+    "certainty",
     "check_correction",
     "comment",
     "comment_letter",
@@ -125,12 +130,14 @@ __all__ = [
     "dots_over_dots",
     "exclusions",
     "group",
+    "interval_basis",
     "iou",
     "is_allowed",
     "is_amplified",
     "judge",
     "low_expression_note",
     "measure_heterogeneity",
+    "measured_systematic_error",
     "missing_colours",
     "more_nuclei_needed",
     "near_cut_off",
@@ -148,6 +155,7 @@ __all__ = [
     "region_disagreements",
     "scored_counts",
     "second_population_alert",
+    "shared_errors",
     "spatial_pattern",
     "standing_recount",
     "state_of",

@@ -51,6 +51,28 @@ class ReviewedNucleus:
         return bool(self.corrections)
 
     @property
+    def read(self) -> bool:
+        """True if both counts are a reader's own: typed, confirmed, or set dot by dot.
+
+        The number of a cluster has to be typed, since dots only move its estimate. What the models count in a box that
+        was moved is theirs again.
+        """
+        clustered, own = self.ai is not None and self.ai.clustered, False
+        for c in self.corrections:
+            match c.kind:
+                case CorrectionKind.COUNTS:
+                    own = True
+                case CorrectionKind.SIGNALS:
+                    own = own or not clustered
+                case CorrectionKind.ADD | CorrectionKind.CLUSTER:
+                    clustered = bool(c.new.get("clustered"))
+                case CorrectionKind.BOX if "recount" in c.new:
+                    clustered, own = bool(c.new["recount"].get("clustered")), False
+                case _:
+                    pass
+        return own
+
+    @property
     def changed(self) -> bool:
         """True if counts, cluster, box, or being scored differ from the AI's values."""
         if self.ai is None:

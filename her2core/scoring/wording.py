@@ -5,9 +5,10 @@ A next step always says what to do, who may do it, and why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from her2core.records import IHC, Tally
+from her2core.records import IHC, SystematicError, Tally
+from her2core.scoring.confidence import MOST_NUCLEI_WORTH_COUNTING, Confidence
 from her2core.scoring.groups import describe_group
 from her2core.scoring.inputs import Adjudication, Outcome, PopulationAssessment
 from her2core.scoring.tally import MINIMUM_NUCLEI, copy_number, ratio, truncated
@@ -53,6 +54,53 @@ def counted_steps(t: Tally, group: int | None) -> tuple[str, ...]:
     if group is None:
         return (first,)
     return (first, f"This is Group {group}: {describe_group(group)}.")
+
+
+def certainty(found: Confidence | None, n: int) -> tuple[str, ...]:
+    """How sure the group of `n` nuclei is, and what would settle it, in sentences; none below the least number."""
+    if found is None or n < MINIMUM_NUCLEI:
+        return ()
+    likely = sorted(((share, g) for g, share in found.group_probability.items() if share >= 0.005), reverse=True)
+    if not likely:
+        return ()
+    allowing = ", the counter's own error included" if found.systematic else ""
+    groups = ", ".join(f"Group {g} {_share(share)}" for share, g in likely[:3])
+    return tuple(filter(None, (f"Likely with other nuclei{allowing}: {groups}.", _to_settle(found))))
+
+
+def _to_settle(found: Confidence) -> str:
+    """What would settle the group; empty where it is settled."""
+    if found.more_nuclei is not None:
+        return f"About {_nuclei(found.more_nuclei, 'more ')} would settle the group." if found.more_nuclei else ""
+    if not found.systematic or found.more_if_read is None:
+        return f"Not even {MOST_NUCLEI_WORTH_COUNTING} nuclei like these would settle the group."
+    then = f", and about {_nuclei(found.more_if_read, 'more ')} with them" if found.more_if_read else ""
+    return (
+        "More nuclei alone would not settle the group, since the counter's own error reaches over a border. Counts "
+        f"that a person confirmed or corrected do not carry it: all of them read{then} would settle it."
+    )
+
+
+def interval_basis(errors: Iterable[SystematicError | None]) -> str:
+    """What the 95 % intervals cover, from what the counters of all regions say of their own error (None: nothing)."""
+    stated = set(errors)
+    known = {e for e in stated if e is not None}
+    alike = "errors that the counter makes in all nuclei of a region alike"
+    if not known:
+        return f"bootstrap over nuclei; {alike} are not covered, as its model card does not state them"
+    sizes = "; or ".join(
+        f"HER2 {_share(e.her2)}, HER2 in clusters {_share(e.her2_clustered)}, CEP17 {_share(e.cep17)}"
+        for e in sorted(known, key=lambda e: (e.her2, e.cep17, e.her2_clustered))
+    )
+    but = ", in the regions whose counter states them" if None in stated else ""
+    return (
+        f"bootstrap over nuclei, and over {alike}{but} (one standard deviation, measured on rendered regions: {sizes}; "
+        "none in nuclei that a person counted)"
+    )
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def too_few(n: int) -> str:
@@ -223,8 +271,8 @@ _AWAITED = {
 }
 
 
-def _nuclei(n: int) -> str:
-    return "1 nucleus" if n == 1 else f"{n} nuclei"
+def _nuclei(n: int, more: str = "") -> str:
+    return f"1 {more}nucleus" if n == 1 else f"{n} {more}nuclei"
 
 
 def _percent(share: float | None) -> str:

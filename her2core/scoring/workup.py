@@ -29,6 +29,7 @@ from her2core.scoring.inputs import (
     RejectionReason,
     WorkUpInputs,
 )
+from her2core.scoring.systematic import SharedError
 from her2core.scoring.tally import MINIMUM_NUCLEI, exclusions, scored_counts, tally
 
 __all__ = [
@@ -72,8 +73,12 @@ def population_inputs(
     recount: Recount | None = None,
     adjudication: Adjudication | None = None,
     indeterminate_reasons: tuple[str, ...] = (),
+    shared: Sequence[SharedError] = (),
 ) -> PopulationInputs:
-    """The inputs of a population from its nuclei, pooled over all its regions, with interval and heterogeneity."""
+    """The inputs of a population from its nuclei, pooled over all its regions, with interval and heterogeneity.
+
+    shared: of each scored nucleus, in order, how far its counts may be off together with others'.
+    """
     pooled = tuple(nuclei)
     return PopulationInputs(
         label=label,
@@ -85,7 +90,7 @@ def population_inputs(
         indeterminate_reasons=indeterminate_reasons,
         exclusions=exclusions(pooled),
         clustered=sum(n.scored and n.clustered for n in pooled),
-        confidence=bootstrap(scored_counts(pooled)),
+        confidence=bootstrap(scored_counts(pooled), shared=shared),
         heterogeneity=measure_heterogeneity(pooled),
     )
 

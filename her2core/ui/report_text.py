@@ -40,6 +40,7 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
     for population in content.populations:
         rows += _population(population, several=several)
     rows += [
+        ("95 % intervals", (content.intervals,)),
         ("Heterogeneity", content.heterogeneity.splitlines()),
         ("Clusters", (content.clusters,)),
         ("All signals", content.cross_check.splitlines()),
@@ -79,6 +80,7 @@ def _population(p: PopulationResult, *, several: bool) -> list[tuple[str, Iterab
     readers = [_reader(count) for count in p.observers]
     ihc = () if p.ihc is None else (f"IHC {p.ihc.value}",)
     rows: list[tuple[str, Iterable[str]]] = [(title, (head, *readers, *ihc)), ("How reached", p.path)]
+    rows.append(("Certainty", p.certainty))
     if p.comment:
         rows.append((f"Comment {p.comment_letter or ''}".strip(), (p.comment,)))
     return rows

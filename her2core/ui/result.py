@@ -7,6 +7,7 @@ from her2core.scoring import (
     MINIMUM_NUCLEI,
     PopulationAssessment,
     cep17_per_nucleus,
+    certainty,
     copy_number,
     describe_group,
     ratio,
@@ -28,7 +29,7 @@ RESULT_STYLE = """<style>
 .h2c-res td:first-child, .h2c-res th:first-child {text-align: left; padding-left: 0;}
 .h2c-res td.now {font-weight: 700; font-size: 15px;}
 .h2c-res td.ai {opacity: .75;}
-.h2c-res .foot {font-size: 12.5px; margin-top: 4px; opacity: .9;}
+.h2c-res .under {font-size: 12.5px; margin-top: 4px; opacity: .9;}
 </style>"""
 
 
@@ -70,22 +71,16 @@ def result_html(population: PopulationAssessment, ai: AiResult | None, *, severa
 
 
 def _foot(population: PopulationAssessment) -> str:
-    t, confidence = population.tally, population.confidence
+    t = population.tally
     said: list[str] = []
     if t.n < MINIMUM_NUCLEI:
         missing = MINIMUM_NUCLEI - t.n
         more = "1 more nucleus</b> is" if missing == 1 else f"{missing} more nuclei</b> are"
         said.append(f"<b>{more} needed for a result (at least {MINIMUM_NUCLEI}).")
-    elif confidence is not None:
-        likely = sorted(
-            ((share, g) for g, share in confidence.group_probability.items() if share >= 0.005), reverse=True
-        )
-        said.append("Likely with other nuclei: " + ", ".join(f"Group {g} {share:.0%}" for share, g in likely[:3]) + ".")
-        if confidence.more_nuclei:
-            said.append(f"About {confidence.more_nuclei} more nuclei would settle the group.")
+    said += certainty(population.confidence, t.n)
     left_out = sum(population.exclusions.values())
     if left_out:
         said.append(f"{left_out} of {t.n + left_out} nuclei are not scored.")
     if population.clustered:
         said.append(f"{population.clustered} of the {t.n} scored have clustered HER2 (estimated).")
-    return f'<div class="foot">{" ".join(said)}</div>' if said else ""
+    return f'<div class="under">{" ".join(said)}</div>' if said else ""

@@ -14,10 +14,21 @@ from her2core.caselog.entries import (
     Statement,
     StatementKind,
 )
-from her2core.records import Case, CaseState, Correction, ModelUsed, Nucleus, Region, RegionAnalysis, Tally
+from her2core.records import (
+    Case,
+    CaseState,
+    Correction,
+    ModelUsed,
+    Nucleus,
+    Region,
+    RegionAnalysis,
+    SystematicError,
+    Tally,
+)
 from her2core.scoring.groups import group
 from her2core.scoring.review import ReviewedNucleus, apply_corrections
 from her2core.scoring.states import state_of
+from her2core.scoring.systematic import SharedError, shared_errors
 from her2core.scoring.tally import tally
 from her2core.scoring.workup import (
     Adjudication,
@@ -72,6 +83,12 @@ class RegionReview:
     def counts(self) -> bool:
         """True if the nuclei of the region bear on the result."""
         return self.suitable and self.analysis is not None
+
+    @property
+    def systematic_error(self) -> SystematicError | None:
+        """How far the counts of this region may be off together, as its counter's card said; None where it did not."""
+        models = () if self.analysis is None else self.analysis.models
+        return next((m.systematic_error for m in models if m.systematic_error is not None), None)
 
 
 def models_used(regions: Iterable[RegionReview]) -> tuple[ModelUsed, ...]:
@@ -215,6 +232,21 @@ def _pooled(regions: Iterable[RegionReview], label: str) -> list[Nucleus]:
     return [r.nucleus for region in regions if region.population == label for r in region.nuclei]
 
 
+def _shared(regions: Iterable[RegionReview], label: str) -> list[SharedError]:
+    """What the counts of each scored nucleus have in common with others of its region, in the order of `_pooled`."""
+    return [
+        error
+        for r in regions
+        if r.population == label
+        for error in shared_errors(
+            [n.nucleus for n in r.nuclei],
+            r.systematic_error or SystematicError(),
+            r.region.id,
+            {n.nucleus.id for n in r.nuclei if n.read},
+        )
+    ]
+
+
 def _ai_result(regions: Iterable[RegionReview], label: str) -> AiResult:
     nuclei = [n for r in regions if r.population == label and r.analysis is not None for n in r.analysis.nuclei]
     numbers = tally(nuclei)
@@ -235,6 +267,7 @@ def _populations(
         population_inputs(
             population.label,
             _pooled(regions, population.label),
+            shared=_shared(regions, population.label),
             share_percent=population.share_percent or None,
             recount=standing_recount(
                 [Recount(r.observer_id, r.blinded, r.tally) for r in recounts if r.population == population.label],

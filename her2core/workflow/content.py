@@ -39,6 +39,7 @@ from her2core.scoring import (
     bootstrap,
     exclusions,
     group,
+    interval_basis,
     low_expression_note,
     ratio,
     truncated,
@@ -168,6 +169,7 @@ def build_content(
         section_thickness_um=assay.section_um,
         demonstration=demonstration,
         limitations=_limitations(counting),
+        intervals=interval_basis(r.systematic_error for r in counting),
     )
 
 

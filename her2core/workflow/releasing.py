@@ -116,7 +116,7 @@ def _signed(log: CaseLog, reports: list[ReportRecord], laboratory: Laboratory) -
         documents=tuple(documents),
         reason=last.reason,
         rule_set=str(kept.get("rule_set", "")),
-        models=tuple(ModelUsed(**model) for model in kept.get("models", ())),
+        models=tuple(ModelUsed.from_dict(model) for model in kept.get("models", ())),
     )
 
 
@@ -180,7 +180,7 @@ def _preliminary(log: CaseLog, case_id: int, laboratory: Laboratory, demonstrati
         issued=at,
         documents=(Document(f"{content.number} (preliminary, not signed)", pdf, sha256(pdf).hexdigest(), at),),
         rule_set=str(summary["as_signed"]["rule_set"]),
-        models=tuple(ModelUsed(**model) for model in summary["as_signed"]["models"]),
+        models=tuple(ModelUsed.from_dict(model) for model in summary["as_signed"]["models"]),
     )
 
 

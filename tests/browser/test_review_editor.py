@@ -124,6 +124,28 @@ def test_signals_counts_and_judgement_are_saved_as_they_are_made_and_undone(lab:
     assert review.ai["A"].tally.her2 == 114
 
 
+def test_a_reader_confirms_counts_without_changing_them(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(3)
+    at.press("c")
+    at.expect_saved()
+    assert [(c.nucleus_id, c.kind, c.new) for c in at.corrections()] == [
+        (3, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2})
+    ]
+    second = int(at.part("title").inner_text().removeprefix("Nr "))
+    assert second != 3, "the next one is shown"
+    at.part("confirm").click()
+    at.expect_saved()
+    assert [c.nucleus_id for c in at.corrections()] == [3, second]
+    at.choose(3)
+    expect(at.part("said")).to_contain_text("counts confirmed by")
+    at.press("c")  # they are theirs already
+    at.expect_saved()
+    assert len(at.corrections()) == 2
+    at.expect_tally(19, 114, 38)
+
+
 def test_boxes_are_drawn_moved_and_counted_by_the_models(lab: TestLaboratory, page: Page) -> None:
     case = lab.analysed(COUNTS)
     at = ReviewPage(page, lab, case).alone()

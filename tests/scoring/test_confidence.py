@@ -166,7 +166,7 @@ def test_the_bootstrap_of_200_nuclei_is_quick_enough_to_run_at_each_edit(her2: f
     nuclei = drawn(200, her2, cep17, seed=3)
     taken = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = time.process_time()
         bootstrap(nuclei)
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     assert min(taken) < 0.02

@@ -508,3 +508,38 @@ def test_undoing_all_the_way_gives_the_ais_nuclei_and_redoing_gives_the_result_b
         walked.append(undo(number, back.nucleus_id, back.id))
         number += 1
     assert [r.nucleus for r in apply_corrections(base_nuclei(), walked)] == [r.nucleus for r in before]
+
+
+@pytest.mark.parametrize(
+    ("clustered", "steps", "read"),
+    [
+        (False, [], False),
+        (False, [(Kind.COUNTS, {"her2": 4, "cep17": 2})], True),  # confirmed
+        (False, [(Kind.SIGNALS, {"signals": []})], True),
+        (True, [(Kind.SIGNALS, {"signals": []})], False),  # the estimate of a cluster moved by a dot is one still
+        (True, [(Kind.SIGNALS, {"signals": []}), (Kind.CLUSTER, {"clustered": False})], False),
+        (True, [(Kind.CLUSTER, {"clustered": False}), (Kind.SIGNALS, {"signals": []})], True),
+        (True, [(Kind.COUNTS, {"her2": 14, "cep17": 2})], True),
+        (False, [(Kind.CLUSTER, {"clustered": True})], False),
+        (False, [(Kind.EXCLUDE, {"reason": "other"}), (Kind.INCLUDE, {})], False),
+        (False, [(Kind.BOX, {"box": [0, 0, 9, 9]}), (Kind.COUNTS, {"her2": 4, "cep17": 2})], True),
+    ],
+)
+def test_counts_are_a_readers_own_once_typed_or_set_dot_by_dot(
+    nucleus: Build, clustered: bool, steps: list[tuple[Kind, dict[str, Any]]], read: bool
+) -> None:
+    ai = nucleus(4, 2, id=1, clustered=clustered)
+    corrections = [made(i, 1, kind, **new) for i, (kind, new) in enumerate(steps, 1)]
+    assert only(apply_corrections([ai], corrections)).read is read
+
+
+def test_the_models_own_count_in_a_moved_or_added_box_is_theirs(nucleus: Build) -> None:
+    ai = nucleus(4, 2, id=1)
+    counted = made(1, 1, Kind.COUNTS, her2=4, cep17=2)
+    found = nucleus(6, 2, id=1).to_dict()
+    moved = made(2, 1, Kind.BOX, box=[0.0, 0.0, 9.0, 9.0], recount=found)
+    assert only(apply_corrections([ai], [counted])).read
+    assert not only(apply_corrections([ai], [counted, moved])).read
+    added = made(1, 2, Kind.ADD, **nucleus(6, 2, id=2).to_dict())
+    assert not apply_corrections([ai], [added])[1].read
+    assert apply_corrections([ai], [added, made(2, 2, Kind.COUNTS, her2=6, cep17=2)])[1].read

@@ -128,6 +128,7 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "state": state_of_nucleus(n, edited=reviewed.edited).name.lower().replace("_", " "),
         "doubt": round(doubt(reviewed), 4),
         "edited": _edited(reviewed, names),
+        "read": reviewed.read,
         "signals": [[s.channel.value, round(s.x, 2), round(s.y, 2)] for s in n.signals],
         "ai": None if ai is None else {"her2": ai.her2, "cep17": ai.cep17},
     }

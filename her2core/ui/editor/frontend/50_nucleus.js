@@ -25,6 +25,7 @@ class NucleusPanel {
     this.cluster.addEventListener("click", () => editor.toggleCluster());
     this.reason.addEventListener("change", () => this.reason.blur()); // the next key is an act again
     this.exclude.addEventListener("click", () => editor.toggleExcluded());
+    by("confirm").addEventListener("click", () => editor.confirm());
     for (const [channel, input] of Object.entries(this.inputs)) {
       input.addEventListener("change", () => this.commit());
       input.addEventListener("keydown", (event) => {
@@ -48,13 +49,13 @@ class NucleusPanel {
       canvas.addEventListener("click", (event) => name !== "dapi" && this.clicked(event, canvas, name));
   }
 
-  /** Send the typed counts if they differ from what counts now. */
-  commit() {
+  /** Send the typed counts if they differ from what counts now, or if the reader makes them theirs (`confirmed`). */
+  commit(confirmed = false) {
     const nucleus = this.editor.selected();
     if (!nucleus || nucleus.id !== this.shownId) return;
     const [her2, cep17] = ["her2", "cep17"].map((channel) => Number.parseInt(this.inputs[channel].value, 10));
     if (!(her2 >= 0 && cep17 >= 0)) this.fill(true);
-    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17) {
+    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17 || (confirmed && !nucleus.read)) {
       this.sent = { her2, cep17 };
       this.editor.edit("set counts", { her2, cep17 }, nucleus.id);
     }

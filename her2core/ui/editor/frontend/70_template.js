@@ -10,6 +10,7 @@ const KEYS = [
   ["2", "clicks mean CEP17"],
   ["X", "exclude, or include again"],
   ["K", "clustered, or not"],
+  ["C", "counts confirmed; next nucleus"],
   ["H", "hide boxes and signals, or show them"],
   ["Z", "undo"],
   ["Y", "redo"],
@@ -28,6 +29,7 @@ const SHORT = [
   ["B", "box"],
   ["X", "exclude"],
   ["K", "clustered"],
+  ["C", "confirm"],
   ["Z Y", "undo, redo"],
   ["F G", "whole, nucleus"],
   ["H", "hide marks"],
@@ -120,6 +122,7 @@ function nucleusSection() {
       button("cluster", "Clustered", "HER2 signals lie in a cluster: the count is an estimate (K)", "Clustered", {
         "data-edit": true,
       }),
+      button("confirm", "Confirm", "These counts are yours; on to the next nucleus (C)", "Confirm", { "data-edit": true }),
     ),
   );
 }

@@ -224,6 +224,13 @@ class Editor {
     this.panel.inputs.her2.select();
   }
 
+  /** The counts as they stand are the reader's own; on to the next nucleus. */
+  confirm() {
+    if (!this.state.editable) return;
+    this.panel.commit(true);
+    this.step(1);
+  }
+
   toggleExcluded() {
     const nucleus = this.selected();
     if (!nucleus) return;
@@ -417,6 +424,7 @@ class Editor {
       2: () => this.markChannel("cep17"),
       x: () => this.toggleExcluded(),
       k: () => this.toggleCluster(),
+      c: () => this.confirm(),
       z: () => this.parts.undo.click(),
       y: () => this.parts.redo.click(),
       q: () => this.toggleChannel("her2"),
