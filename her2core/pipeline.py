@@ -6,10 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from her2core.counting import Count, Counter
 from her2core.detection import Detection, Detector
-from her2core.imaging import quality
+from her2core.imaging import WindowedPixels, quality
 from her2core.models import full_precision, pick_device, used_models
 from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions, typical_width_px
@@ -46,7 +46,8 @@ class Models:
     """Both stages, loaded once a process and shared by all threads.
 
     by_regression: all counts by stage 2's regression (Xue et al. 2023), not by what measures best. spare: the same
-    models on the processor, for when a GPU's memory is full; None where they run on it anyway.
+    models on the processor, for when a GPU's memory is full; None where they run on it anyway. instead_of: the GPU
+    whose memory was full when they were loaded, so that they run on the processor.
     """
 
     detector: Detector
@@ -54,6 +55,7 @@ class Models:
     used: tuple[ModelUsed, ...]
     by_regression: bool = False
     spare: Callable[[], Models] | None = None
+    instead_of: str = ""
 
     @property
     def names(self) -> dict[str, str]:
@@ -65,12 +67,17 @@ class Models:
         """Where they run."""
         return self.counter.device
 
+    @property
+    def place(self) -> str:
+        """The same in words, as an analysis names it."""
+        return f"{self.device}, as the memory of {self.instead_of} was full" if self.instead_of else str(self.device)
+
 
 def load_models(weights_dir: Path, device: str = "auto", counting: str = "density") -> Models:
     """The models of a folder (`detector.safetensors`, `counter.safetensors` and their cards).
 
     counting: one of `settings.COUNTING`; "density" is the default because it measures best, "regression" is the
-    paper's way.
+    paper's way. Where the memory of the GPU is full they are on the processor, and each analysis says so.
     Raises ValueError for another word, and WeightsMissingError, WeightsMismatchError or ModelError as
     `models.load_weights` does.
     """
@@ -80,8 +87,14 @@ def load_models(weights_dir: Path, device: str = "auto", counting: str = "densit
     place = pick_device(device)
     if place.type == "cuda":
         full_precision()
-    detector, card = Detector.load(weights_dir / "detector.safetensors", place)
-    counter = Counter.load(weights_dir / "counter.safetensors", place)
+    try:
+        detector, card = Detector.load(weights_dir / "detector.safetensors", place)
+        counter = Counter.load(weights_dir / "counter.safetensors", place)
+    except torch.OutOfMemoryError:
+        if place.type == "cpu":
+            raise
+        _log.warning("The memory of %s is full: the models run on the processor.", place)
+        return replace(load_models(weights_dir, "cpu", counting), instead_of=str(place))
     spare = None if place.type == "cpu" else cache(lambda: load_models(weights_dir, "cpu", counting))
     return Models(
         detector, counter, used_models({"detector": card, "counter": counter.card}, counting), by_regression, spare
@@ -94,7 +107,7 @@ def _or_on_processor(work: Callable[[Models], Result], models: Models, tell: Pro
     Others may use the same GPU; a slower result is better than none, and its counts are the same.
     """
     try:
-        return work(models), str(models.device)
+        return work(models), models.place
     except torch.OutOfMemoryError:
         if models.spare is None:
             raise
@@ -102,11 +115,11 @@ def _or_on_processor(work: Callable[[Models], Result], models: Models, tell: Pro
     _log.warning("The memory of %s is full: going on with the processor.", models.device)
     tell(0.0, "The graphics card's memory is full: going on with the processor, which takes longer")
     spare = models.spare()
-    return work(spare), f"{spare.device}, as the memory of {models.device} was full"
+    return work(spare), replace(spare, instead_of=str(models.device)).place
 
 
 def analyse(
-    pixels_rgb: NDArray[np.uint8],
+    pixels_rgb: NDArray[np.uint8] | WindowedPixels,
     models: Models,
     *,
     clusters_expected: bool = False,
@@ -114,6 +127,8 @@ def analyse(
     cancelled: Cancelled | None = None,
 ) -> RegionAnalysis:
     """Find, count and judge the nuclei of a region uint8[H, W, 3] (red HER2, green CEP17, blue DAPI).
+
+    Memory depends on the tiles and crops that are worked on; a region that does not fit it comes as `WindowedPixels`.
 
     Args:
         clusters_expected: the pathologist flagged clustered HER2 signals; the models then need less evidence for one.
@@ -125,8 +140,9 @@ def analyse(
     started = time.perf_counter()
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
+    sliced = cast(NDArray[np.uint8], pixels_rgb)  # all that both stages do with it
     (found, counts), device = _or_on_processor(
-        lambda chosen: _found_and_counted(pixels_rgb, chosen, tell, cancelled), models, tell
+        lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
     )
     boxes = [d.box_xyxy for d in found]
     overlaps, typical_px = overlap_fractions(boxes), typical_width_px(boxes)
@@ -147,7 +163,7 @@ def analyse(
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
     tell(0.97, "Measuring image quality")
-    measures = quality.measure(pixels_rgb)
+    measures = pixels_rgb.measures() if isinstance(pixels_rgb, WindowedPixels) else quality.measure(pixels_rgb)
     tell(1.0, "Done")
     return RegionAnalysis(
         width_px=width_px,

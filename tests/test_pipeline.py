@@ -1,16 +1,22 @@
 """Both stages together, with the committed weights."""
 
+import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from her2core.counting import Count, Counter
+from her2core.detection import Detector
+from her2core.detection.detector import CUDA_BATCH
 from her2core.errors import CancelledError, WeightsMissingError
+from her2core.imaging import ImageLimits, WindowedPixels, open_image
 from her2core.models import cards_of
 from her2core.pipeline import Models, analyse, count_box, load_models, settle
 from her2core.records import Channel, Exclusion, Signal
@@ -47,6 +53,28 @@ def test_a_rendered_region_is_found_counted_and_grouped(models: Models) -> None:
     ]
     assert [m.reading for m in analysis.models] == ["", "density"]
     assert [n.id for n in analysis.nuclei] == list(range(1, len(analysis.nuclei) + 1))
+
+
+def test_an_image_read_window_by_window_has_the_same_nuclei(models: Models, tmp_path: Path) -> None:
+    pixels = np.tile(drawn_region(3, 2)[0], (2, 2, 1))
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", tile=(64, 64), compression="zlib")
+    whole = analyse(pixels, models)
+    with open_image(tmp_path / "a.tif", ImageLimits(max_pixels=pixels.shape[0] * pixels.shape[1] - 1)) as image:
+        assert isinstance(image.pixels_rgb, WindowedPixels)
+        large = analyse(image.pixels_rgb, models)
+    assert len(whole.nuclei) >= 4
+    assert large.nuclei == whole.nuclei
+    assert (large.width_px, large.height_px) == (whole.width_px, whole.height_px)
+    assert large.quality == whole.quality
+
+
+def test_threads_that_share_the_models_get_what_each_would_get_alone(models: Models) -> None:
+    regions = [drawn_region(her2, cep17)[0] for her2, cep17 in ((2, 2), (4, 2), (3, 1), (1, 2))]
+    alone = [analyse(pixels, models).nuclei for pixels in regions]
+    assert len(set(alone)) == len(alone)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda pixels: analyse(pixels, models).nuclei, regions * 3))
+    assert together == alone * 3
 
 
 def test_an_empty_region_has_no_nuclei_and_no_error(models: Models) -> None:
@@ -96,6 +124,72 @@ def test_where_the_memory_of_a_gpu_is_full_the_processor_counts_and_says_so(
     assert any("memory is full" in what for what in said)
     assert "memory of cuda is full" in caplog.text
     assert count_box(pixels, box, 9, on_gpu) == count_box(pixels, box, 9, models)
+
+
+def test_where_the_memory_of_a_gpu_is_full_before_the_models_are_loaded_they_run_on_the_processor(
+    models: Models, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = Detector.load
+
+    def load(path: Path, device: torch.device) -> Any:
+        if device.type == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(path, device)
+
+    monkeypatch.setattr(Detector, "load", load)
+    monkeypatch.setattr("her2core.pipeline.pick_device", lambda wanted: torch.device(wanted.replace("auto", "cuda")))
+    loaded = load_models(Path("models"), "auto")
+    assert "memory of cuda is full" in caplog.text
+    pixels = drawn_region(2, 2)[0]
+    analysis = analyse(pixels, loaded)
+    assert analysis.device == "cpu, as the memory of cuda was full"
+    assert analysis.nuclei == analyse(pixels, models).nuclei
+
+
+class LikeGpu(str):
+    """Where tensors go is the processor; what is asked of the kind of device says that it is a GPU."""
+
+    type = "cuda"
+
+
+def test_the_batches_of_a_gpu_find_and_count_what_the_processor_does(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.tile(drawn_region(3, 2)[0], (3, 3, 1))
+    monkeypatch.setattr("her2core.detection.tiles.SINGLE_TILE_PX", 100_000)
+    monkeypatch.setattr("her2core.detection.tiles.TILE_PX", 256)
+    pinned: list[int] = []
+
+    def pin_memory(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(len(tensor))
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    alone = analyse(pixels, models)
+    assert not pinned
+    gpu = replace(models, detector=copy.copy(models.detector), counter=copy.copy(models.counter))
+    batches: dict[str, list[int]] = {"detector": [], "counter": []}
+    hooks = [
+        network.register_forward_pre_hook(lambda _, given, seen=batches[stage]: seen.append(len(given[0])))
+        for stage, network in (("detector", gpu.detector._model), ("counter", gpu.counter._net))
+    ]
+    monkeypatch.setattr(gpu.detector, "device", LikeGpu("cpu"))
+    monkeypatch.setattr(gpu.counter, "device", LikeGpu("cpu"))
+    boxes = [n.box for n in alone.nuclei] * 5
+    try:
+        batched = analyse(pixels, gpu)
+        many = gpu.counter.count(pixels, boxes)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert max(batches["detector"]) == CUDA_BATCH
+    assert len(boxes) in batches["counter"]  # 16 at a time on a processor
+    assert len(boxes) in pinned
+    assert len(alone.nuclei) == 9
+    for a, b in zip(alone.nuclei, batched.nuclei, strict=True):
+        assert (a.her2, a.cep17, a.clustered, a.scored) == (b.her2, b.cep17, b.clustered, b.scored)
+        assert a.box == pytest.approx(b.box, abs=0.01)
+    assert [count.peaks(Channel.HER2) for count in many] == [n.her2 for n in alone.nuclei] * 5
 
 
 def test_where_the_memory_of_the_processor_is_full_the_error_is_not_hidden(models: Models) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Protocol
 
 from her2core.errors import Her2CoreError
 from her2core.exchange.analysis import ImageResult
-from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, read_region
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, WindowedPixels, open_image
 from her2core.records import RegionAnalysis, models_dict
 
 __all__ = ["MAX_ATTEMPTS", "Analyser", "Item", "ModelRecipe", "Recipe", "analyse_file", "gave_up"]
@@ -18,7 +17,9 @@ __all__ = ["MAX_ATTEMPTS", "Analyser", "Item", "ModelRecipe", "Recipe", "analyse
 MAX_ATTEMPTS = 3
 """So often an image may end the process that works on it; then the image is at fault, and has an error as result."""
 
-Analyser = Callable[[PixelsRGB], RegionAnalysis]
+_CHANGED = "The file was changed while the batch ran. Run the batch again."
+
+Analyser = Callable[[PixelsRGB | WindowedPixels], RegionAnalysis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class ModelRecipe:
             torch.set_num_threads(self.threads)
         models = pipeline.load_models(self.weights_dir, self.device, self.counting)
 
-        def analyse(pixels_rgb: PixelsRGB) -> RegionAnalysis:
+        def analyse(pixels_rgb: PixelsRGB | WindowedPixels) -> RegionAnalysis:
             return pipeline.analyse(pixels_rgb, models, clusters_expected=self.clusters)
 
         return analyse
@@ -81,13 +82,10 @@ class ModelRecipe:
 def analyse_file(item: Item, analyse: Analyser, limits: ImageLimits) -> ImageResult:
     """The analysis of a file, or in words why there is none. Whatever an image does to a library, this returns."""
     try:
-        path = Path(item.path)
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != item.sha256:
-            return ImageResult(item.name, error="The file was changed while the batch ran. Run the batch again.")
-        image = read_region(data, path.name, limits)
-        del data
-        return ImageResult(item.name, analyse(image.pixels_rgb), notes=image.notes)
+        with open_image(Path(item.path), limits) as image:
+            if image.sha256 != item.sha256:
+                return ImageResult(item.name, error=_CHANGED)
+            return ImageResult(item.name, analyse(image.pixels_rgb), notes=image.notes)
     except Her2CoreError as error:
         return ImageResult(item.name, error=str(error))
     except OSError as error:

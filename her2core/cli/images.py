@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -117,19 +116,21 @@ def _one_image(
     from her2core import pipeline
     from her2core.exchange.analysis import ImageResult
     from her2core.exchange.overlay import overlay_png
-    from her2core.imaging import ImageLimits, read_region
+    from her2core.imaging import ImageLimits, LargeImage, RegionImage, open_image
     from her2core.models import write_atomically
 
     progress(0.0, "reading")
-    data = path.read_bytes()
-    image = read_region(data, path.name, ImageLimits.of(settings))
-    first = seen.setdefault(hashlib.sha256(data).hexdigest(), name)
-    if first is not name:
-        return ImageResult(name, error=f"This is the same image as {first}; it is not counted twice.")
-    analysis = pipeline.analyse(image.pixels_rgb, models, clusters_expected=clusters, progress=progress)
-    if overlay is not None:
-        write_atomically(overlay / _overlay_name(name), overlay_png(image.pixels_rgb, analysis.nuclei))
-    return ImageResult(name, analysis, notes=image.notes)
+    with open_image(path, ImageLimits.of(settings)) as image:
+        first = seen.setdefault(image.sha256, name)
+        if first is not name:
+            return ImageResult(name, error=f"This is the same image as {first}; it is not counted twice.")
+        analysis = pipeline.analyse(image.pixels_rgb, models, clusters_expected=clusters, progress=progress)
+        notes = image.notes
+        if overlay is not None and isinstance(image, LargeImage):
+            notes += ("An image of this size gets no overlay.",)
+        elif overlay is not None and isinstance(image, RegionImage):
+            write_atomically(overlay / _overlay_name(name), overlay_png(image.pixels_rgb, analysis.nuclei))
+        return ImageResult(name, analysis, notes=notes)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

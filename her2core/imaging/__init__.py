@@ -1,5 +1,6 @@
 """Bytes to verified pixels: formats, limits, scale, suitability measures."""
 
+from her2core.imaging.large import LargeImage, WindowedPixels, open_image
 from her2core.imaging.mapping import ChannelPreview
 from her2core.imaging.picture import ChannelMap
 from her2core.imaging.reading import (
@@ -18,12 +19,15 @@ __all__ = [
     "ChannelMap",
     "ChannelPreview",
     "ImageLimits",
+    "LargeImage",
     "PixelsRGB",
     "RegionImage",
+    "WindowedPixels",
     "channel_names",
     "channel_previews",
     "exchanged_channels",
     "names_tell",
+    "open_image",
     "read_region",
     "strip_metadata",
 ]

@@ -8,6 +8,8 @@ used where the file has them: as SubIFDs (OME-TIFF) or as reduced pages (TIFF 6.
 from __future__ import annotations
 
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,12 +72,16 @@ class _Level:
 
 class Slide:
     """A slide opened for reading windows; use it in a `with`. Windows are as the file stores them: a slide that says
-    it is to be turned is refused, since fields would not lie where they are shown.
+    it is to be turned is refused, since fields would not lie where they are shown. `keep_bytes`: so much of what was
+    decoded last is kept, for readers whose windows overlap.
 
     Raises UnreadableImageError, NotFluorescenceError and ImageSizeError, as `read_region` does for its files.
     """
 
-    def __init__(self, path: Path, channels: ChannelMap | None = None) -> None:
+    def __init__(self, path: Path, channels: ChannelMap | None = None, *, keep_bytes: int = 0) -> None:
+        self._keep_bytes, self._kept_bytes = keep_bytes, 0
+        self._kept: OrderedDict[tuple[int, int], Samples] = OrderedDict()
+        self._lock = threading.Lock()
         try:
             self._data = _FileBytes(path)
         except OSError as error:
@@ -83,7 +89,7 @@ class Slide:
         try:
             structure = _structure(self._data)
             self._file = parse_tiff(self._data, structure)
-            self._channels = self._file.chosen_channels(channels)
+            self._channels, self.notes = self._file.chosen_channels(channels)
             self._levels = _levels(self._file, structure, len(self._data))
             _refuse(self._file, self._levels)
         except BaseException:
@@ -161,6 +167,24 @@ class Slide:
         return samples
 
     def _part(self, page: TiffPage, row: int, column: int, number: int) -> Samples:
+        """(h, w, samples) of one strip or tile; read-only, since it may be kept for the next window."""
+        key = (id(page), number)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        part = self._decoded(page, row, column, number)
+        if part.nbytes <= self._keep_bytes:
+            part.flags.writeable = False
+            with self._lock:
+                if key not in self._kept:
+                    self._kept[key] = part
+                    self._kept_bytes += part.nbytes
+                while self._kept_bytes > self._keep_bytes:
+                    self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return part
+
+    def _decoded(self, page: TiffPage, row: int, column: int, number: int) -> Samples:
         """(h, w, samples) of one strip or tile, decoded as a small page of its own."""
         if page.tile is None:
             width, height = page.width, min(page.rows_per_strip, page.height - row * page.rows_per_strip)

@@ -119,7 +119,7 @@ class TiffFile:
 
     def decode(self, channels: ChannelMap | None = None) -> Picture:
         """The pixels. Raises NotFluorescenceError where the channels are not there or not known."""
-        chosen, notes = self._chosen(channels)
+        chosen, notes = self.chosen_channels(channels)
         alpha: Samples | None = None
         if len(self.pages) == 1:
             planes = self.decode_page(self.pages[0])
@@ -133,12 +133,9 @@ class TiffFile:
             notes += (f"The file has {unused} further channel{'s' * (unused > 1)} that were not used.",)
         return Picture(samples, alpha, self.orientation, self.um_per_px, notes)
 
-    def chosen_channels(self, channels: ChannelMap | None = None) -> ChannelMap:
-        """Which channel shows which probe, by `channels` or by the file. Raises NotFluorescenceError where the
-        channels are not there or not known."""
-        return self._chosen(channels)[0]
-
-    def _chosen(self, channels: ChannelMap | None) -> tuple[ChannelMap, tuple[str, ...]]:
+    def chosen_channels(self, channels: ChannelMap | None = None) -> tuple[ChannelMap, tuple[str, ...]]:
+        """Which channel shows which probe, by `channels` or by the file, with notes on how that was told. Raises
+        NotFluorescenceError where the channels are not there or not known."""
         notes: tuple[str, ...] = ()
         if self.is_rgb:
             chosen = channels or RED_GREEN_BLUE

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from her2core.errors import WeightsMissingError
-from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, PixelsRGB, WindowedPixels
 from her2core.records import Channel, ModelUsed, Nucleus, RegionAnalysis, Signal, models_dict
 
 __all__ = ["DEADLY", "MODELS", "Missing", "Quick", "expected", "png"]
@@ -57,11 +57,12 @@ class Quick:
     def identity(self) -> dict[str, object]:
         return {"models": models_dict(MODELS), "clusters": False}
 
-    def open(self) -> Callable[[PixelsRGB], RegionAnalysis]:
+    def open(self) -> Callable[[PixelsRGB | WindowedPixels], RegionAnalysis]:
         return self.analyse
 
-    def analyse(self, pixels_rgb: PixelsRGB) -> RegionAnalysis:
-        number = int(pixels_rgb[0, 0, 0]) + 250 * int(pixels_rgb[0, 0, 1])
+    def analyse(self, pixels_rgb: PixelsRGB | WindowedPixels) -> RegionAnalysis:
+        first = pixels_rgb[:1, :1][0, 0]
+        number = int(first[0]) + 250 * int(first[1])
         if self.log is not None:
             (self.log / f"{number}-{time.monotonic_ns()}").touch()
         time.sleep(self.seconds)
@@ -82,5 +83,5 @@ class Quick:
 class Missing(Quick):
     """The weights are not there."""
 
-    def open(self) -> Callable[[PixelsRGB], RegionAnalysis]:
+    def open(self) -> Callable[[PixelsRGB | WindowedPixels], RegionAnalysis]:
         raise WeightsMissingError("Restore the folder 'models' from the release.")

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageColor
 
@@ -130,6 +132,21 @@ def test_settings_limit_the_size_of_an_image(
     (tmp_path / "large.png").write_bytes(buffer.getvalue())
     monkeypatch.setenv("HER2CORE_MAX_IMAGE_MPX", "1")
     assert run("analyze", tmp_path / "large.png").exit_code == 1
+
+
+def test_a_tiled_image_beyond_the_limit_is_read_window_by_window(
+    run: Run, scripted_models: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Image.open(png(tmp_path / "a.png", 90, side=1200)) as image:
+        tifffile.imwrite(tmp_path / "a.tif", np.asarray(image), photometric="rgb", tile=(512, 512))
+    monkeypatch.setenv("HER2CORE_MAX_IMAGE_MPX", "1")
+    done = run("analyze", tmp_path / "a.tif", tmp_path / "a.tif", "--overlay", tmp_path / "overlays", "--json", "-")
+    first, again = json.loads(done.stdout)["images"]
+    assert (first["width"], first["tally"]["n"]) == (1200, 9)
+    assert "window by window" in first["notes"][0]
+    assert first["notes"][-1] == "An image of this size gets no overlay."
+    assert not list((tmp_path / "overlays").iterdir())
+    assert "same image as" in again["error"]
 
 
 def test_missing_weights_are_said_in_words(run: Run, scripted_models: Asked, tmp_path: Path) -> None:
