@@ -1,6 +1,6 @@
 """`python -m benchmarks.speed`: time and memory of a region by size, beside peers and the machine's limit.
 
-Under 8 minutes on 2 idle cores. Writes speed.md, speed.json and speed.png into benchmarks/results/; with `--check`
+Under 12 minutes on 2 idle cores. Writes speed.md, speed.json and speed.png into benchmarks/results/; with `--check`
 only the comparison with the peers is run, and held against the committed speed.json (`make bench-check`).
 """
 
@@ -19,19 +19,21 @@ from typing import Any
 import torch
 
 from benchmarks.speed import measure
+from benchmarks.speed.app import start_of_application
 from benchmarks.speed.page import figure, page, worse
 from benchmarks.speed.paper import PaperSetup
-from benchmarks.speed.regions import fields, mosaic, write_region
+from benchmarks.speed.regions import fields, mosaic, write_region, write_tiled
 from her2core.models import write_atomically
 from her2core.pipeline import load_models
 
 USUAL = (1360, 1024)
 SIZES = (USUAL, (2040, 1536), (4080, 3072), (8000, 8000))
+TILED = ((4096, 4096), (10_000, 10_000), (20_000, 20_000))
 NUCLEI = (10, 30, 100, 300, 1000)
 REGIONS = (1, 4, 16, 64)
 ROUNDS, FIELDS = 5, 4
-BUDGET_S = 480
-QUICK_SIZES, QUICK_NUCLEI, QUICK_REGIONS = ((340, 256), (500, 400)), (2, 5), (1, 2)
+BUDGET_S = 720
+QUICK_SIZES, QUICK_TILED, QUICK_NUCLEI, QUICK_REGIONS = ((340, 256), (500, 400)), ((600, 600),), (2, 5), (1, 2)
 
 
 def say(text: str) -> None:
@@ -67,12 +69,19 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         rows += measure.by_size({size: path for size, path in large.items() if size not in few}, models, 1)
         say("memory")
         for row in rows:
-            row["peak_mb"] = measure.spawn_peak_mb(large[(row["width"], row["height"])], args.weights)
-        say("by nuclei, by regions, limit")
+            row["peak mb"] = measure.spawn_stages(large[row["width"], row["height"]], args.weights)["peak mb"]
+        for width_px, height_px in QUICK_TILED if quick else TILED:
+            say(f"{width_px} x {height_px}, window by window")
+            path = write_tiled(work / "tiled.tif", pieces, width_px, height_px)
+            alone = measure.spawn_stages(path, args.weights, tiled=True)
+            path.unlink()
+            rows.append({"width": width_px, "height": height_px, "tiled": True} | alone)
+        say("by nuclei, by regions, start, limit")
         found |= {
             "by size": rows,
-            "models only mb": measure.spawn_peak_mb(None, args.weights),
+            "models only mb": measure.spawn_stages(None, args.weights)["models mb"],
             "start": measure.spawn_start(files[0], args.weights, 1 if quick else 3),
+            "start of the application": start_of_application(files[0], args.weights, 1 if quick else 3),
             "by nuclei": measure.by_nuclei(files[0], models, QUICK_NUCLEI if quick else NUCLEI, 2 if quick else 3),
             "by regions": measure.by_regions(files, models, QUICK_REGIONS if quick else REGIONS),
             "limit": measure.distance(files[0], models),
@@ -102,7 +111,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=measure.ROOT / "benchmarks" / "results")
     parser.add_argument("--work", type=Path, default=measure.ROOT / "work" / "speed", help="where regions lie")
     parser.add_argument("--weights", type=Path, default=measure.ROOT / "models", help="folder of the models")
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--tiled", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -110,8 +120,9 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write, or measure and check."""
     args = arguments(argv)
-    if args.peak is not None:
-        print(json.dumps(measure.peak_mb(None if args.peak == "-" else Path(args.peak), args.weights)))
+    if args.alone is not None:
+        path = None if args.alone == "-" else Path(args.alone)
+        print(json.dumps(measure.stages_alone(path, args.weights, tiled=args.tiled)))
         return 0
     if args.start is not None:
         print(json.dumps(measure.start(args.start, args.weights)))

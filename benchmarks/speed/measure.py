@@ -14,31 +14,33 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.memory import peak_kib
+from benchmarks.memory import forget_peak, peak_kib
 from benchmarks.peers import Classical
 from benchmarks.peers.classical import ClassicalSettings
 from benchmarks.speed.limit import counting_flops, machine_gflops
 from benchmarks.speed.paper import PaperSetup
 from her2core import pipeline
-from her2core.imaging import read_region
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, WindowedPixels, open_image, quality, read_region
 from her2core.pipeline import Models
 from her2core.records import Box
 from her2core.scoring import tally
 
 __all__ = [
+    "STAGES",
     "beside_peers",
     "by_nuclei",
     "by_regions",
     "by_size",
     "distance",
-    "peak_mb",
-    "spawn_peak_mb",
+    "spawn_stages",
     "spawn_start",
+    "stages_alone",
     "start",
     "take_turns",
 ]
 
 ROOT = Path(__file__).parents[2]
+STAGES = ("load", "detect", "count", "tally", "quality")
 OURS, CLASSICAL, PAPER = "her2core", "classical (scikit-image)", "the paper's set-up"
 
 
@@ -92,31 +94,54 @@ def beside_peers(files: Sequence[Path], models: Models, rounds: int, paper: Pape
 
 
 def by_size(files: Mapping[tuple[int, int], Path], models: Models, rounds: int) -> list[dict[str, Any]]:
-    """Seconds of load, detect, count and tally for regions of several sizes, medians of the rounds."""
+    """Seconds of each of STAGES for regions of several sizes, medians of the rounds."""
     rows = []
     for (width_px, height_px), path in files.items():
-        stages: dict[str, list[float]] = {stage: [] for stage in ("load", "detect", "count", "tally")}
+        times: dict[str, list[float]] = {stage: [] for stage in STAGES}
         found = 0
         for _ in range(rounds):
-            marks = [time.perf_counter()]
-            pixels = _pixels(path)
-            marks.append(time.perf_counter())
-            boxes = [d.box_xyxy for d in models.detector.detect(pixels)]
-            marks.append(time.perf_counter())
-            counts = models.counter.count(pixels, boxes)
-            marks.append(time.perf_counter())
-            nuclei = [
+            watch = _Watch()
+            found = _in_stages(path, models, DEFAULT_LIMITS, watch)
+            for stage, seconds in watch.seconds.items():
+                times[stage].append(seconds)
+        medians = {stage: statistics.median(each) for stage, each in times.items()}
+        rows.append({"width": width_px, "height": height_px, "tiled": False, "nuclei": found, "seconds": medians})
+    return rows
+
+
+class _Watch:
+    """Told the end of each stage, it keeps how long each took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        self.seconds[stage] = time.perf_counter() - self._began
+        self._began = time.perf_counter()
+
+
+def _in_stages(path: Path, models: Models, limits: ImageLimits, told: Callable[[str], None]) -> int:
+    """File to tally and quality, `told` after each of STAGES; how many nuclei there were."""
+    with open_image(path, limits) as image:
+        pixels: Any = image.pixels_rgb
+        height_px, width_px = pixels.shape[:2]
+        told("load")
+        found = models.detector.detect(pixels)
+        boxes = sorted((d.box_xyxy for d in found), key=lambda box: (round(box[1] / 50), box[0]))
+        told("detect")
+        counts = models.counter.count(pixels, boxes)
+        told("count")
+        tally(
+            [
                 pipeline.settle(i + 1, box, 0.9, count, 0.0, (width_px, height_px))
                 for i, (box, count) in enumerate(zip(boxes, counts, strict=True))
             ]
-            tally(nuclei)
-            marks.append(time.perf_counter())
-            found = len(boxes)
-            for stage, begun, ended in zip(stages, marks, marks[1:], strict=False):
-                stages[stage].append(ended - begun)
-        medians = {stage: statistics.median(each) for stage, each in stages.items()}
-        rows.append({"width": width_px, "height": height_px, "nuclei": found, **medians})
-    return rows
+        )
+        told("tally")
+        pixels.measures() if isinstance(pixels, WindowedPixels) else quality.measure(pixels)
+        told("quality")
+        return len(boxes)
 
 
 def by_nuclei(path: Path, models: Models, numbers: Sequence[int], rounds: int) -> list[dict[str, Any]]:
@@ -160,19 +185,33 @@ def distance(path: Path, models: Models) -> dict[str, float]:
     }
 
 
-def peak_mb(path: Path | None, weights: Path) -> float:
-    """Most memory of this process after it has analysed a region, or only loaded the models."""
+def stages_alone(path: Path | None, weights: Path, *, tiled: bool) -> dict[str, Any]:
+    """Seconds and highest memory (MB) of each of STAGES in this process, which has done nothing else but load the
+    models; without a path only the memory of that. tiled: the file is read window by window, however small."""
     models = pipeline.load_models(weights, "cpu")
-    if path is not None:
-        _analyse(path, models)
-    return peak_kib() / 1024
+    alone: dict[str, Any] = {"models mb": peak_kib() / 1024, "peak mb": {}}
+    if path is None:
+        return alone
+    forget_peak()
+    watch = _Watch()
+
+    def told(stage: str) -> None:
+        watch(stage)
+        alone["peak mb"][stage] = peak_kib() / 1024
+        forget_peak()
+
+    limits = ImageLimits(max_pixels=1) if tiled else DEFAULT_LIMITS
+    nuclei = _in_stages(path, models, limits, told)
+    return alone | {"nuclei": nuclei, "seconds": watch.seconds}
 
 
-def spawn_peak_mb(path: Path | None, weights: Path) -> float:
-    """The same in a process of its own, in which nothing was there before."""
-    command = [sys.executable, "-m", "benchmarks.speed", "--peak", str(path or "-"), "--weights", str(weights)]
+def spawn_stages(path: Path | None, weights: Path, *, tiled: bool = False) -> dict[str, Any]:
+    """`stages_alone` in a process of its own, in which nothing was there before."""
+    command = [sys.executable, "-m", "benchmarks.speed", "--alone", str(path or "-"), "--weights", str(weights)]
+    command += ["--tiled"] * tiled
     done = subprocess.run(command, cwd=ROOT, env=os.environ, check=True, capture_output=True, text=True)  # noqa: S603
-    return float(json.loads(done.stdout))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def start(path: Path, weights: Path) -> list[float]:

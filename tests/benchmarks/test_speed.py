@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +14,32 @@ from torch import nn
 
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.limit import counting_flops, machine_gflops
-from benchmarks.speed.measure import take_turns
-from benchmarks.speed.page import figure, page, worse
+from benchmarks.speed.measure import STAGES, stages_alone, take_turns
+from benchmarks.speed.page import LIMIT_MB, figure, page, worse
 from benchmarks.speed.paper import PaperSetup
-from benchmarks.speed.regions import mosaic
+from benchmarks.speed.regions import mosaic, write_tiled
+from her2core.imaging import ImageLimits, open_image
+from tests.training.drawn import drawn_region
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _found(**ratios: float) -> dict[str, Any]:
-    size = {"width": 1360, "height": 1024, "nuclei": 20, "load": 0.02, "detect": 0.3, "count": 0.1, "tally": 0.001}
+    size = {
+        "width": 1360, "height": 1024, "nuclei": 20, "tiled": False,
+        "seconds": dict(zip(STAGES, (0.02, 0.3, 0.1, 0.001, 0.2), strict=True)),
+        "peak mb": dict(zip(STAGES, (610.0, 700.0, 690.0, 690.0, 695.0), strict=True)),
+    }  # fmt: skip
     return {
         "models": {"detector": "detector 1"},
         "beside peers": {
             "seconds": {"her2core": 0.5, **ratios}, "times ours": {"her2core": 1.0, **ratios},
             "nuclei": 20, "rounds": 5,
         },
-        "by size": [{**size, "peak_mb": 700.0}, {**size, "width": 2040, "peak_mb": 720.0}],
+        "by size": [size, {**size, "width": 20_000, "height": 20_000, "tiled": True, "nuclei": 14_000}],
         "models only mb": 600.0,
         "start": {"models loaded": 6.25, "first region analysed": 9.75},
+        "start of the application": {"server answers": 2.5, "first page": 3.5, "first region analysed": 11.5},
         "by nuclei": [{"nuclei": 10, "seconds": 0.1}, {"nuclei": 100, "seconds": 0.9}],
         "by regions": [{"regions": 1, "seconds": 0.5}],
         "limit": {
@@ -95,14 +106,52 @@ def test_the_page_names_every_number_and_the_figure_is_drawn(tmp_path: Path) -> 
     for part in (
         "| peer | 4.250 | 4.25 |",
         "1360 × 1024",
-        "| 700 |",
+        "| 1360 × 1024 | JPEG, whole | 20 | 0.020 | 0.300 | 0.100 | 0.0010 | 0.200 |",
+        "| 20000 × 20000 | tiled TIFF, by windows | 610 | 700 | 690 | 690 | 695 |",
+        "takes less than 75%",
+        "| a region of 1360 × 1024 px that waited for it is analysed and saved | 11.5 |",
         "50% of the limit",
         "**The machine was busy.**",
-        "6.2 s",
+        "| models loaded (`analyze`) | 6.2 |",
     ):
         assert part in text
     figure(_found(peer=4.25), tmp_path / "speed.png")
     assert (tmp_path / "speed.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(("now", "code", "verdict"), [(7.0, 0, "as fast as before"), (5.0, 1, "SLOWER")])
+def test_bench_check_ends_with_1_on_a_build_that_is_slower_than_its_margin(
+    now: float, code: int, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "speed.json").write_text(json.dumps(_found(peer=8.0)))
+    monkeypatch.setattr("benchmarks.speed.__main__.measured", lambda args: _found(peer=now))
+    assert main(["--check", "--results", str(tmp_path)]) == code
+    said = capsys.readouterr().err
+    assert verdict in said
+    assert ("6.00 is the least that passes" in said) is bool(code)
+    assert [path.name for path in tmp_path.iterdir()] == ["speed.json"]
+
+
+def test_make_bench_check_runs_the_check_and_make_test_does_not() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^([\w-]+):[^\n]*\n((?:\t[^\n]*\n)+)", makefile, re.MULTILINE))
+    assert "benchmarks.speed --check" in rules["bench-check"]
+    assert "benchmarks" not in rules["test"]
+    assert "bench-check" not in re.search(r"^test:.*$", makefile, re.MULTILINE)[0]  # type: ignore[index]
+
+
+def test_a_tiled_region_is_measured_stage_by_stage(tmp_path: Path) -> None:
+    pieces = [np.tile(drawn_region(3, 2)[0], (2, 2, 1))]
+    path = write_tiled(tmp_path / "t.tif", pieces, 700, 600)
+    patch = mosaic(pieces, 4096, 4096)
+    with open_image(path, ImageLimits(max_pixels=1)) as image:
+        assert np.array_equal(image.pixels_rgb[:600, :700], patch[:600, :700])
+    found = stages_alone(path, ROOT / "models", tiled=True)
+    assert found["nuclei"] >= 4
+    assert tuple(found["seconds"]) == tuple(found["peak mb"]) == STAGES
+    assert min(found["seconds"].values()) > 0
+    assert 100 < min(found["peak mb"].values()) <= max(found["peak mb"].values()) < LIMIT_MB
 
 
 def test_the_guard_says_so_where_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
