@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from her2core.caselog._database import in_words
+from her2core.caselog.beside import in_words
 from her2core.errors import CancelledError, CaseLogError, IntegrityError
 
 __all__ = ["MAX_ATTEMPTS", "JobRecord", "JobState", "JobStore", "RegionFailure", "WorkerMark"]

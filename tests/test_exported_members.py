@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_modules_that_list_their_names_list_every_public_one(name: str) -> None:
     module = importlib.import_module(name)
     if hasattr(module, "__all__"):
         assert sorted(_own_public(module) - set(module.__all__)) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_no_module_imports_a_private_module_of_another_room(file: Path) -> None:
+    taken = [node.module for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.ImportFrom)]
+    private = [name for name in taken if name and name.startswith("her2core.") and "._" in name]
+    own = ".".join(file.parent.parts)
+    assert [name for name in private if name.partition("._")[0] != own] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

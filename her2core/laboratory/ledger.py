@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from sqlite_utils import Database
 
 from her2core.caselog import CaseLog
-from her2core.caselog._codec import key_of, moment
-from her2core.caselog._rows import Row, analysis_of, correction_of, rows
+from her2core.caselog.beside import Row, analysis_of, correction_of, key_of, moment, rows
 from her2core.errors import CaseLogError
 from her2core.records import Overlap, SignalIntensity, Tally
 from her2core.scoring import ReviewedNucleus, apply_corrections, group, tally
