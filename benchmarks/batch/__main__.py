@@ -2,7 +2,8 @@
 
 The same rendered regions of 1360 x 1024 pixels through one worker, then through two, in turns; the counts of all runs
 must be the same, and those of `analyze`. Writes batch.md and batch.json into benchmarks/results/batch/; lines of the
-other engine stay. Ray is measured in an environment with requirements-batch.txt.
+other engine stay. The plan for a million regions in docs/scale.md is worked out anew from them. Ray is measured in an
+environment with requirements-batch.txt.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.document import SCALE, replaced
 from benchmarks.speed.regions import fields, mosaic, write_region
 from her2core import pipeline
 from her2core.batch import ModelRecipe, read_results, run
@@ -28,7 +30,12 @@ from her2core.imaging import read_region
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "batch"
+PLAN = "A million regions"
+MILLION = 1_000_000
 _TOGETHER_S = 0.2
+_DAY_S = 86_400
+_DISK_MB_S = 100
+_TIFF_MB = 4.2  # 1360 x 1024 px, three channels, 8 bits, without compression
 
 
 def say(text: str) -> None:
@@ -151,6 +158,59 @@ def page(rows: Sequence[dict[str, Any]], kills: dict[str, dict[str, Any]]) -> st
     return "\n".join(lines)
 
 
+def million(rows: Sequence[dict[str, Any]], worker_mb: float) -> str:
+    """The plan for a million regions from what was measured, Markdown. worker_mb: of one worker under load.
+
+    Raises ValueError where processes were not measured.
+    """
+    by_engine = {row["engine"]: row for row in rows}
+    if "processes" not in by_engine:
+        raise ValueError("the plan is made from a measurement of the engine 'processes'")
+    row = by_engine["processes"]
+    one, two = row["seconds a region"]["1 worker"], row["seconds a region"]["2 workers"]
+    share, kb = row["efficiency of 2"], row["bytes of tables a region"] / 1000
+    mb = row["bytes of a file"] / 1e6
+    starting = f"{row['seconds to the first result']['1']:.0f} s"
+    if "ray" in by_engine:
+        starting += f", with Ray {by_engine['ray']['seconds to the first result']['1']:.0f} s to the first result"
+
+    def line(what: str, workers: int) -> str:
+        days = MILLION * one / (workers * share) / _DAY_S
+        return f"| {what} | {workers} | 1,000,000 · {one:.2f} s / ({workers} · {share:.2f}) | {_days(days)} |"
+
+    lines = [
+        f"Measured on {row['date']} ({row['machine']}, load {row['load']}, nice {row['nice']}), processes of one "
+        f"thread each, regions of 1360 × 1024 px with {row['nuclei a region']:.0f} nuclei: `t` = {one:.2f} s with one "
+        f"worker, {two:.2f} s a region with two, so `e` = {share:.2f}.",
+        "",
+        "| machine | workers | arithmetic | days |",
+        "|---|---|---|---|",
+        f"| laptop, 2 cores, as measured | 2 | 1,000,000 · {two:.2f} s | {_days(MILLION * two / _DAY_S)} |",
+        line("server, 32 cores, `e` as measured", 32),
+        line("four such servers with Ray", 128),
+        "",
+        "The lines below the first are estimates: `e` may fall where memory or disks are shared by more workers than "
+        "two. Beside it stand:",
+        "",
+        f"- *Reading.* Files are read twice, once to find copies and once to analyse. At {mb:.2f} MB a JPEG, as "
+        f"measured, that is {2 * mb:.2f} TB in all, {_hours(2 * mb)} from a disk of {_DISK_MB_S} MB/s; as "
+        f"uncompressed TIFF of {_TIFF_MB} MB it is {2 * _TIFF_MB:.1f} TB and {_hours(2 * _TIFF_MB)}.",
+        f"- *Tables.* {kb:.1f} kB a region, measured: {kb:.1f} GB.",
+        f"- *Memory.* A worker has about {worker_mb / 1000:.1f} GB (as measured under load), so 32 of them "
+        f"{32 * worker_mb / 1000:.0f} GB.",
+        f"- *Starting.* Models are loaded once a worker: {starting}. Over a million regions that is nothing.",
+    ]
+    return "\n".join(lines)
+
+
+def _days(days: float) -> str:
+    return f"{days:.1f}" if days >= 1 else f"{days:.2f} ({24 * days:.1f} hours)"
+
+
+def _hours(terabytes: float) -> str:
+    return f"{terabytes * 1e6 / _DISK_MB_S / 3600:.1f} hours"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure one engine and write the page; with `--page` only write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
@@ -171,6 +231,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         table.write_text(json.dumps([rows[name] for name in sorted(rows)], indent=1) + "\n")
     known = json.loads(kills.read_text()) if kills.exists() else {}
     (args.results / "batch.md").write_text(page([rows[name] for name in sorted(rows)], known))
+    if "processes" in rows and args.results == RESULTS:
+        load = json.loads((RESULTS.parent / "load" / "load.json").read_text())
+        plan = million(list(rows.values()), load["memory MB"]["regions wait"]["worker"]["highest"])
+        SCALE.write_text(replaced(SCALE.read_text(), PLAN, plan))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ The application is served as `her2core serve` does, analyses run in `her2core wo
 repository. Each pathologist is a WebSocket client that signs in, opens a case and edits nuclei, with pauses, and runs
 the page's timers as a browser would. Measured: from sending an edit to the new tally, first while no region waits, then
 while 50 do; memory of both processes throughout; and at the end, whether every acknowledged edit and every region is in
-the case log, once. Writes load.md and load.json into benchmarks/results/load/.
+the case log, once. Writes load.md and load.json into benchmarks/results/load/, and the outcome into docs/scale.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from PIL import Image
 
+from benchmarks.document import SCALE, replaced
 from benchmarks.load.visitors import Pathologist, Share
 from benchmarks.speed.regions import fields, mosaic
 from her2core import workflow
@@ -247,6 +248,23 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def sentence(found: dict[str, Any]) -> str:
+    """The outcome in a sentence, for docs/scale.md."""
+    memory, lost = found["memory MB"][DURING], found["lost"]
+    application = max(found["memory MB"][BEFORE]["application"]["highest"], memory["application"]["highest"])
+    intact = (
+        lost["edits recorded"] == lost["edits acknowledged"]
+        and lost["regions analysed once"] == found["regions"]
+        and not lost["findings of the case log's check"]
+    )
+    return (
+        f"On {found['date']} a click had its tally after {found['clicks'][DURING]['median ms']} ms (median) while "
+        f"regions were analysed; the application needed {application} MB and the worker "
+        f"{memory['worker']['highest']} MB at most; "
+        + ("every edit and every region was in the case log, once." if intact else "NOT ALL was in the case log, once.")
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and write the page. Fails where anything was lost; the time of a click is told, since the machine may be
     busy with other work."""
@@ -264,6 +282,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / "load.json").write_text(json.dumps(found, indent=1) + "\n")
     (args.results / "load.md").write_text(page(found))
+    if args.results == RESULTS:
+        SCALE.write_text(replaced(SCALE.read_text(), "Load", sentence(found)))
     print(json.dumps(found, indent=1))
     lost = found["lost"]
     if (

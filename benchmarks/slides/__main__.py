@@ -1,8 +1,8 @@
 """`python -m benchmarks.slides`: the search for good fields in slides of up to 40,000 x 40,000 pixels.
 
 Each slide is written tile by tile and searched in a process of its own, whose peak memory the system tells. Writes
-slides.md, slides.json and slides.png into benchmarks/results/slides/. One size at a time with `--sides`; lines of sizes
-that are not measured now stay, so that a long measurement can be made in pieces.
+slides.md, slides.json and slides.png into benchmarks/results/slides/, and the outcome into docs/scale.md. One size at a
+time with `--sides`; lines of sizes that are not measured now stay, so that a long measurement can be made in pieces.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.document import SCALE, replaced
 from benchmarks.memory import peak_kib
 from her2core.imaging.fields import FIELD_PX, find_fields
 from her2core.imaging.slide import Slide
@@ -91,6 +92,21 @@ def page(rows: Sequence[dict[str, Any]], machine: str) -> str:
     return "\n".join(lines)
 
 
+def sentence(rows: Sequence[dict[str, Any]]) -> str:
+    """The outcome in a sentence, for docs/scale.md. The two largest measured are with levels and without."""
+    peaks = [row["peak MB"] for row in rows]
+    side = max(row["side"] for row in rows)
+    seconds = {row["levels"] > 1: row["CPU seconds"] for row in rows if row["side"] == side}
+    return (
+        f"The search needed {min(peaks)} to {max(peaks)} MB whatever the size of the slide, and for {side} × {side} px "
+        + " and ".join(
+            f"{seconds[kind]:.0f} seconds of one core {'with' if kind else 'without'} levels in the file"
+            for kind in sorted(seconds)
+        )
+        + "."
+    )
+
+
 def figure(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Peak memory and CPU time against the area of the slide."""
     shown = Figure(figsize=(9, 3.6), layout="constrained")
@@ -132,6 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 machine = f"{time.strftime('%Y-%m-%d')} ({platform.machine()}, {os.cpu_count()} cores)"
                 (args.results / "slides.md").write_text(page(ordered, machine))
                 figure(ordered, args.results / "slides.png")
+                if args.results == RESULTS:
+                    SCALE.write_text(replaced(SCALE.read_text(), "Slides", sentence(ordered)))
     worst = max(row["peak MB"] for row in rows.values())
     if worst > LIMIT_MB:
         raise SystemExit(f"a search needed {worst} MB, more than {LIMIT_MB}")

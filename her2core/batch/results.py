@@ -103,7 +103,8 @@ _TABLES: Final = ("images", "nuclei")
 class ResultFolder:
     """The results in `folder`, opened for writing; use it in a `with`. `done` holds the SHA-256 of what has a result.
 
-    Raises ExchangeError where another batch writes into it, or it holds results of other models or settings.
+    Raises ExchangeError where another batch writes into it, or it holds results of other models or settings, or tables
+    of a release that made them otherwise.
     """
 
     def __init__(self, folder: Path, identity: dict[str, object], part: int = _PART) -> None:
@@ -143,6 +144,12 @@ class ResultFolder:
         about = self.folder / "batch.json"
         if about.exists():
             found = _json(about)
+            if self._is_of_another_release(found):
+                raise ExchangeError(
+                    f"{self.folder} was begun by another release of her2core, whose tables are made otherwise, so this "
+                    "one cannot go on with it. Finish it with that release, or choose another folder and analyse the "
+                    "images anew; the tables that are there stay readable."
+                )
             if found != json.loads(json.dumps(self._identity)):
                 raise ExchangeError(
                     f"{self.folder} holds results of other models or settings ({_difference(found, self._identity)}). "
@@ -162,6 +169,19 @@ class ResultFolder:
         for path in images:
             self.done.update(pq.read_table(path, columns=["sha256"]).column("sha256").to_pylist())
             self._next = max(self._next, int(path.stem.removeprefix("part-")) + 1)
+
+    def _is_of_another_release(self, found: dict[str, Any]) -> bool:
+        """Whether what `batch.json` says, or a table beside it, has not the form of this release."""
+        models = found.get("models")
+        if found.get("schema") != _SCHEMA or not isinstance(models, dict):
+            return True
+        if any(not isinstance(model, dict) for model in models.values()):
+            return True
+        for table, schema in (("images", IMAGES), ("nuclei", NUCLEI)):
+            part = next(iter(sorted((self.folder / table).glob("part-*.parquet"))), None)
+            if part is not None and pq.read_schema(part).names != schema.names:
+                return True
+        return False
 
     def known(self) -> dict[str, Found]:
         """The files of the run before, by name."""
@@ -280,7 +300,14 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     return "; ".join(
-        f"{key}: {found.get(key)!r}, now {wanted.get(key)!r}"
+        f"{key}: {_words(found.get(key))}, now {_words(wanted.get(key))}"
         for key in sorted(found.keys() | wanted.keys())
         if found.get(key) != wanted.get(key)
     )
+
+
+def _words(value: Any) -> str:
+    try:
+        return ", ".join(map(str, ModelUsed.all_of(value)))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return repr(value)

@@ -21,7 +21,7 @@ from her2core.batch import ModelRecipe, ResultFolder, Summary, ray_is_installed,
 from her2core.batch.work import Item
 from her2core.errors import ExchangeError, ModelError, NotFoundError, WeightsMismatchError, WeightsMissingError
 from her2core.exchange.analysis import ImageResult
-from her2core.records import RegionAnalysis
+from her2core.records import RegionAnalysis, models_dict
 from tests.batch.recipes import DEADLY, MODELS, Missing, Quick, expected, png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,11 +128,31 @@ def test_results_of_other_models_are_not_mixed_in(archive: Path, tmp_path: Path)
     out, item = tmp_path / "out", Item("a", "a.png", "0" * 64)
     with ResultFolder(out, Quick().identity()) as results, pytest.raises(WeightsMismatchError, match="same release"):
         results.add(item, ImageResult("a.png", replace(_analysis(), models=_analysis().models[:1])))
-    with pytest.raises(ExchangeError, match="other models or settings"):
-        ResultFolder(out, {"models": {"detector": "newer"}}).__enter__()
+    newer = replace(MODELS[1], version="2")
+    with pytest.raises(ExchangeError, match=r"other models or settings \(models: .*stand-in 1.*, now .*stand-in 2"):
+        ResultFolder(out, Quick().identity() | {"models": models_dict([MODELS[0], newer])}).__enter__()
+    with pytest.raises(ExchangeError, match=r"\(clusters: False, now True\)"):
+        ResultFolder(out, Quick().identity() | {"clusters": True}).__enter__()
     (tmp_path / "strange" / "images").mkdir(parents=True)
     with pytest.raises(ExchangeError, match="something else"):
         ResultFolder(tmp_path / "strange", Quick().identity()).__enter__()
+
+
+@pytest.mark.parametrize("old", ["models", "images", "nuclei", "schema"])
+def test_a_batch_of_another_release_says_what_to_do_and_stays_as_it_is(old: str, tmp_path: Path) -> None:
+    with ResultFolder(tmp_path, Quick().identity()) as results:
+        results.add(Item("a", "a.png", "0" * 64), ImageResult("a.png", _analysis()))
+    about, part = tmp_path / "batch.json", tmp_path / old / "part-00001.parquet"
+    said = json.loads(about.read_text())
+    if part.exists():
+        pd.read_parquet(part).drop(columns=["counter_sha256" if old == "images" else "focus"]).to_parquet(part)
+    else:
+        said |= {"models": {"detector": "stand-in 1 aaaa"}} if old == "models" else {"schema": "her2core.batch/0"}
+        about.write_text(json.dumps(said))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
+    with pytest.raises(ExchangeError, match=r"another release of her2core.*Finish it with that release, or choose"):
+        ResultFolder(tmp_path, Quick().identity()).__enter__()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")} == before
 
 
 def test_two_batches_do_not_write_into_one_folder(tmp_path: Path) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import batch, load, slides
-from benchmarks.batch.__main__ import _a_region
+from benchmarks.batch.__main__ import PLAN, _a_region, million
 from benchmarks.batch.__main__ import page as batch_page
+from benchmarks.document import SCALE, replaced
 from benchmarks.load.__main__ import BEFORE, DURING, Memory
 from benchmarks.load.__main__ import page as load_page
+from benchmarks.load.__main__ import sentence as load_sentence
 from benchmarks.slides.__main__ import figure, measured
 from benchmarks.slides.__main__ import page as slides_page
+from benchmarks.slides.__main__ import sentence as slides_sentence
 
+ROOT = Path(__file__).resolve().parents[2]
 CLICKS = {"number": 20, "median ms": 120, "95 % within ms": 300, "longest ms": 900}
 
 
@@ -63,6 +68,48 @@ def test_a_region_takes_what_passes_between_results_that_do_not_come_together(
     moments: list[float], seconds: float
 ) -> None:
     assert _a_region(moments) == pytest.approx(seconds, abs=1e-3)
+
+
+PROCESSES = {
+    "engine": "processes", "date": "2026-11-24", "machine": "x86_64, 2 cores", "regions": 16, "rounds": 3,
+    "nuclei a region": 62.2, "seconds a region": {"1 worker": 1.08, "2 workers": 0.6}, "efficiency of 2": 0.9,
+    "load": 2.0, "seconds to the first result": {"1": 5.2, "2": 9.0}, "bytes of tables a region": 6367,
+    "bytes of a file": 191_460, "nice": 0,
+}  # fmt: skip
+
+
+def test_the_plan_for_a_million_regions_follows_from_what_was_measured() -> None:
+    ray = PROCESSES | {"engine": "ray", "seconds to the first result": {"1": 18.8, "2": 20.0}}
+    plan = million([PROCESSES, ray], 1304)
+    assert "| 2 | 1,000,000 · 0.60 s | 6.9 |" in plan  # 600,000 s
+    assert "| 32 | 1,000,000 · 1.08 s / (32 · 0.90) | 0.43 (10.4 hours) |" in plan  # 37,500 s
+    assert "| 128 | 1,000,000 · 1.08 s / (128 · 0.90) | 0.11 (2.6 hours) |" in plan
+    assert "that is 0.38 TB in all, 1.1 hours" in plan
+    assert "6.4 kB a region, measured: 6.4 GB" in plan
+    assert "32 of them 42 GB" in plan
+    assert "5 s, with Ray 19 s" in plan
+    with pytest.raises(ValueError, match="processes"):
+        million([ray], 1304)
+
+
+def test_the_figures_in_the_document_are_those_of_the_committed_measurements() -> None:
+    rows, found, searches = (
+        json.loads((ROOT / "benchmarks" / "results" / name / f"{name}.json").read_text())
+        for name in ("batch", "load", "slides")
+    )
+    document = SCALE.read_text(encoding="utf-8")
+    plan = million(rows, found["memory MB"][DURING]["worker"]["highest"])
+    for name, text in ((PLAN, plan), ("Load", load_sentence(found)), ("Slides", slides_sentence(searches))):
+        assert replaced(document, name, text) == document
+    with pytest.raises(ValueError, match="no place for Load"):
+        replaced("", "Load", "text")
+
+
+def test_the_sentence_on_load_says_so_where_anything_was_lost() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "load" / "load.json").read_text())
+    assert "every edit and every region was in the case log, once" in load_sentence(found)
+    found["lost"]["edits recorded"] -= 1
+    assert "NOT ALL" in load_sentence(found)
 
 
 def test_the_batch_page_has_a_line_for_each_engine_and_the_kills() -> None:
