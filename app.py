@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from her2core.errors import Her2CoreError
+from her2core.records import Role
 from her2core.ui import frame
 from her2core.ui.services import Services, image_limits, services
 from her2core.ui.session import USER_KEY, at_page, current_user
@@ -32,6 +33,10 @@ def main() -> None:
         at_page(next((file for file, title, _ in own if title == page.title and file in WORK_PAGES), None))
         frame.account_menu(rooms, user)
         frame.watch_idle()
+        if user.role is Role.LAB_MANAGER:
+            from her2core.ui import laboratory  # charts that nobody else needs
+
+            laboratory.read_ahead(rooms.log)
         page.run()
     except Her2CoreError as error:
         frame.out_of_order(str(error))

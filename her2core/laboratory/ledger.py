@@ -32,7 +32,7 @@ from her2core.errors import CaseLogError
 from her2core.records import Overlap, SignalIntensity, Tally
 from her2core.scoring import ReviewedNucleus, apply_corrections, group, tally
 
-__all__ = ["FLAGS", "QUALITY", "CaseLine", "LineReader", "Lines", "read_lines"]
+__all__ = ["FLAGS", "QUALITY", "CaseLine", "LineReader", "Lines", "is_made", "read_lines"]
 
 _FILE = "laboratory.sqlite"
 _SCHEMA = 2  # another number: the ledger is made anew
@@ -159,6 +159,11 @@ def _arrays(found: Sequence[tuple[Any, ...]]) -> Lines:
             for name, values in zip(_COLUMNS, by_column, strict=True)
         }
     )
+
+
+def is_made(log: CaseLog) -> bool:
+    """Whether lines were made before, so that only those of cases that changed are to be made."""
+    return (log.data_dir / _FILE).exists()
 
 
 def read_lines(log: CaseLog, progress: Callable[[int, int], None] | None = None) -> Lines:

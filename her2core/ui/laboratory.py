@@ -6,9 +6,13 @@ cases in the case log.
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,12 +20,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from her2core.caselog import CaseLog
+from her2core.errors import Her2CoreError
 from her2core.imaging.quality import LIMITS
 from her2core.laboratory import figures
 from her2core.laboratory.agreement import kappa_words
 from her2core.laboratory.control import RULES, Control
 from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallied, choose
-from her2core.laboratory.ledger import QUALITY, LineReader, Lines
+from her2core.laboratory.ledger import QUALITY, LineReader, Lines, is_made
 from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
 from her2core.scoring import describe_group, with_sign
@@ -30,7 +35,11 @@ from her2core.ui.case_log import show_cases
 from her2core.ui.services import Services
 from her2core.ui.words import STATE_WORDS, plain
 
-__all__ = ["draw", "period"]
+__all__ = ["draw", "period", "read_ahead"]
+
+_logger = logging.getLogger(__name__)
+_read_ahead: set[str] = set()
+_read_ahead_lock = threading.Lock()
 
 _CHART_PX = 236
 _PERIODS = {"30 days": 30, "90 days": 90, "12 months": 365, "All": None}
@@ -75,6 +84,25 @@ def draw(rooms: Services, user: User) -> None:
     {_FLOW: _flow, _RESULTS: _results, _AI: _ai, _IMAGES: _images, _PEOPLE: _observers}[topic](view)
 
 
+def read_ahead(log: CaseLog) -> None:
+    """Read the lines before the page asks for them, once a process and in the background: half a second with 50,000
+    cases, of which the first opening of the page is spared. Lines that were never made are left to the page, which
+    shows how far it is."""
+    path = str(log.path.absolute())
+    with _read_ahead_lock:
+        if path in _read_ahead or not is_made(log):
+            return
+        _read_ahead.add(path)
+    threading.Thread(target=_quietly, args=(path, log), name="her2core-figures", daemon=True).start()
+
+
+def _quietly(path: str, log: CaseLog) -> None:
+    try:
+        _reader(path).read(log)
+    except (Her2CoreError, sqlite3.Error, OSError) as error:  # the page will say it, if it lasts
+        _logger.info("the laboratory's figures were not read ahead: %s", error)
+
+
 def _lines(log: CaseLog) -> Lines:
     """The lines of all cases as they are now."""
     bar = st.empty()
@@ -89,8 +117,9 @@ def _lines(log: CaseLog) -> Lines:
         bar.empty()
 
 
-@st.cache_resource(show_spinner=False, max_entries=2)
+@lru_cache(maxsize=2)
 def _reader(path: str) -> LineReader:
+    """One a case log, for all sessions."""
     del path  # what the cache goes by
     return LineReader()
 

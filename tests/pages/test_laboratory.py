@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from her2core import workflow
-from her2core.laboratory.ledger import Lines, read_lines
+from her2core.caselog import CaseLog
+from her2core.errors import CaseLogError
+from her2core.laboratory.ledger import LineReader, Lines, read_lines
 from her2core.records import IHC, CorrectionKind
+from her2core.ui import laboratory
 from her2core.ui.laboratory import period
 from tests.pages.app import page_alone, said, signed_in, words
 from tests.pages.lab import GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
@@ -28,6 +33,59 @@ TODAY = date(2026, 11, 24)
 )
 def test_period_bounds(choice: str, own: tuple[date, ...], bounds: tuple[date | None, date | None]) -> None:
     assert period(choice, own, TODAY) == bounds
+
+
+# --- read ahead -------------------------------------------------------------------------------------------------------
+
+
+def test_lines_that_were_made_are_read_once_before_the_page_asks(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+
+    class Reader(LineReader):
+        def read(self, log: CaseLog, progress: Callable[[int, int], None] | None = None) -> Lines:
+            lines = super().read(log, progress)
+            reads.append(len(lines))
+            return lines
+
+    reader = Reader()
+    monkeypatch.setattr(laboratory, "_reader", lambda path: reader)
+    lab.analysed(NEGATIVE)
+    laboratory.read_ahead(lab.log)  # never made: left to the page, which shows how far it is
+    assert _finished() and not reads
+    read_lines(lab.log)
+    for _ in range(3):
+        laboratory.read_ahead(lab.log)
+    assert _finished() and reads == [1]
+
+
+def test_what_goes_wrong_ahead_is_left_to_the_page(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def read(self, log: CaseLog) -> Lines:
+            raise CaseLogError("The disk is full.")
+
+    read_lines(lab.log)
+    monkeypatch.setattr(laboratory, "_reader", lambda path: Broken())
+    laboratory.read_ahead(lab.log)
+    assert _finished()
+
+
+@pytest.mark.parametrize(("name", "page", "ahead"), [("lind", "case_log", True), ("berg", "worklist", False)])
+def test_only_a_lab_managers_first_page_reads_ahead(
+    name: str, page: str, ahead: bool, lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[CaseLog] = []
+    monkeypatch.setattr(laboratory, "read_ahead", asked.append)
+    signed_in(name, f"pages/{page}.py")
+    assert bool(asked) is ahead
+
+
+def _finished() -> bool:
+    for thread in threading.enumerate():
+        if thread.name == "her2core-figures":
+            thread.join(30)
+    return True
 
 
 # --- from the case log ------------------------------------------------------------------------------------------------
