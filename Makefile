@@ -23,7 +23,7 @@ help:
 	@echo "make faults  faults, attacks and fuzzing at full length (an hour or more); writes docs/security.md's tables"
 	@echo "make browser-long  all walks in the browser, those with a real image and a killed server included (some 15 minutes)"
 	@echo "make check   ruff, mypy and import contracts only"
-	@echo "make bench-check  is her2core still as many times quicker than its peers as in benchmarks/results? (idle machine)"
+	@echo "make bench-check  fails where her2core lost more than a quarter of its lead on its peers in benchmarks/results (idle machine)"
 	@echo "make format  let ruff put the code in shape"
 	@echo "make screenshots  pictures of every page for the documents, of a throw-away demonstration laboratory"
 	@echo "make clean   remove the virtual environment and caches; the data folder stays"

@@ -128,9 +128,19 @@ def test_bench_check_ends_with_1_on_a_build_that_is_slower_than_its_margin(
     monkeypatch.setattr("benchmarks.speed.__main__.measured", lambda args: _found(peer=now))
     assert main(["--check", "--results", str(tmp_path)]) == code
     said = capsys.readouterr().err
+    assert "other models" not in said
     assert verdict in said
     assert ("6.00 is the least that passes" in said) is bool(code)
     assert [path.name for path in tmp_path.iterdir()] == ["speed.json"]
+
+
+def test_bench_check_says_so_where_the_table_is_of_other_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "speed.json").write_text(json.dumps(_found(peer=8.0) | {"models": {"detector": "detector 0"}}))
+    monkeypatch.setattr("benchmarks.speed.__main__.measured", lambda args: _found(peer=8.0))
+    assert main(["--check", "--results", str(tmp_path)]) == 0
+    assert "The committed table is of other models: detector 0." in capsys.readouterr().err
 
 
 def test_make_bench_check_runs_the_check_and_make_test_does_not() -> None:
