@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,8 +199,13 @@ def _part(part: str, value: Any, *, expanded: bool) -> None:
         )
 
 
+def _without_paths(text: str) -> str:
+    """Markdown whose links to files of the project are plain words: on the page they would lead nowhere."""
+    return re.sub(r"\[([^\]]+)\]\((?!https?://)[^)]*\)", r"\1", text)
+
+
 def _benchmark(folder: Path) -> None:
-    """The table of `benchmarks/accuracy.py` with its figures, where they were made."""
+    """The table of `benchmarks/accuracy.py`, that of each set's parts, and the figures, where they were made."""
     try:
         text = (folder / "accuracy.md").read_text(encoding="utf-8")
     except (OSError, UnicodeError):
@@ -208,7 +214,11 @@ def _benchmark(folder: Path) -> None:
             icon=":material/info:",
         )
         return
-    st.markdown(text)
+    st.markdown(_without_paths(text))
+    for path in sorted(folder.glob("*/parts.md")):
+        head, _, body = path.read_text(encoding="utf-8").partition("\n")
+        with st.expander(head.lstrip("# ")):
+            st.markdown(_without_paths(body))
     figures = benchmark_figures(folder)
     for start in range(0, len(figures), 2):
         for column, (title, path) in zip(st.columns(2, gap="medium"), figures[start : start + 2], strict=False):

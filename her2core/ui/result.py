@@ -32,6 +32,13 @@ RESULT_STYLE = """<style>
 .h2c-res .under {font-size: 12.5px; margin-top: 4px; opacity: .9;}
 </style>"""
 
+_COVERS = {
+    True: "Had other nuclei been counted, and had the counter been off in all nuclei of a region alike. "
+    "Counts that a person made or confirmed do not carry the second.",
+    False: "Had other nuclei been counted. "
+    "What the counter may get wrong in all nuclei of a region alike is not in it.",
+}
+
 
 def result_html(population: PopulationAssessment, ai: AiResult | None, *, several: bool) -> str:
     """The card of one population as HTML. All text is escaped."""
@@ -66,7 +73,8 @@ def result_html(population: PopulationAssessment, ai: AiResult | None, *, severa
         f'<td class="ai">{other.n} · {other.her2} · {other.cep17}</td></tr>'
     )
     ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
-    table = f"<table><tr><th></th><th>now</th><th>95 %</th><th>AI: {ai_group}</th></tr>{body}</table>"
+    covers = escaped(_COVERS[confidence is not None and confidence.systematic])
+    table = f'<table><tr><th></th><th>now</th><th title="{covers}">95 %</th><th>AI: {ai_group}</th></tr>{body}</table>'
     return f'<div class="h2c-res">{head}{table}{_foot(population)}</div>'
 
 

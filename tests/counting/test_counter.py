@@ -11,7 +11,7 @@ from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, fused
 from her2core.counting.peaks import PeakMap
 from her2core.errors import CancelledError, ModelError
-from her2core.records import Channel
+from her2core.records import Box, Channel
 from tests.training.drawn import drawn_region
 
 WEIGHTS = Path(__file__).parents[2] / "models" / "counter.safetensors"
@@ -63,6 +63,35 @@ def test_clear_signals_are_counted_and_located(counter: Counter, her2: int, cep1
     for signal in signals:
         nearest = min(np.hypot(s.x - signal.x, s.y - signal.y) for s in count.signals if s.channel is signal.channel)
         assert nearest < 4  # px of a nucleus 90 px wide
+
+
+SPOT_SIGMA_PX = 2.0  # of the signals that are drawn
+DIAMETER_PX = 2.355 * SPOT_SIGMA_PX
+
+
+def with_a_pair(channel: int, apart_px: float, angle: float) -> tuple[np.ndarray, Box]:
+    """A nucleus with two signals of each colour, and a pair of one colour where no other lies."""
+    pixels, box, _ = drawn_region(2, 2)
+    ys, xs = np.mgrid[:240, :240].astype(float)
+    glow = pixels.astype(float)
+    for side in (-0.5, 0.5):
+        x, y = 92 + side * apart_px * np.cos(angle), 140 + side * apart_px * np.sin(angle)
+        glow[..., channel] += 150 * np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * SPOT_SIGMA_PX**2))
+    return np.clip(glow, 0, 255).astype(np.uint8), box
+
+
+@pytest.mark.parametrize("channel", [Channel.HER2, Channel.CEP17])
+@pytest.mark.parametrize(("diameters", "signals"), [(0.5, 1), (0.8, 1), (1.0, 1), (2.0, 2), (2.5, 2)])
+def test_a_split_signal_counts_once_and_two_that_lie_apart_count_twice(
+    counter: Counter, channel: Channel, diameters: float, signals: int
+) -> None:
+    """Two of one colour at most one diameter apart are one signal (domain.md section 2, rule 3)."""
+    right = 0
+    for angle in np.linspace(0, np.pi, 6, endpoint=False):
+        pixels, box = with_a_pair(list(Channel).index(channel), diameters * DIAMETER_PX, float(angle))
+        count = counter.count(pixels, [box])[0]
+        right += count.peaks(channel) == 2 + signals
+    assert right >= 5  # of six directions
 
 
 def test_signals_of_a_touching_neighbour_are_not_counted(counter: Counter) -> None:

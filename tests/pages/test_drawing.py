@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
-from her2core.scoring import ReviewedNucleus, group, population_inputs, tally
+from her2core.scoring import ReviewedNucleus, SharedError, group, population_inputs, tally
 from her2core.scoring.workup import WorkUpInputs, assess_case
 from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, thumbnail
 from her2core.ui.nuclei import doubt
@@ -112,9 +113,9 @@ def test_what_asks_to_be_looked_at_comes_first(more: dict[str, Any], less: dict[
     assert doubt(_reviewed(1, **more)) > doubt(_reviewed(2, **less))
 
 
-def _card(number: int, her2: int, cep17: int) -> str:
+def _card(number: int, her2: int, cep17: int, shared: Sequence[SharedError] = ()) -> str:
     nuclei = [_nucleus(index, her2=her2, cep17=cep17) for index in range(number)]
-    assessment = assess_case([population_inputs("A", nuclei)], WorkUpInputs(controls_ok=True))
+    assessment = assess_case([population_inputs("A", nuclei, shared=shared)], WorkUpInputs(controls_ok=True))
     counted = tally(nuclei)
     return result_html(assessment.populations[0], AiResult(counted, group(counted)), several=False)
 
@@ -124,6 +125,17 @@ def test_the_card_shows_exact_numbers_and_the_group() -> None:
     assert "Group 1" in card
     assert "3.00" in card
     assert "20 · 120 · 40" in card
+
+
+def test_the_card_says_what_its_interval_covers_and_what_would_settle_the_group() -> None:
+    alone, shared = _card(20, 4, 2), _card(20, 4, 2, [SharedError(1, False, 0.05)] * 20)
+    assert "is not in it" in alone
+    assert "4.00 to 4.00" in alone
+    assert "and had the counter been off" in shared
+    assert "4.00 to 4.00" not in shared
+    assert "More nuclei alone would not settle" not in alone
+    far = _card(20, 5, 2, [SharedError(1, False, 0.3)] * 20)
+    assert "all of them read would settle it" in far
 
 
 def test_the_card_says_how_many_nuclei_are_missing() -> None:

@@ -122,6 +122,23 @@ def test_benchmark_is_shown_with_its_figures(folder: Path, lab: TestLaboratory, 
     assert len(at.get("image")) == 1
 
 
+def test_the_benchmark_of_each_part_is_there_and_no_link_leads_nowhere(
+    folder: Path, lab: TestLaboratory, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    (results / "rendered-paper").mkdir(parents=True)
+    (results / "accuracy.md").write_text("# Accuracy\n\nSee [how](../../docs/accuracy.md) and [ours](https://e.org/x).")
+    (results / "rendered-paper" / "parts.md").write_text(
+        "# The paper's mix: every measure\n\n| Part | Images |\n| --- | --: |\n| Group 1 | 56 |\n"
+    )
+    at = page_alone("models.py", lab.person("lind"))
+    at.segmented_control(key="models_view").set_value("Benchmark").run()
+    assert not at.exception
+    assert said(at, "See how and [ours](https://e.org/x).")
+    assert "The paper's mix: every measure" in [expander.label for expander in at.expander]
+    assert said(at, "| Group 1 | 56 |")
+
+
 def test_missing_benchmark_is_said(folder: Path, lab: TestLaboratory) -> None:
     at = page_alone("models.py", lab.person("lind"))
     at.segmented_control(key="models_view").set_value("Benchmark").run()
