@@ -33,7 +33,7 @@ NUCLEI_NEAR_CUT_OFF = (
 )  # the first 20 and the 20 more that the kit's guide asks for at a ratio of 1.80 to 2.20
 MOST_NUCLEI_WORTH_COUNTING = 500
 _Z95 = 1.959964
-_BLOCK = 1_000_000  # nuclei drawn at a time
+_BLOCK = 20_000  # nuclei drawn at a time: what stays in a processor's cache takes half the time
 _LOW_32 = 2**32 - 1
 _MOST_SIGNALS = 100_000  # in one nucleus: far beyond any count, and keeps a total below 2**31
 
