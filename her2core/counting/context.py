@@ -26,6 +26,7 @@ _BRIGHTEST = 400  # peaks a channel that are looked at; the strongest tell most
 _MOST_SHARE, _LEAST_SHARE = 0.6, -0.2
 _PRIOR_PEAKS = 6.0  # the usual share weighs as much as so many peaks
 _USUAL_PROBE, _USUAL_DAPI = 0.15, 0.15
+_LEAST_OF_STRONGEST = 0.6  # a second signal is hardly ever dimmer than this share of the first
 
 
 @lru_cache(maxsize=8)
@@ -108,7 +109,8 @@ def region_context(pixels: Tensor, half_axes_px: Tensor) -> Context:
 def _typical(plane: Tensor) -> Tensor:
     """How far the second strongest peak of a nucleus stands out, the median over nuclei: a scalar tensor.
 
-    The second, because nearly every nucleus has two signals, and the strongest may be a speck of dye.
+    The second, because nearly every nucleus has two signals, and the strongest may be a speck of dye. Where it is far
+    from the strongest, the nucleus may have one signal only, and the second is noise.
     """
-    heights = torch.where(plane == highest(plane, 2), plane, 0).flatten(1).topk(2, dim=1).values[:, 1]
-    return heights.median().clamp(min=_LEAST)
+    peaks = torch.where(plane == highest(plane, 2), plane, 0).flatten(1).topk(2, dim=1).values  # (N, 2)
+    return peaks[:, 1].maximum(_LEAST_OF_STRONGEST * peaks[:, 0]).median().clamp(min=_LEAST)

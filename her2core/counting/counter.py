@@ -16,7 +16,7 @@ from torch import Tensor
 from her2core.counting.context import Context, region_context
 from her2core.counting.crops import Crop, as_tensors, cut, sharpness, to_input
 from her2core.counting.judgement import features
-from her2core.counting.network import CounterNet, CounterOutput, fused
+from her2core.counting.network import CounterNet, CounterOutput, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError
@@ -73,7 +73,7 @@ class Counter:
         net = CounterNet()
         try:
             self.reading = Reading.from_config(card.get("config", {}))
-            net.load_state_dict(state)
+            net.load_state_dict(completed(state, net))
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 "The counter's weights do not fit its network. Restore both from the same release."
@@ -85,15 +85,26 @@ class Counter:
         """The counter stored at `path`; raises ModelError (see `models.load_weights`)."""
         return cls(*load_weights(path), device)
 
-    def _run(self, crops: Sequence[Crop], context: Context) -> CounterOutput:
-        pixels, axes = (to_device(tensor, self.device) for tensor in as_tensors(crops))
-        n = len(crops)
+    def _chunks(self, pixels: Tensor, axes: Tensor, context: Context) -> Sequence[Tensor]:
+        """The network's input for crops, in as many at once as the device reads best."""
+        n = len(pixels)
         unmixing, unit = context.unmixing.expand(n, 2, 3), context.unit.expand(n, 2)
-        x = to_input(pixels, axes, unmixing.to(self.device), unit.to(self.device))
-        x = x.contiguous(memory_format=torch.channels_last)
-        chunk = n if self.device.type == "cuda" else _CPU_CHUNK
+        on_device = (to_device(tensor, self.device) for tensor in (pixels, axes, unmixing, unit))
+        x = to_input(*on_device).contiguous(memory_format=torch.channels_last)
+        return torch.split(x, n if self.device.type == "cuda" else _CPU_CHUNK)
+
+    def _field(self, crops: Sequence[Crop]) -> tuple[Context, Tensor]:
+        """What nuclei tell about their region: its context, and how it looks, float[1, FIELD + 1]."""
+        pixels, axes = as_tensors(crops)
+        context = region_context(pixels, axes)
         with torch.inference_mode():
-            outputs: list[CounterOutput] = [self._net(part) for part in torch.split(x, chunk)]
+            described = torch.cat([self._net.describe(part) for part in self._chunks(pixels, axes, context)])
+            return context, mean_of_fields(described, torch.zeros(len(crops), dtype=torch.int64, device=self.device))
+
+    def _run(self, crops: Sequence[Crop], context: Context, field: Tensor) -> CounterOutput:
+        with torch.inference_mode():
+            chunks = self._chunks(*as_tensors(crops), context)
+            outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in chunks]
         return CounterOutput(
             torch.cat([o.regressed for o in outputs]).cpu(),
             torch.cat([o.density for o in outputs]).float().cpu(),
@@ -117,12 +128,12 @@ class Counter:
         counts: list[Count] = []
         if not boxes:
             return counts
-        context = region_context(*as_tensors(cut(pixels_rgb, _some([*boxes, *others]))))
+        context, field = self._field(cut(pixels_rgb, _some([*boxes, *others])))
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
             crops = cut(pixels_rgb, boxes[start : start + _BATCH])
-            counts += self._read(self._run(crops, context), crops)
+            counts += self._read(self._run(crops, context, field), crops)
             if progress is not None:
                 progress(len(counts) / len(boxes))
         return counts

@@ -1,12 +1,14 @@
 """Stage 2's network: ResNet-18 with two ways to count.
 
 References: Xue et al., Sci Rep 2023 (ResNet-18 regressing HER2 and CEP17 counts of a nucleus); Höfener et al. 2019
-(density maps for FISH signals); Ronneberger et al. 2015 (skip connections).
+(density maps for FISH signals); Ronneberger et al. 2015 (skip connections); Zaheer et al. 2017 (what a set has in
+common, as the mean of what its members say); Perez et al. 2018 (features scaled and shifted by a condition).
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,10 +20,14 @@ from torchvision.models import resnet18
 
 from her2core.counting.crops import INPUT_PLANES
 
-__all__ = ["DENSITY_SIGMA_PX", "CounterNet", "CounterOutput", "fused"]
+__all__ = ["DENSITY_SIGMA_PX", "FIELD", "CounterNet", "CounterOutput", "completed", "fused", "mean_of_fields"]
 
 # Each signal is a Gaussian of this width in the density map, in crop pixels.
 DENSITY_SIGMA_PX = 1.2
+# Numbers by which a nucleus describes its field.
+FIELD = 64
+# More nuclei than these make no surer what a field looks like: training never averages over more.
+_ENOUGH_FOR_A_FIELD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,24 @@ class CounterOutput:
     cluster_logit: Tensor
 
 
-def _conv(inputs: int, outputs: int) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
     )
+
+
+def mean_of_fields(described: Tensor, region: Tensor) -> Tensor:
+    """What the nuclei of each region say together, float[R, FIELD + 1].
+
+    `described`: float[N, FIELD]; `region`: int64[N], numbered 0 to R - 1. The last number tells how many nuclei they
+    are, as the error of a mean: n ** -0.5.
+    """
+    regions = int(region.max()) + 1
+    sums = described.new_zeros(regions, described.shape[1]).index_add(0, region, described)
+    n = torch.bincount(region, minlength=regions).to(described)[:, None]
+    return torch.cat([sums / n, n.clamp(max=_ENOUGH_FOR_A_FIELD) ** -0.5], dim=1)
 
 
 class _Up(nn.Module):
@@ -56,8 +76,36 @@ class _Up(nn.Module):
         return self.conv(torch.cat([x, skip], dim=1))  # type: ignore[no-any-return]
 
 
+class _ByField(nn.Module):
+    """Scales and shifts of several layers' features that follow from what their field looks like; none at first."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.hidden = nn.Linear(FIELD + 1, FIELD)
+        self.out = nn.Linear(FIELD, 2 * sum(channels))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, field: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """One (scale, shift) of float[N, C] a layer, from fields float[N, FIELD + 1]."""
+        scales, shifts = self.out(F.relu(self.hidden(field))).chunk(2, dim=1)
+        return list(zip(scales.split(self.channels, dim=1), shifts.split(self.channels, dim=1), strict=True))
+
+
+def _adapted(x: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
+    """Features float[N, C, H, W] or float[N, C], scaled and shifted."""
+    scale, shift = (part.reshape(*part.shape, *(1,) * (x.dim() - 2)) for part in by)
+    return torch.addcmul(x + shift, x, scale)
+
+
 class CounterNet(nn.Module):
-    """ResNet-18 on the planes of `crops.to_input`, with a regression head and a density decoder."""
+    """ResNet-18 on the planes of `crops.to_input`, with a regression head and a density decoder.
+
+    How wide and bright signals are, how much is dust or grain, how noisy the image is: a field has that in common, and
+    a single nucleus shows too little of it. So each nucleus describes its field (`describe`), and the mean of all
+    (`mean_of_fields`) adapts the features by which each of them is counted, as a reader's eye adapts to a field.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,25 +117,47 @@ class CounterNet(nn.Module):
         self.up1 = _Up(48, 64, 32)
         self.up0 = _Up(32, 16, 24)
         self.last = nn.Conv2d(24, 2, 1)
+        self.field = nn.Sequential(
+            _conv(INPUT_PLANES, 24, 2),
+            _conv(24, 48, 2),
+            _conv(48, FIELD, 2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.by_field = _ByField((16, 64, 512, 48, 32, 24))
         # Begin with an empty map: most pixels hold no signal.
         nn.init.constant_(self.last.bias, -4.0)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> CounterOutput:
+    def describe(self, x: Tensor) -> Tensor:
+        """What each nucleus tells about its field, float[N, FIELD], from planes float[N, INPUT_PLANES, S, S]."""
+        return self.field(x)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, field: Tensor) -> CounterOutput:
+        """Counts of nuclei from their planes float[N, INPUT_PLANES, S, S] and fields float[N, FIELD + 1]."""
         r = self.backbone
-        fine = self.fine(x)  # (N, 16, S, S)
-        s2 = r.relu(r.bn1(r.conv1(x)))  # (N, 64, S/2, S/2)
+        to_fine, to_s2, to_pooled, to_d4, to_d2, to_d1 = self.by_field(field)
+        fine = _adapted(self.fine(x), to_fine)  # (N, 16, S, S)
+        s2 = _adapted(r.relu(r.bn1(r.conv1(x))), to_s2)  # (N, 64, S/2, S/2)
         s4 = r.layer1(r.maxpool(s2))  # (N, 64, S/4, S/4)
         s8 = r.layer2(s4)  # (N, 128, S/8, S/8)
         s16 = r.layer3(s8)  # (N, 256, S/16, S/16)
-        pooled = r.avgpool(r.layer4(s16)).flatten(1)  # (N, 512)
+        pooled = _adapted(r.avgpool(r.layer4(s16)).flatten(1), to_pooled)  # (N, 512)
         head = r.fc(pooled).float()  # (N, 3)
         d = self.up3(s16, s8)  # (N, 64, S/8, S/8)
-        d = self.up2(d, s4)  # (N, 48, S/4, S/4)
-        d = self.up1(d, s2)  # (N, 32, S/2, S/2)
-        d = self.up0(d, fine)  # (N, 24, S, S)
+        d = _adapted(self.up2(d, s4), to_d4)  # (N, 48, S/4, S/4)
+        d = _adapted(self.up1(d, s2), to_d2)  # (N, 32, S/2, S/2)
+        d = _adapted(self.up0(d, fine), to_d1)  # (N, 24, S, S)
         peak = 1 / (2 * torch.pi * DENSITY_SIGMA_PX**2)
         density = F.softplus(self.last(d).float()) * peak  # (N, 2, S, S)
         return CounterOutput(regressed=head[:, :2], density=density, cluster_logit=head[:, 2])
+
+
+def completed(state: Mapping[str, Tensor], net: CounterNet) -> dict[str, Tensor]:
+    """The weights of a counter, those of one that knew no fields (before counter 5) with parts that change nothing."""
+    if any(name.startswith("by_field.") for name in state):
+        return dict(state)
+    new = {name: part for name, part in net.state_dict().items() if name.partition(".")[0] in ("field", "by_field")}
+    return {**new, **state, "by_field.out.weight": torch.zeros_like(new["by_field.out.weight"])}
 
 
 def fused(net: CounterNet) -> CounterNet:

@@ -35,6 +35,7 @@ class CropSet:
     pixels: uint8[N, 3, STORED_PX, STORED_PX]. half_axes: float[N, 2] px. counts: float[N, 2]. clustered: float[N].
     signals: float[N, 2, M, 2], (x, y) in stored crop pixels, padded with nan. known: bool[N], signals have positions.
     unmixing: float[N, 2, 3] and unit: float[N, 2], the same for all nuclei of a region (`region_context`).
+    region: int64[N], which region of the folder each is from; nuclei of a region lie one after another.
     """
 
     pixels: Tensor
@@ -45,6 +46,7 @@ class CropSet:
     clustered: Tensor
     signals: Tensor
     known: Tensor
+    region: Tensor
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -56,7 +58,10 @@ class CropSet:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Crops of the final size and their targets; `density` float[N, 2, S, S] sums to the counts where `known`."""
+    """Crops of the final size and their targets; `density` float[N, 2, S, S] sums to the counts where `known`.
+
+    region: int64[N], numbered from 0 within the batch.
+    """
 
     pixels: Tensor
     half_axes: Tensor
@@ -66,6 +71,7 @@ class Batch:
     clustered: Tensor
     density: Tensor
     known: Tensor
+    region: Tensor
 
 
 def _positions(nucleus: dict[str, Any], crop: Crop, width_px: int, height_px: int) -> tuple[Tensor, list[int]]:
@@ -96,7 +102,7 @@ def load_crops(
     entries = [e for e in entries if e["nuclei"] and (images is None or e["image"] in images)]
     if not entries:
         raise TrainingError(f"{data_dir} holds no annotated nuclei to learn from.")
-    pixels, axes, unmixing, unit, counts, clustered, signals, known = ([] for _ in range(8))
+    pixels, axes, unmixing, unit, counts, clustered, signals, known, region_of = ([] for _ in range(9))
     for done, entry in enumerate(entries):
         region = np.asarray(Image.open(data_dir / entry["image"]).convert("RGB"))
         crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], STORED_PX)
@@ -108,6 +114,7 @@ def load_crops(
         unit.append(context.unit.expand(len(crops), 2))
         pixels.append(stored)
         axes.append(half_axes)
+        region_of += [done] * len(crops)
         for nucleus, crop in zip(entry["nuclei"], crops, strict=True):
             positions, used = _positions(nucleus, crop, region.shape[1], region.shape[0])
             known.append("signals" in nucleus)
@@ -125,6 +132,7 @@ def load_crops(
         torch.tensor(clustered),
         torch.stack(signals),
         torch.tensor(known),
+        torch.tensor(region_of),
     )
 
 
@@ -162,6 +170,7 @@ def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
         crops.clustered,
         _density(signals, side),
         crops.known,
+        torch.unique(crops.region, return_inverse=True)[1],
     )
 
 
@@ -172,26 +181,30 @@ def identity(crops: CropSet) -> Batch:
 
 
 def _colours(batch: Batch, generator: torch.Generator) -> Batch:
-    """Vary brightness, contrast, gamma, offset, crosstalk, sharpness and noise of crops.
+    """Vary brightness, contrast, gamma, offset, crosstalk, sharpness and noise of crops, of one region all alike.
 
     Their context follows, nearly: it is an estimate where it is used.
     """
-    pixels, n = batch.pixels, len(batch.pixels)
+    pixels, region = batch.pixels, batch.region
+    n = int(region.max()) + 1  # regions
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) * (high - low) + low
+        return (torch.rand(shape, generator=generator) * (high - low) + low)[region]
+
+    def normal(spread: float, *shape: int) -> Tensor:
+        return (torch.randn(shape, generator=generator) * spread)[region]
 
     gain = torch.exp(uniform(-0.35, 0.35, n, 3, 1, 1))
-    mixing = torch.eye(3).repeat(n, 1, 1) + uniform(0, 0.12, n, 3, 3) * (uniform(0, 1, n, 3, 3) < 0.3)
+    mixing = torch.eye(3) + uniform(0, 0.12, n, 3, 3) * (uniform(0, 1, n, 3, 3) < 0.3)
     x = torch.einsum("nchw,ndc->ndhw", pixels * gain, mixing)
     unmixing = batch.unmixing @ torch.linalg.inv(mixing * gain[:, None, :, 0, 0])
     own = torch.diagonal(unmixing, dim1=1, dim2=2)[:, :, None]  # (N, 2, 1): each probe as bright as its channel
-    unmixing = unmixing / own + torch.randn(n, 2, 3, generator=generator) * 0.03
+    unmixing = unmixing / own + normal(0.03, n, 2, 3)
     gamma = uniform(0.8, 1.25, n, 1, 1, 1)
     dark = x[:, :2].flatten(2).median(dim=2).values  # (N, 2)
     bright = dark + batch.unit * gain[:, :2, 0, 0]
     unit = 255 * ((bright / 255) ** gamma[:, :, 0, 0] - (dark / 255).clamp(min=0) ** gamma[:, :, 0, 0])
-    unit = unit.clamp(min=1) * torch.exp(torch.randn(n, 2, generator=generator) * 0.12)
+    unit = unit.clamp(min=1) * torch.exp(normal(0.12, n, 2))
     x = 255 * (x.clamp(0, 400) / 255) ** gamma
     x = x + uniform(-4, 14, n, 3, 1, 1) * (uniform(0, 1, n, 1, 1, 1) < 0.4)
     soft = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)

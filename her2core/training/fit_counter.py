@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
 from her2core.counting.judgement import Judgement, features
-from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput
+from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
@@ -58,14 +58,16 @@ class CounterRecipe:
     density_weight: float = 1.0
     integral_weight: float = 0.12
     cluster_weight: float = 0.05
+    region_weight: float = 0.3
     ema: float = 0.995
 
 
 def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> dict[str, Tensor]:
-    """The four parts of the loss and their weighted sum, scalars by name.
+    """The five parts of the loss and their weighted sum, scalars by name.
 
     regression: mean-square error of the counts (Xue et al. 2023). density: weighted mean-square error of the map
     in units of a single signal's peak. integral: relative error of the map's sum. cluster: binary cross-entropy.
+    region: relative error of the sums of a region, by which errors that go together cost more than those that cancel.
     """
     regression = F.mse_loss(output.regressed, batch.counts)
     target = batch.density / _PEAK  # (N, 2, S, S), 1 at the top of a single signal
@@ -76,32 +78,64 @@ def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> 
     integral = output.density.sum(dim=(2, 3))  # (N, 2)
     off = ((integral - batch.counts) / (1 + batch.counts).sqrt()).abs().mean()
     cluster = F.binary_cross_entropy_with_logits(output.cluster_logit, batch.clustered)
+    region = _region_error(integral, batch) + _region_error(output.regressed, batch) / 3
     total = (
         recipe.regression_weight * regression
         + recipe.density_weight * density
         + recipe.integral_weight * off
         + recipe.cluster_weight * cluster
+        + recipe.region_weight * region
     )
-    return {"total": total, "regression": regression, "density": density, "integral": off, "cluster": cluster}
+    return {
+        "total": total,
+        "regression": regression,
+        "density": density,
+        "integral": off,
+        "cluster": cluster,
+        "region": region,
+    }
 
 
-def _forward(net: nn.Module, batch: Batch, *, autocast: bool) -> CounterOutput:
-    x = to_input(batch.pixels, batch.half_axes, batch.unmixing, batch.unit).contiguous(
-        memory_format=torch.channels_last
-    )
-    with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
-        output: CounterOutput = net(x)
+def _numbered(region: Tensor) -> Tensor:
+    """Regions int64[N], numbered from 0."""
+    inverse: Tensor = torch.unique(region, return_inverse=True)[1]
+    return inverse
+
+
+def _region_error(counts: Tensor, batch: Batch) -> Tensor:
+    """Mean over regions and channels of the relative error of the sum of counts float[N, 2]."""
+    regions = int(batch.region.max()) + 1
+    sums = [part.new_zeros(regions, 2).index_add(0, batch.region, part) for part in (counts, batch.counts)]
+    return ((sums[0] - sums[1]).abs() / (1 + sums[1])).mean()
+
+
+def _planes(batch: Batch) -> Tensor:
+    x = to_input(batch.pixels, batch.half_axes, batch.unmixing, batch.unit)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _as_float(output: CounterOutput) -> CounterOutput:
     return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
 
 
-def _outputs(net: nn.Module, crops: CropSet, batch_size: int = 128) -> CounterOutput:
-    """What the network says of crops as they are."""
+def _forward(net: CounterNet, batch: Batch) -> CounterOutput:
+    """A training step's output, in mixed precision; a field is what the nuclei of the batch show of it."""
+    x = _planes(batch)
+    with torch.autocast(x.device.type, dtype=torch.bfloat16):
+        described = net.describe(x).float()
+        output = net(x, mean_of_fields(described, batch.region)[batch.region])
+    return _as_float(output)
+
+
+def _outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterOutput:
+    """What the network says of crops as they are; a field is what all crops of its region show of it."""
     net.eval()
-    parts = []
+    slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
     with torch.inference_mode():
-        for start in range(0, len(crops), batch_size):
-            part = crops.select(torch.arange(start, min(start + batch_size, len(crops))))
-            parts.append(_forward(net, identity(part), autocast=False))
+        described = torch.cat([net.describe(_planes(identity(crops.select(part)))) for part in slices])
+        region = _numbered(crops.region)
+        field = mean_of_fields(described, region)[region]
+        parts = [_as_float(net(_planes(identity(crops.select(part))), field[part])) for part in slices]
     return CounterOutput(
         torch.cat([p.regressed for p in parts]),
         torch.cat([p.density for p in parts]),
@@ -113,7 +147,7 @@ def _outputs(net: nn.Module, crops: CropSet, batch_size: int = 128) -> CounterOu
 WRONG_SHARE_IN_CLUSTER = 0.15
 
 
-def calibrate(net: nn.Module, crops: CropSet) -> Reading:
+def calibrate(net: CounterNet, crops: CropSet) -> Reading:
     """How the output is read so that counts are right on average, from nuclei that training has not seen.
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
@@ -170,7 +204,7 @@ def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float]:
     return a, b
 
 
-def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
+def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
     """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
     output = _outputs(net, crops, batch_size)
     rows = {
@@ -187,13 +221,33 @@ def validate(net: nn.Module, crops: CropSet, *, batch_size: int = 128) -> dict[s
                 if chosen.any():
                     metrics[f"{method} {name} {kind} mae"] = float(error[chosen, channel].abs().mean())
                     metrics[f"{method} {name} {kind} bias"] = float(error[chosen, channel].mean())
+    used = rows["peaks"].clone()
+    used[clustered, 0] = rows["integral"][clustered, 0]
+    region = _numbered(crops.region)
+    sums = [part.new_zeros(int(region.max()) + 1, 2).index_add(0, region, part) for part in (used, crops.counts)]
+    for channel, name in enumerate(("her2", "cep17")):
+        relative = (sums[0] / sums[1].clamp(min=1) - 1)[:, channel]
+        metrics[f"region {name} off"] = float(relative.abs().mean())
     # What decides which epoch is best: the counts as they will be used (peaks, and the integral in clusters).
     metrics["score"] = (
         metrics.get("peaks her2 plain mae", 0.0)
         + metrics.get("peaks cep17 plain mae", 0.0)
         + metrics.get("integral her2 clustered mae", 0.0) / 10
+        + metrics["region her2 off"]
+        + metrics["region cep17 off"]
     )
     return metrics
+
+
+def _sample(crops: CropSet, batch: int, generator: torch.Generator) -> Tensor:
+    """Indices int64[batch] of nuclei, several from each of some regions: few or many, for a field may show either."""
+    together = min(batch, 4 << int(torch.randint(3, (), generator=generator)))  # 4, 8 or 16
+    one = torch.randint(len(crops), (max(batch // together, 1),), generator=generator)
+    sizes: Tensor = torch.unique_consecutive(crops.region, return_counts=True)[1]
+    starts = (sizes.cumsum(0) - sizes).repeat_interleave(sizes)[one]
+    size = sizes.repeat_interleave(sizes)[one]
+    offsets = (torch.rand(together, len(one), generator=generator) * size).long()
+    return (starts + torch.minimum(offsets, size - 1)).flatten()
 
 
 def split_images(data_dir: Path, share: float) -> tuple[set[str], set[str]]:
@@ -227,7 +281,8 @@ def fit_counter(
 
     Args:
         out: path of the weights (`.safetensors`); training state lies beside it until the end, for `resume`.
-        start_from: weights to begin with (fine-tuning); input planes that they do not know begin without effect.
+        start_from: weights to begin with (fine-tuning); input planes and layers that they do not know begin without
+            effect.
         progress: called with step, steps and the latest losses or validation errors.
 
     Raises TrainingError on a loss that is not finite and on data without annotated nuclei.
@@ -239,7 +294,7 @@ def fit_counter(
     training = load_crops(data_dir, training_images)
     held_out = load_crops(data_dir, validation_images)
     chosen = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(recipe.seed))
-    held_out = held_out.select(chosen[: recipe.validation_nuclei])
+    held_out = held_out.select(chosen[: recipe.validation_nuclei].sort().values)
     net = CounterNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     before = None
     if start_from is not None:
@@ -263,10 +318,9 @@ def fit_counter(
         first, best, best_state, best_metrics = saved["step"], saved["best"], saved["best_state"], saved["metrics"]
     for step in range(first, recipe.steps):
         net.train()
-        index = torch.randint(len(training), (recipe.batch,), generator=generator)
-        batch = augment(training.select(index), generator)
+        batch = augment(training.select(_sample(training, recipe.batch, generator)), generator)
         batch = Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
-        losses = counter_loss(_forward(net, batch, autocast=True), batch, recipe)
+        losses = counter_loss(_forward(net, batch), batch, recipe)
         if not torch.isfinite(losses["total"]):
             raise TrainingError(f"The loss is no longer finite at step {step}; lower the learning rate.")
         optimiser.zero_grad(set_to_none=True)
@@ -326,8 +380,10 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
 
 
 def _widened(state: dict[str, Tensor], net: CounterNet) -> dict[str, Tensor]:
-    """Weights for `net` from those of a network with fewer input planes: the new ones begin with weight zero."""
-    wide = {}
+    """Weights for `net` from those of a network with fewer input planes, whose new ones begin with weight zero, or
+    without fields, which begin without effect.
+    """
+    wide, state = {}, completed(state, net)
     for name, wanted in net.state_dict().items():
         weights = state[name]
         if weights.shape != wanted.shape and weights.shape[2:] == wanted.shape[2:]:

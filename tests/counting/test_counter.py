@@ -8,7 +8,7 @@ import torch
 
 from her2core.counting import Counter
 from her2core.counting.crops import INPUT_PLANES
-from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, fused
+from her2core.counting.network import DENSITY_SIGMA_PX, FIELD, CounterNet, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
 from her2core.errors import CancelledError, ModelError
 from her2core.records import Box, Channel
@@ -125,7 +125,7 @@ def test_weights_of_another_network_are_refused() -> None:
 
 
 def test_the_network_keeps_the_size_of_the_crop() -> None:
-    output = CounterNet().eval()(torch.zeros(2, INPUT_PLANES, 80, 80))
+    output = CounterNet().eval()(torch.zeros(2, INPUT_PLANES, 80, 80), torch.zeros(2, FIELD + 1))
     assert output.density.shape == (2, 2, 80, 80)
     assert output.regressed.shape == (2, 2)
     assert output.cluster_logit.shape == (2,)
@@ -134,9 +134,45 @@ def test_the_network_keeps_the_size_of_the_crop() -> None:
 def test_folding_the_batch_normalisations_changes_no_number() -> None:
     torch.manual_seed(3)
     net = CounterNet().train()
-    net(torch.randn(8, INPUT_PLANES, 80, 80))  # their statistics are not those of the start any more
-    x = torch.randn(2, INPUT_PLANES, 80, 80)
-    whole, folded = net.eval()(x), fused(net)(x)
+    x, field = torch.randn(8, INPUT_PLANES, 80, 80), torch.randn(8, FIELD + 1)
+    net.describe(x)  # their statistics are not those of the start any more
+    net(x, field)
+    x, field = x[:2] * 0.9, field[:2]
+    whole, folded = net.eval()(x, field), fused(net)(x, field)
+    assert torch.allclose(net.describe(x), fused(net).describe(x), rtol=1e-3, atol=1e-5)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(net).modules())
     for name in ("regressed", "density", "cluster_logit"):
         assert torch.allclose(getattr(whole, name), getattr(folded, name), rtol=1e-3, atol=1e-5)
+
+
+def test_a_field_is_the_mean_of_what_its_nuclei_say_and_how_many_they_are() -> None:
+    described = torch.arange(5.0)[:, None].expand(5, FIELD)
+    field = mean_of_fields(described, torch.tensor([0, 1, 0, 1, 1]))
+    assert field[:, 0].tolist() == [1, pytest.approx(8 / 3)]
+    assert field[:, -1].tolist() == pytest.approx([2**-0.5, 3**-0.5])
+    many = mean_of_fields(torch.zeros(400, FIELD), torch.zeros(400, dtype=torch.int64))
+    assert float(many[0, -1]) == 0.25
+
+
+def test_the_others_of_a_field_show_how_a_nucleus_is_counted() -> None:
+    torch.manual_seed(5)
+    net = CounterNet().eval()
+    x, fields = torch.rand(1, INPUT_PLANES, 80, 80), torch.rand(2, 1, FIELD + 1)
+    alike = [net(x, field) for field in fields]
+    assert torch.equal(alike[0].density, alike[1].density)  # an untrained one does not listen
+    torch.nn.init.normal_(net.by_field.out.weight, std=0.1)
+    other = [net(x, field) for field in fields]
+    assert not torch.allclose(other[0].density, other[1].density)
+    assert not torch.allclose(other[0].regressed, other[1].regressed)
+
+
+def test_a_counter_that_knew_no_fields_counts_as_before(counter: Counter) -> None:
+    torch.manual_seed(6)
+    net = CounterNet()
+    torch.nn.init.normal_(net.by_field.out.weight, std=0.1)
+    old = {name: part for name, part in net.state_dict().items() if not name.startswith(("field.", "by_field."))}
+    net.load_state_dict(completed(old, net))
+    x, fields = torch.rand(1, INPUT_PLANES, 80, 80), torch.rand(2, 1, FIELD + 1)
+    one, two = (net.eval()(x, field) for field in fields)
+    assert torch.equal(one.density, two.density)
+    Counter(old, counter.card)
