@@ -73,6 +73,46 @@ def test_one_patient_is_held_out_of_few_and_one_alone_is_refused(folder: Path, t
         split_images(tmp_path, 0.08)
 
 
+def test_a_region_is_recoloured_as_a_whole(folder: Path) -> None:
+    """What its nuclei have in common has to stay common, or nothing could be learned from it."""
+    crops = load_crops(folder)
+    one = crops.select(torch.zeros(6, dtype=torch.int64))  # six times the same nucleus …
+    apart = replace(one, region=torch.tensor([0, 0, 0, 7, 7, 7]))  # … in two regions
+    batch = augment(apart, torch.Generator().manual_seed(1))
+    assert batch.region.tolist() == [0, 0, 0, 1, 1, 1]
+    for first in (0, 3):
+        assert torch.allclose(batch.unit[first], batch.unit[first + 2], rtol=0.02)
+        assert torch.equal(batch.unmixing[first], batch.unmixing[first + 2])
+    assert not torch.allclose(batch.unit[0], batch.unit[3], rtol=0.02)
+    brightness = batch.pixels.flatten(2).quantile(0.9, dim=2)  # of each nucleus and channel
+    within = (brightness[:3] - brightness[:3].mean(0)).abs().max()
+    assert within < (brightness[:3].mean(0) - brightness[3:].mean(0)).abs().max()
+
+
+def test_a_batch_shows_several_nuclei_of_each_region(folder: Path) -> None:
+    crops = load_crops(folder)
+    many = replace(crops, region=torch.arange(len(crops)) // 3)  # regions of three nuclei and a rest
+    generator = torch.Generator().manual_seed(2)
+    for _ in range(10):
+        index = module._sample(many, 32, generator)
+        assert len(index) == 32
+        assert 0 <= int(index.min()) <= int(index.max()) < len(many)
+        regions, numbers = torch.unique(many.region[index], return_counts=True)
+        assert int(numbers.min()) >= 4  # as many as are taken together, or more
+    reached = torch.cat([module._sample(many, 32, generator) for _ in range(40)])
+    assert len(torch.unique(reached)) == len(many)
+
+
+def test_errors_of_a_region_that_go_together_cost_more_than_those_that_cancel(folder: Path) -> None:
+    batch = identity(load_crops(folder))
+    off = torch.ones_like(batch.counts)
+    off[::2] = -1
+    together = module._region_error(batch.counts + 1, batch)
+    cancelling = module._region_error(batch.counts + off, batch)
+    assert float(module._region_error(batch.counts, batch)) == 0
+    assert float(together) > 5 * float(cancelling)
+
+
 def test_a_perfect_answer_has_no_loss_but_the_clusters(folder: Path) -> None:
     batch = identity(load_crops(folder))
     output = CounterOutput(batch.counts, batch.density, 20 * (batch.clustered - 0.5))
