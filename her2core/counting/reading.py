@@ -11,7 +11,10 @@ from torch import Tensor
 from her2core.counting.judgement import Judgement
 from her2core.counting.peaks import PEAK_THRESHOLD
 
-__all__ = ["Reading"]
+__all__ = ["SYSTEMATIC", "Reading"]
+
+# HER2 where it is not clustered, CEP17, and HER2 where it is.
+SYSTEMATIC = ("her2", "cep17", "her2_clustered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class Reading:
     integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain) and regression; peaks have no
     part in it, for by how far they miss the signals of a cluster depends on the picture's style.
     cluster: whether HER2 signals are clustered; None: the network's own word. doubt: whether a count is wrong; None
-    where it was not fitted, and all nuclei are uncertain.
+    where it was not fitted, and all nuclei are uncertain. systematic_error: by how much the mean count of a region is
+    off beyond chance, as relative standard deviations by SYSTEMATIC; None where it was not measured.
     """
 
     peak_threshold: tuple[float, float] = (PEAK_THRESHOLD, PEAK_THRESHOLD)
@@ -28,6 +32,7 @@ class Reading:
     cluster_weights: tuple[float, float] = (1.0, 0.0)
     cluster: Judgement | None = None
     doubt: Judgement | None = None
+    systematic_error: Mapping[str, float] | None = None
 
     def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
         """HER2 signals of clustered nuclei, float[N], from the ways of counting float[N]; never fewer than peaks."""
@@ -42,7 +47,11 @@ class Reading:
             "cluster_weights": [round(w, 4) for w in self.cluster_weights],
             "cluster": None if self.cluster is None else self.cluster.to_dict(),
             "doubt": None if self.doubt is None else self.doubt.to_dict(),
-        }
+        } | (
+            {}
+            if self.systematic_error is None
+            else {"systematic_error": {name: round(self.systematic_error[name], 4) for name in SYSTEMATIC}}
+        )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -57,10 +66,12 @@ class Reading:
         cluster, doubt = (
             None if config.get(name) is None else Judgement.from_dict(config[name]) for name in ("cluster", "doubt")
         )
+        systematic = config.get("systematic_error")
         return cls(
             (float(her2), float(cep17)),
             (float(gain_her2), float(gain_cep17)),
             (float(a), float(b)),
             cluster,
             doubt,
+            None if systematic is None else {name: float(systematic[name]) for name in SYSTEMATIC},
         )

@@ -20,6 +20,7 @@ from her2core.training.fit_counter import (
     fit_counter,
     read_anew,
     split_images,
+    systematic_error,
     validate,
 )
 from her2core.training.render import render_region
@@ -97,7 +98,7 @@ def test_a_batch_shows_several_nuclei_of_each_region(folder: Path) -> None:
         index = module._sample(many, 32, generator)
         assert len(index) == 32
         assert 0 <= int(index.min()) <= int(index.max()) < len(many)
-        regions, numbers = torch.unique(many.region[index], return_counts=True)
+        numbers = torch.unique(many.region[index], return_counts=True)[1]
         assert int(numbers.min()) >= 4  # as many as are taken together, or more
     reached = torch.cat([module._sample(many, 32, generator) for _ in range(40)])
     assert len(torch.unique(reached)) == len(many)
@@ -220,3 +221,20 @@ def test_clusters_are_estimated_right_in_sum_from_ways_that_err_each_in_its_own_
 
 def test_few_clusters_are_estimated_by_the_integral() -> None:
     assert cluster_weights(torch.rand(5, 2), torch.rand(5)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
+def test_what_regions_are_off_beyond_chance_is_measured(spread: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    regions, nuclei = 400, 30
+    true = torch.full((regions * nuclei,), 4.0)
+    region = torch.arange(regions).repeat_interleave(nuclei)
+    off = (torch.randn(regions, generator=generator) * spread)[region]
+    counted = true * (1 + off) + torch.randn(len(true), generator=generator)
+    assert systematic_error(counted, true, region) == pytest.approx(spread, abs=0.03)
+
+
+def test_too_few_regions_tell_no_systematic_error() -> None:
+    true = torch.full((60,), 3.0)
+    assert systematic_error(true * 2, true, torch.arange(60) // 10) == 0
+    assert systematic_error(true[:0], true[:0], torch.arange(0)) == 0
