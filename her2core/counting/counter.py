@@ -27,7 +27,7 @@ __all__ = ["Count", "Counter"]
 
 _BATCH = 64
 _CPU_CHUNK = 16  # crops through the network at once: the maps of more do not stay in a processor's cache
-_ENOUGH_NUCLEI = 80  # show how the stains of a region mix
+_ENOUGH_NUCLEI = 80  # show what a region looks like
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
 
@@ -85,26 +85,23 @@ class Counter:
         """The counter stored at `path`; raises ModelError (see `models.load_weights`)."""
         return cls(*load_weights(path), device)
 
-    def _chunks(self, pixels: Tensor, axes: Tensor, context: Context) -> Sequence[Tensor]:
+    def _planes(self, crops: Sequence[Crop], context: Context) -> Sequence[Tensor]:
         """The network's input for crops, in as many at once as the device reads best."""
-        n = len(pixels)
+        n = len(crops)
         unmixing, unit = context.unmixing.expand(n, 2, 3), context.unit.expand(n, 2)
-        on_device = (to_device(tensor, self.device) for tensor in (pixels, axes, unmixing, unit))
+        on_device = (to_device(tensor, self.device) for tensor in (*as_tensors(crops), unmixing, unit))
         x = to_input(*on_device).contiguous(memory_format=torch.channels_last)
         return torch.split(x, n if self.device.type == "cuda" else _CPU_CHUNK)
 
-    def _field(self, crops: Sequence[Crop]) -> tuple[Context, Tensor]:
-        """What nuclei tell about their region: its context, and how it looks, float[1, FIELD + 1]."""
-        pixels, axes = as_tensors(crops)
-        context = region_context(pixels, axes)
+    def _field(self, planes: Sequence[Tensor]) -> Tensor:
+        """How the nuclei of a region, by their planes, say that it looks: float[1, FIELD + 1]."""
         with torch.inference_mode():
-            described = torch.cat([self._net.describe(part) for part in self._chunks(pixels, axes, context)])
-            return context, mean_of_fields(described, torch.zeros(len(crops), dtype=torch.int64, device=self.device))
+            described = torch.cat([self._net.describe(part) for part in planes])
+            return mean_of_fields(described, torch.zeros(len(described), dtype=torch.int64, device=self.device))
 
-    def _run(self, crops: Sequence[Crop], context: Context, field: Tensor) -> CounterOutput:
+    def _run(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
         with torch.inference_mode():
-            chunks = self._chunks(*as_tensors(crops), context)
-            outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in chunks]
+            outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in planes]
         return CounterOutput(
             torch.cat([o.regressed for o in outputs]).cpu(),
             torch.cat([o.density for o in outputs]).float().cpu(),
@@ -122,18 +119,24 @@ class Counter:
     ) -> list[Count]:
         """Count the nuclei in `boxes` (xyxy, px) of a region uint8[H, W, 3]; one Count a box, in order.
 
-        `others`: further nuclei of the region. They are not counted, but show how its stains mix.
+        `others`: further nuclei of the region. They are not counted, but show what the region looks like.
         Raises CancelledError when `cancelled()` says so, ValueError for a box without area.
         """
         counts: list[Count] = []
         if not boxes:
             return counts
-        context, field = self._field(cut(pixels_rgb, _some([*boxes, *others])))
+        at_once = len(boxes) <= _BATCH and not others
+        crops = cut(pixels_rgb, boxes if at_once else _some([*boxes, *others]))
+        context = region_context(*as_tensors(crops))
+        planes = self._planes(crops, context)
+        field = self._field(planes)
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
-            crops = cut(pixels_rgb, boxes[start : start + _BATCH])
-            counts += self._read(self._run(crops, context, field), crops)
+            if not at_once:
+                crops = cut(pixels_rgb, boxes[start : start + _BATCH])
+                planes = self._planes(crops, context)
+            counts += self._read(self._run(planes, field), crops)
             if progress is not None:
                 progress(len(counts) / len(boxes))
         return counts

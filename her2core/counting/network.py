@@ -26,8 +26,8 @@ __all__ = ["DENSITY_SIGMA_PX", "FIELD", "CounterNet", "CounterOutput", "complete
 DENSITY_SIGMA_PX = 1.2
 # Numbers by which a nucleus describes its field.
 FIELD = 64
-# More nuclei than these make no surer what a field looks like: training never averages over more.
-_ENOUGH_FOR_A_FIELD = 16
+# Training averages over no fewer nuclei of a field and no more.
+_FIELD_NUCLEI = 4, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ def mean_of_fields(described: Tensor, region: Tensor) -> Tensor:
     """What the nuclei of each region say together, float[R, FIELD + 1].
 
     `described`: float[N, FIELD]; `region`: int64[N], numbered 0 to R - 1. The last number tells how many nuclei they
-    are, as the error of a mean: n ** -0.5.
+    are, as the error of a mean: n ** -0.5, within what training has seen.
     """
     regions = int(region.max()) + 1
     sums = described.new_zeros(regions, described.shape[1]).index_add(0, region, described)
     n = torch.bincount(region, minlength=regions).to(described)[:, None]
-    return torch.cat([sums / n, n.clamp(max=_ENOUGH_FOR_A_FIELD) ** -0.5], dim=1)
+    return torch.cat([sums / n, n.clamp(*_FIELD_NUCLEI) ** -0.5], dim=1)
 
 
 class _Up(nn.Module):
