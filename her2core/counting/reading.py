@@ -10,11 +10,9 @@ from torch import Tensor
 
 from her2core.counting.judgement import Judgement
 from her2core.counting.peaks import PEAK_THRESHOLD
+from her2core.records import SystematicError
 
-__all__ = ["SYSTEMATIC", "Reading"]
-
-# HER2 where it is not clustered, CEP17, and HER2 where it is.
-SYSTEMATIC = ("her2", "cep17", "her2_clustered")
+__all__ = ["Reading"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +21,8 @@ class Reading:
     integrals. cluster_weights: HER2 signals of a cluster from integral (before its gain) and regression; peaks have no
     part in it, for by how far they miss the signals of a cluster depends on the picture's style.
     cluster: whether HER2 signals are clustered; None: the network's own word. doubt: whether a count is wrong; None
-    where it was not fitted, and all nuclei are uncertain. systematic_error: by how much the mean count of a region is
-    off beyond chance, as relative standard deviations by SYSTEMATIC; None where it was not measured.
+    where it was not fitted, and all nuclei are uncertain. systematic_error: by how much the nuclei of a
+    region are off in common; None where it was not measured.
     """
 
     peak_threshold: tuple[float, float] = (PEAK_THRESHOLD, PEAK_THRESHOLD)
@@ -32,7 +30,7 @@ class Reading:
     cluster_weights: tuple[float, float] = (1.0, 0.0)
     cluster: Judgement | None = None
     doubt: Judgement | None = None
-    systematic_error: Mapping[str, float] | None = None
+    systematic_error: SystematicError | None = None
 
     def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
         """HER2 signals of clustered nuclei, float[N], from the ways of counting float[N]; never fewer than peaks."""
@@ -47,11 +45,7 @@ class Reading:
             "cluster_weights": [round(w, 4) for w in self.cluster_weights],
             "cluster": None if self.cluster is None else self.cluster.to_dict(),
             "doubt": None if self.doubt is None else self.doubt.to_dict(),
-        } | (
-            {}
-            if self.systematic_error is None
-            else {"systematic_error": {name: round(self.systematic_error[name], 4) for name in SYSTEMATIC}}
-        )
+        } | ({} if self.systematic_error is None else {"systematic_error": self.systematic_error.to_dict()})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -73,5 +67,5 @@ class Reading:
             (float(a), float(b)),
             cluster,
             doubt,
-            None if systematic is None else {name: float(systematic[name]) for name in SYSTEMATIC},
+            None if systematic is None else SystematicError.from_dict(systematic),
         )

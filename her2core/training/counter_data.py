@@ -36,6 +36,7 @@ class CropSet:
     signals: float[N, 2, M, 2], (x, y) in stored crop pixels, padded with nan. known: bool[N], signals have positions.
     unmixing: float[N, 2, 3] and unit: float[N, 2], the same for all nuclei of a region (`region_context`).
     region: int64[N], which region of the folder each is from; nuclei of a region lie one after another.
+    scorable: bool[N], nuclei that a reader would score.
     """
 
     pixels: Tensor
@@ -47,6 +48,7 @@ class CropSet:
     signals: Tensor
     known: Tensor
     region: Tensor
+    scorable: Tensor
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -102,7 +104,7 @@ def load_crops(
     entries = [e for e in entries if e["nuclei"] and (images is None or e["image"] in images)]
     if not entries:
         raise TrainingError(f"{data_dir} holds no annotated nuclei to learn from.")
-    pixels, axes, unmixing, unit, counts, clustered, signals, known, region_of = ([] for _ in range(9))
+    pixels, axes, unmixing, unit, counts, clustered, signals, known, region_of, scorable = ([] for _ in range(10))
     for done, entry in enumerate(entries):
         region = np.asarray(Image.open(data_dir / entry["image"]).convert("RGB"))
         crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], STORED_PX)
@@ -121,6 +123,7 @@ def load_crops(
             counts.append(used if known[-1] else (nucleus["her2"], nucleus["cep17"]))
             clustered.append(float(bool(nucleus.get("cluster", False))))
             signals.append(positions)
+            scorable.append(bool(nucleus.get("scorable", True)))
         if progress is not None:
             progress(done + 1, len(entries))
     return CropSet(
@@ -133,6 +136,7 @@ def load_crops(
         torch.stack(signals),
         torch.tensor(known),
         torch.tensor(region_of),
+        torch.tensor(scorable),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,9 +20,11 @@ from her2core.counting.judgement import Judgement, features
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
-from her2core.errors import TrainingError
+from her2core.errors import ScoringError, TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
 from her2core.pipeline import CLUSTER_THRESHOLD
+from her2core.records import SystematicError
+from her2core.scoring.systematic import Compared, measured_systematic_error
 from her2core.training.averaging import follow, save_state
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
@@ -35,7 +38,6 @@ __all__ = [
     "fit_counter",
     "read_anew",
     "split_images",
-    "systematic_error",
     "validate",
 ]
 
@@ -185,40 +187,24 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
     off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
     used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
     her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
-    counted = torch.stack([torch.where(used, reading.in_cluster(integral, regressed, peaks[0]), peaks[0]), peaks[1]], 1)
+    her2 = torch.where(used, reading.in_cluster(integral, regressed, peaks[0]).round(), peaks[0])
     return replace(
         reading,
         doubt=judgement(her2_wrong | (error[:, 1] >= 1)),
-        systematic_error={
-            "her2": systematic_error(counted[~used, 0], crops.counts[~used, 0], crops.region[~used]),
-            "cep17": systematic_error(counted[:, 1], crops.counts[:, 1], crops.region),
-            "her2_clustered": systematic_error(counted[used, 0], crops.counts[used, 0], crops.region[used]),
-        },
+        systematic_error=_in_common(crops, torch.stack([her2, peaks[1]], 1), used),
     )
 
 
-_FEWEST_OF_A_REGION = 5
-_COVERED = 0.95
-
-
-def systematic_error(counted: Tensor, true: Tensor, region: Tensor) -> float:
-    """By how much the mean count of a region is off beyond chance: a relative standard deviation.
-
-    It is the smallest with which 95 % of the regions lie within 1.96 standard deviations of the truth, errors of their
-    nuclei taken as independent otherwise. 0 where too few regions show five nuclei.
-
-    Args: counts float[N], the truth float[N] and the regions int64[N] of N nuclei.
-    """
-    off, chance = [], []
-    for one in torch.unique(region).tolist():
-        error, whole = (counted - true)[region == one].double(), float(true[region == one].sum())
-        if len(error) >= _FEWEST_OF_A_REGION and whole > 0:
-            off.append(float(error.sum()) / whole)
-            chance.append(len(error) * float(error.var()) / whole**2)
-    if len(off) < 1 / (1 - _COVERED):
-        return 0.0
-    needed = (torch.tensor(off).abs() / 1.96) ** 2 - torch.tensor(chance)
-    return float(needed.clamp(min=0).quantile(_COVERED, interpolation="higher").sqrt())
+def _in_common(crops: CropSet, counted: Tensor, clustered: Tensor) -> SystematicError | None:
+    """By how much the nuclei of a region are off in common, of counts float[N, 2]; None of too few regions."""
+    regions = defaultdict(list)
+    for i in torch.nonzero(crops.scorable).flatten().tolist():
+        found, true = ((int(of[i, 0]), int(of[i, 1])) for of in (counted, crops.counts))
+        regions[int(crops.region[i])].append(Compared(found, true, bool(clustered[i])))
+    try:
+        return measured_systematic_error(regions.values())
+    except ScoringError:
+        return None
 
 
 def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float]:

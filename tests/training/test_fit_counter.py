@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from her2core.counting.network import CounterNet, CounterOutput
+from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name
+from her2core.records import SystematicError
 from her2core.training import fit_counter as module
 from her2core.training.counter_data import Batch, augment, identity, load_crops
 from her2core.training.fit_counter import (
@@ -20,7 +22,6 @@ from her2core.training.fit_counter import (
     fit_counter,
     read_anew,
     split_images,
-    systematic_error,
     validate,
 )
 from her2core.training.render import render_region
@@ -223,18 +224,22 @@ def test_few_clusters_are_estimated_by_the_integral() -> None:
     assert cluster_weights(torch.rand(5, 2), torch.rand(5)) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize("spread", [0.0, 0.1, 0.3])
-def test_what_regions_are_off_beyond_chance_is_measured(spread: float) -> None:
-    generator = torch.Generator().manual_seed(4)
-    regions, nuclei = 400, 30
-    true = torch.full((regions * nuclei,), 4.0)
-    region = torch.arange(regions).repeat_interleave(nuclei)
-    off = (torch.randn(regions, generator=generator) * spread)[region]
-    counted = true * (1 + off) + torch.randn(len(true), generator=generator)
-    assert systematic_error(counted, true, region) == pytest.approx(spread, abs=0.03)
+def test_the_card_says_what_nuclei_of_a_region_are_off_in_common(folder: Path) -> None:
+    torch.manual_seed(0)
+    crops = load_crops(folder)
+    assert calibrate(CounterNet(), crops).systematic_error is None  # two regions are too few
+    known = replace(Reading(), systematic_error=SystematicError(0.04, 0.03, 0.2))
+    assert Reading.from_config(known.to_config()).systematic_error == known.systematic_error
 
 
-def test_too_few_regions_tell_no_systematic_error() -> None:
-    true = torch.full((60,), 3.0)
-    assert systematic_error(true * 2, true, torch.arange(60) // 10) == 0
-    assert systematic_error(true[:0], true[:0], torch.arange(0)) == 0
+def test_only_nuclei_that_a_reader_would_score_tell_the_error_in_common(folder: Path) -> None:
+    one = load_crops(folder).select(torch.zeros(96, dtype=torch.int64))
+    region = torch.arange(96) // 8
+    scorable = torch.arange(96) % 2 == 0
+    crops = replace(one, region=region, counts=torch.full((96, 2), 4.0), scorable=scorable)
+    clustered = torch.arange(96) % 8 < 4  # enough of both kinds in each region
+    everywhere = crops.counts + 1
+    found = module._in_common(replace(crops, scorable=torch.ones(96, dtype=torch.bool)), everywhere, clustered)
+    assert found == SystematicError(0.25, 0.25, 0.25)
+    wrong_elsewhere = torch.where(scorable[:, None], crops.counts, everywhere)
+    assert module._in_common(crops, wrong_elsewhere, torch.zeros(96, dtype=torch.bool)) is None  # no cluster
