@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.parts import parts_page
 from benchmarks.accuracy.sets import SETS, VALIDATION, RenderedSet, rendered
 from benchmarks.accuracy.table import Column, page
 from benchmarks.accuracy.tissue import real_tissue, tissue_block
@@ -99,9 +100,10 @@ def run_set(
     beside = observer.summaries(models)
     text = json.dumps({"settings": {p.name: p.key for p in peers}, **beside}, indent=1)
     write_atomically(results / test.name / "peers.json", (text + "\n").encode())
+    write_atomically(results / test.name / "parts.md", parts_page(test.title, ours).encode())
     for path in tidy(results / test.name, started):
         say(f"Deleted, as it is no longer written: {path}")
-    return Column(test.title, ours, beside)
+    return Column(test.title, ours, beside, test.name)
 
 
 def tidy(folder: Path, since: float) -> list[Path]:

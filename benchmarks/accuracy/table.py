@@ -36,11 +36,12 @@ _PARTS = ("images", "patients")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A set's results: of her2core, and of each peer by name."""
+    """A set's results: of her2core, and of each peer by name. `folder`: where its own pages lie; empty: nowhere."""
 
     title: str
     ours: Report
     peers: Mapping[str, Report]
+    folder: str = ""
 
 
 def page(
@@ -84,7 +85,9 @@ def page(
         ),
         (
             "By condition",
-            "Share of images with the right group, of how many. Further conditions are in evaluation.json.",
+            "Share of images with the right group, of how many. Every measure by group, condition and renderer: "
+            + (", ".join(f"[{c.title}]({c.folder}/parts.md)" for c in columns if c.folder) or "in evaluation.json")
+            + ".",
             _conditions(columns),
         ),
     )
@@ -259,6 +262,9 @@ def _sources(columns: Sequence[Column]) -> Rows:
     ]
 
 
+_ALONE = "intervals over nuclei alone"
+
+
 def _doubts(columns: Sequence[Column]) -> Rows:
     def flagged(u: Report) -> str:
         return f"{percent(u['share with a wrong count'])}, {number(u['mean error'])} (n = {u['n']})"
@@ -279,7 +285,9 @@ def _doubts(columns: Sequence[Column]) -> Rows:
         ),
         _row(columns, "… calibration error", [doubt, "expected calibration error"], _three),
         _row(columns, "95 % interval of copies holds the truth", [intervals, "copy number"], held),
+        _row(columns, "… without the counter's own error", [_ALONE, "copy number"], held),
         _row(columns, "95 % interval of the ratio holds the truth", [intervals, "ratio"], held),
+        _row(columns, "… without the counter's own error", [_ALONE, "ratio"], held),
         _row(columns, "Group probabilities: Brier score", [intervals, "Brier score of group probabilities"], _three),
         _row(columns, "… calibration error", [intervals, "likeliest group", "expected calibration error"], _three),
     ]

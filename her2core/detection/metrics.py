@@ -14,6 +14,7 @@ __all__ = [
     "PrecisionRecall",
     "average_precision",
     "box_iou",
+    "curve_of",
     "match_boxes",
     "precision_recall",
     "verdicts",
@@ -156,7 +157,11 @@ def precision_recall(
     for found, truth in zip(detections, truths, strict=True):
         all_scores.append(np.asarray(found.scores, dtype=np.float64).reshape(-1))
         all_verdicts.append(verdicts(found, truth, iou))
-    scores, judged = np.concatenate(all_scores), np.concatenate(all_verdicts)
+    return curve_of(np.concatenate(all_scores), np.concatenate(all_verdicts), total)
+
+
+def curve_of(scores: Floats, judged: NDArray[np.int8], total: int) -> PrecisionRecall:
+    """The curve of detections with these scores and `verdicts`, where `total` are to be found (more than 0)."""
     scores, judged = scores[judged >= 0], judged[judged >= 0]
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], np.cumsum(judged[order], dtype=np.float64)

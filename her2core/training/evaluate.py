@@ -69,7 +69,8 @@ def write_evaluation(
     """
     if not any(r.region.nuclei for r in reads):
         raise TrainingError("truth.json names no readable image with a nucleus: there is nothing to evaluate.")
-    summary, curve = summarise(reads, models.detector.config.score_threshold)
+    error = next((m.systematic_error for m in models.used if m.systematic_error is not None), None)
+    summary, curve = summarise(reads, models.detector.config.score_threshold, error)
     report = {"models": models.names, "images": len(reads), "failures": list(failures), **summary}
     rows = matched_nuclei(reads)
     drawings = {

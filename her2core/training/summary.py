@@ -12,10 +12,19 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from her2core.detection.metrics import PrecisionRecall, precision_recall, verdicts
-from her2core.records import Nucleus, Tally
-from her2core.scoring import bootstrap, group, scored_counts, tally
+from her2core.detection.metrics import PrecisionRecall, curve_of, precision_recall, verdicts
+from her2core.records import Nucleus, SystematicError, Tally
+from her2core.scoring import (
+    Compared,
+    bootstrap,
+    group,
+    measured_systematic_error,
+    scored_counts,
+    shared_errors,
+    tally,
+)
 from her2core.training.measures import (
     Bin,
     auroc,
@@ -33,9 +42,20 @@ from her2core.training.measures import (
 )
 from her2core.training.readings import WAYS, Reading, TrueNucleus, TrueRegion, match_nuclei, recounted, true_tally
 
-__all__ = ["MARGIN_CUTS", "Matched", "Read", "matched_nuclei", "plain", "score_bins", "summarise"]
+__all__ = [
+    "MARGIN_CUTS",
+    "Matched",
+    "Read",
+    "compared",
+    "matched_nuclei",
+    "plain",
+    "score_bins",
+    "summarise",
+    "systematic_error",
+]
 
 CHANNELS = ("her2", "cep17")
+IOUS = tuple(float(iou) for iou in np.arange(0.5, 0.96, 0.05))
 KINDS = {"not clustered": False, "clustered": True}
 # Relative distance of the true tally from the nearest group border.
 MARGIN_CUTS = (0.02, 0.05, 0.10)
@@ -106,6 +126,12 @@ class Read:
         return true_tally(self.region)
 
     @cached_property
+    def judged(self) -> tuple[NDArray[np.int8], ...]:
+        """What each candidate is (`detection.metrics.verdicts`), for each of IOUS."""
+        truth = self.region.boxes()
+        return tuple(verdicts(self.reading.candidates, truth, iou) for iou in IOUS)
+
+    @cached_property
     def matched(self) -> list[Matched]:
         """Found nuclei that one would score and that could be counted. Others say nothing about counting."""
         rows = []
@@ -122,6 +148,23 @@ def matched_nuclei(reads: Iterable[Read]) -> list[Matched]:
     return [m for read in reads for m in read.matched]
 
 
+def compared(reads: Iterable[Read]) -> list[list[Compared]]:
+    """For each region its scored nuclei beside the true ones, for `scoring.measured_systematic_error`."""
+    return [
+        [
+            Compared((m.nucleus.her2 or 0, m.nucleus.cep17 or 0), (m.truth.her2, m.truth.cep17), m.nucleus.clustered)
+            for m in read.matched
+            if m.nucleus.scored
+        ]
+        for read in reads
+    ]
+
+
+def systematic_error(reads: Iterable[Read]) -> SystematicError:
+    """By how much the counts of a region are off together, over many regions that training never saw."""
+    return measured_systematic_error(compared(reads))
+
+
 def plain(value: Any) -> Any:
     """Dataclasses and tuples as JSON, floats with four decimals."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -133,9 +176,12 @@ def plain(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
 
 
-def summarise(reads: Sequence[Read], threshold: float) -> tuple[dict[str, Any], PrecisionRecall]:
+def summarise(
+    reads: Sequence[Read], threshold: float, error: SystematicError | None = None
+) -> tuple[dict[str, Any], PrecisionRecall]:
     """Every measure of these readings, and the precision-recall curve. `threshold`: score of a shown nucleus.
 
+    `error`: what the counter's card states of its systematic error, for the intervals.
     Raises ValueError where no region has a nucleus.
     """
     curve = _curve(reads)
@@ -155,10 +201,12 @@ def summarise(reads: Sequence[Read], threshold: float) -> tuple[dict[str, Any], 
             "error over images": _relative(grouped),
             "error over patients": _relative_of([(t, f) for t, f in _patient_tallies(grouped)]),
             "where errors come from": _sources(grouped),
-            "by margin": _strata_of(grouped, [group_margin(r.true) or 0.0 for r in grouped], MARGIN_CUTS),
-            "by condition": _by_condition(grouped),
-            "by style": _by_style(grouped),
-            "intervals": _intervals(grouped),
+            "by group": _by_group(grouped, threshold),
+            "by margin": _strata_of(grouped, [group_margin(r.true) or 0.0 for r in grouped], MARGIN_CUTS, threshold),
+            "by condition": _by_condition(grouped, threshold),
+            "by style": _by_style(grouped, threshold),
+            "intervals": _intervals(grouped, error or SystematicError()),
+            "intervals over nuclei alone": _intervals(grouped, SystematicError()),
             "reader": _reader(grouped),
         }
     report["per image"] = [_image(r) for r in reads]
@@ -380,14 +428,24 @@ def _relative_errors(true: Tally, found: Tally) -> tuple[float, float, float] | 
 # --- parts of the set -------------------------------------------------------------------------------------------------
 
 
-def _part(reads: Sequence[Read]) -> dict[str, Any]:
-    """What is told of a part of the regions."""
+def _part(reads: Sequence[Read], threshold: float) -> dict[str, Any]:
+    """What is told of a part of the regions: every measure that the whole set has."""
     errors = _errors(matched_nuclei(reads), "final")
     true = sum(len(r.region.nuclei) for r in reads)
     relative = _relative(reads)
+    agreement = group_agreement(_pairs(reads))
     return {
         "images": len(reads),
         **_accuracy(_pairs(reads)),
+        "kappa": agreement.kappa,
+        "group1_sensitivity": agreement.group1_sensitivity,
+        "group1_specificity": agreement.group1_specificity,
+        "patients": _accuracy(_by_patient(reads)),
+        "detection": _part_detection(reads, threshold),
+        "counts": {
+            channel: {kind: {"n": e.n, "mae": e.mae, "bias": e.bias} for kind, e in kinds.items()}
+            for channel, kinds in errors.items()
+        },
         "recall": sum(len(r.pairs) for r in reads) / true if true else None,
         "her2 mae": errors["her2"]["all"].mae,
         "cep17 mae": errors["cep17"]["all"].mae,
@@ -396,21 +454,44 @@ def _part(reads: Sequence[Read]) -> dict[str, Any]:
     }
 
 
-def _strata_of(reads: Sequence[Read], values: Sequence[float], cuts: Sequence[float]) -> list[dict[str, Any]]:
+def _part_detection(reads: Sequence[Read], threshold: float) -> dict[str, float | None]:
+    """Average precision, and precision and recall of the shown nuclei, from verdicts that were worked out once."""
+    total = sum(len(r.region.nuclei) for r in reads)
+    if not total:
+        return dict.fromkeys(("AP@0.5", "AP@[.5:.95]", "precision", "recall"))
+    scores = np.concatenate([np.asarray(r.reading.candidates.scores, float).reshape(-1) for r in reads])
+    curves = [curve_of(scores, np.concatenate([r.judged[k] for r in reads]), total) for k in range(len(IOUS))]
+    precision, recall = curves[0].at(threshold)
+    return {
+        "AP@0.5": curves[0].average_precision,
+        "AP@[.5:.95]": float(np.mean([c.average_precision for c in curves])),
+        "precision": precision,
+        "recall": recall,
+    }
+
+
+def _strata_of(
+    reads: Sequence[Read], values: Sequence[float], cuts: Sequence[float], threshold: float
+) -> list[dict[str, Any]]:
     borders = [None, *cuts, None]
     return [
-        {"from": borders[k], "below": borders[k + 1], **_part([reads[i] for i in index])}
+        {"from": borders[k], "below": borders[k + 1], **_part([reads[i] for i in index], threshold)}
         for k, index in strata(values, cuts)
     ]
 
 
-def _by_condition(reads: Sequence[Read]) -> dict[str, Any]:
+def _by_group(reads: Sequence[Read], threshold: float) -> dict[str, Any]:
+    groups = sorted({r.region.group for r in reads if r.region.group is not None})
+    return {str(g): _part([r for r in reads if r.region.group == g], threshold) for g in groups}
+
+
+def _by_condition(reads: Sequence[Read], threshold: float) -> dict[str, Any]:
     """Parts by each condition that every region states, and by what the truth itself shows."""
     names = set.intersection(*(set(r.region.conditions) for r in reads))
     values = {name: [r.region.conditions[name] for r in reads] for name in sorted(names)}
     values["share of clustered nuclei"] = [_share_clustered(r) for r in reads]
     values["true nuclei to score"] = [float(r.true.n) for r in reads]
-    table = {name: _strata_of(reads, v, CONDITION_CUTS.get(name) or thirds(v)) for name, v in values.items()}
+    table = {name: _strata_of(reads, v, CONDITION_CUTS.get(name) or thirds(v), threshold) for name, v in values.items()}
     return {name: parts for name, parts in table.items() if len(parts) > 1}
 
 
@@ -418,16 +499,18 @@ def _share_clustered(r: Read) -> float:
     return sum(n.clustered for n in r.region.nuclei) / max(len(r.region.nuclei), 1)
 
 
-def _by_style(reads: Sequence[Read]) -> dict[str, Any]:
+def _by_style(reads: Sequence[Read], threshold: float) -> dict[str, Any]:
     styles = sorted({r.region.style or "not stated" for r in reads})
-    return {style: _part([r for r in reads if (r.region.style or "not stated") == style]) for style in styles}
+    return {
+        style: _part([r for r in reads if (r.region.style or "not stated") == style], threshold) for style in styles
+    }
 
 
 # --- how sure ---------------------------------------------------------------------------------------------------------
 
 
-def _intervals(reads: Sequence[Read]) -> dict[str, Any]:
-    """Whether the bootstrap's 95 % intervals hold the truth, and what its group probabilities are worth."""
+def _intervals(reads: Sequence[Read], error: SystematicError) -> dict[str, Any]:
+    """Whether the 95 % intervals hold the truth, and what the group probabilities are worth, each region by itself."""
     copies: list[tuple[bool, float]] = []
     ratios: list[tuple[bool, float]] = []
     probabilities: list[dict[int, float]] = []
@@ -436,7 +519,7 @@ def _intervals(reads: Sequence[Read]) -> dict[str, Any]:
         counts, group_number = scored_counts(r.reading.nuclei), r.region.group
         if len(counts) < 2 or not r.true.n or not r.true.cep17 or group_number is None:
             continue
-        c = bootstrap(counts)
+        c = bootstrap(counts, shared=shared_errors(r.reading.nuclei, error, 0))
         probabilities.append(c.group_probability)
         truths.append(group_number)
         if c.copy_number_95 is not None:

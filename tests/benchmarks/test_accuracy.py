@@ -15,6 +15,7 @@ pytest.importorskip("skimage")
 from benchmarks.accuracy import __main__ as command
 from benchmarks.accuracy import sets
 from benchmarks.accuracy.paper import PAPER_AP, paper_agreement
+from benchmarks.accuracy.parts import parts_page
 from benchmarks.accuracy.sets import SETS, VALIDATION, RenderedSet, folder_of, rendered
 from benchmarks.accuracy.table import Column, page
 from benchmarks.accuracy.tissue import OURS, real_tissue, recall_at, tissue_block
@@ -152,6 +153,27 @@ def test_conditions_without_words_stay_in_the_numbers() -> None:
     text = page({}, [Column("First", odd, {})], {}, [], [])
     assert "Blur, px: below 0.4 | 100 % of 2" in text
     assert "ignette" not in text
+
+
+def test_every_part_of_a_set_has_a_row_with_every_measure() -> None:
+    report, _ = summarise(world(), 0.5)
+    lines = parts_page("The paper's mix", report).splitlines()
+    header = next(line for line in lines if line.startswith("| Part"))
+    rows = [line for line in lines if line.startswith("| ") and line.count("|") == header.count("|")][1:]
+    names = [row.split("|")[1].strip() for row in rows if "---" not in row]
+    assert names[:4] == ["Group 1", "Group 5", "Renderer: first", "Renderer: not stated"]
+    assert "From the nearest border: 10 % and more" in names
+    assert "Nucleus width, px: below 60" in names
+    whole = next(row for row in rows if "nearest border" in row)
+    for said in (f"{report['detection']['AP@0.5']:.3f}", "100.0 % | 34.2–100.0 % | 1.00 | 100.0 % / 100.0 %"):
+        assert said in whole
+
+
+def test_the_page_links_the_parts_of_each_set() -> None:
+    report, _ = summarise(world(), 0.5)
+    text = page({}, [Column("First", report, {}, "rendered-first")], {}, [], [])
+    assert "[First](rendered-first/parts.md)" in text
+    assert "| … without the counter's own error | 100.0 %" in text
 
 
 def test_margins_are_named_as_shares() -> None:

@@ -13,8 +13,8 @@ from PIL import Image
 from her2core.detection.metrics import ImageDetections
 from her2core.errors import TrainingError
 from her2core.pipeline import Models, analyse, load_models
-from her2core.records import Box, Exclusion, Nucleus
-from her2core.scoring import group
+from her2core.records import Box, Exclusion, Nucleus, SystematicError
+from her2core.scoring import Compared, group
 from her2core.training.evaluate import evaluate, match_nuclei
 from her2core.training.readings import (
     LOW_SCORE,
@@ -29,7 +29,7 @@ from her2core.training.readings import (
     true_tally,
 )
 from her2core.training.render import render_region
-from her2core.training.summary import Read, summarise
+from her2core.training.summary import Read, compared, summarise
 from tests.training.drawn import drawn_region
 
 
@@ -184,6 +184,42 @@ def test_parts_are_named_by_their_cuts(report: dict[str, Any]) -> None:
     assert [(s["from"], s["below"], s["images"]) for s in sizes] == [(None, 60.0, 1), (100.0, None, 1)]
     assert sizes[0]["her2 mae"] == 1.0
     assert set(report["by style"]) == {"first", "not stated"}
+
+
+def test_each_part_has_every_measure_and_parts_of_all_images_are_the_whole(report: dict[str, Any]) -> None:
+    (whole,) = report["by margin"]
+    assert whole["detection"] == {k: report["detection"][k] for k in ("AP@0.5", "AP@[.5:.95]", "precision", "recall")}
+    for channel in ("her2", "cep17"):
+        for kind in ("not clustered", "clustered"):
+            of_all = report["counts"]["final"][channel][kind]
+            assert whole["counts"][channel][kind] == {key: of_all[key] for key in ("n", "mae", "bias")}
+    agreement = report["groups per image"]
+    for key in ("accuracy", "accuracy_95", "kappa", "group1_sensitivity", "group1_specificity"):
+        assert whole[key] == agreement[key]
+    assert whole["patients"]["accuracy"] == report["groups per patient"]["accuracy"]
+    parts = report["by group"]
+    assert {g: part["accuracy"] for g, part in parts.items()} == {"1": 1.0, "5": 1.0}
+    assert sum(part["images"] for part in parts.values()) == 2
+    assert parts["5"]["group1_sensitivity"] is None
+
+
+def test_a_stated_systematic_error_widens_the_intervals_and_those_over_nuclei_alone_stay_beside() -> None:
+    plain_report, _ = summarise(world(), 0.5)
+    stated, _ = summarise(world(), 0.5, SystematicError(0.2, 0.1, 0.3))
+    assert stated["intervals over nuclei alone"] == plain_report["intervals"]
+    for name in ("copy number", "ratio"):
+        assert stated["intervals"][name]["mean width"] > plain_report["intervals"][name]["mean width"]
+
+
+def test_scored_nuclei_are_compared_with_the_truth_region_by_region() -> None:
+    regions = compared(world())
+    assert [len(region) for region in regions] == [sum(m.nucleus.scored for m in r.matched) for r in world()]
+    first = world()[0].matched[0]
+    assert regions[0][0] == Compared(
+        (first.nucleus.her2 or 0, first.nucleus.cep17 or 0),
+        (first.truth.her2, first.truth.cep17),
+        first.nucleus.clustered,
+    )
 
 
 def test_uncertainty_by_hand(report: dict[str, Any]) -> None:

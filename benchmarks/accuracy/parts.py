@@ -1,0 +1,72 @@
+"""A set's results in parts: a row for each group, condition and renderer style, a column for each measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.accuracy.words import CONDITIONS, DASH, error, interval, markdown, number, percent
+
+__all__ = ["parts_page"]
+
+Part = Mapping[str, Any]
+
+_HEADER = (
+    "Part", "Images", "AP@0.5", "AP@[.5:.95]", "Precision / recall", "HER2, not clustered", "HER2, clustered",
+    "CEP17, not clustered", "CEP17, clustered", "Group accuracy", "95 % (Wilson)", "Kappa",
+    "Group 1: sensitivity / specificity", "Patients: accuracy",
+)  # fmt: skip
+
+
+def parts_page(title: str, report: Mapping[str, Any]) -> str:
+    """The page parts.md of a set, in Markdown, from its evaluation.json."""
+    lines = [
+        f"# {title}: every measure by group, condition and renderer",
+        "",
+        "Made by `python -m benchmarks.accuracy`; [docs/accuracy.md](../../../docs/accuracy.md) explains the columns.",
+        "Counts: mean absolute error / bias of a nucleus, in signals. A dash: nothing of the kind in this part. Within",
+        "one group, kappa and one of sensitivity and specificity say nothing.",
+        "",
+        *markdown(_HEADER, [[name, *_cells(part)] for name, part in _rows(report)]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
+    for group, part in report.get("by group", {}).items():
+        yield f"Group {group}", part
+    for style, part in report.get("by style", {}).items():
+        yield f"Renderer: {style}", part
+    margins = report.get("by margin", ())
+    for part in margins:
+        yield f"From the nearest border: {_span(part, 100, ' %')}", part
+    for name, parts in report.get("by condition", {}).items():
+        for part in parts:
+            yield f"{CONDITIONS.get(name, name.replace('_', ' '))}: {_span(part)}", part
+
+
+def _span(part: Part, scale: float = 1, unit: str = "") -> str:
+    low, high = (None if part[key] is None else f"{scale * part[key]:.3g}{unit}" for key in ("from", "below"))
+    if low is None:
+        return "all" if high is None else f"below {high}"
+    return f"{low} and more" if high is None else f"{low} to {high}"
+
+
+def _cells(part: Part) -> list[str]:
+    found, counts, patients = part["detection"], part["counts"], part["patients"]
+
+    def both(first: float | None, second: float | None) -> str:
+        return DASH if first is None and second is None else f"{percent(first)} / {percent(second)}"
+
+    return [
+        str(part["images"]),
+        number(found["AP@0.5"], 3),
+        number(found["AP@[.5:.95]"], 3),
+        both(found["precision"], found["recall"]),
+        *(error(counts[channel][kind]) for channel in ("her2", "cep17") for kind in ("not clustered", "clustered")),
+        percent(part["accuracy"]),
+        interval(part["accuracy_95"]),
+        number(part["kappa"]),
+        both(part["group1_sensitivity"], part["group1_specificity"]),
+        f"{percent(patients['accuracy'])} of {patients['n']}",
+    ]
