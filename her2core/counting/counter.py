@@ -150,12 +150,12 @@ class Counter:
         tell_tales = features(output, maps, reading.peak_threshold)
         cluster = (
             torch.sigmoid(output.cluster_logit) if reading.cluster is None else reading.cluster.probability(tell_tales)
-        )
+        ).tolist()
         peaks = [
             peak_map.positions(threshold) for peak_map, threshold in zip(maps, reading.peak_threshold, strict=True)
         ]
         her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
-        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks, cluster).tolist()
+        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks).tolist()
         doubt = reading.doubt
         wrong = None if doubt is None else doubt.probability(tell_tales).tolist()
         sharp = sharpness(crops)
@@ -172,7 +172,7 @@ class Counter:
                     (her2, cep17),
                     (integral[n][0], integral[n][1]),
                     signals,
-                    float(cluster[n]),
+                    cluster[n],
                     in_cluster[n],
                     float(sharp[n]),
                     None if wrong is None else wrong[n],

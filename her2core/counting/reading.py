@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from her2core.counting.judgement import Judgement
@@ -33,13 +32,10 @@ class Reading:
     doubt: Judgement | None = None
     systematic_error: SystematicError | None = None
 
-    def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor, probability: Tensor) -> Tensor:
-        """HER2 signals to be expected of nuclei taken for clustered, float[N], from the ways of counting float[N].
-
-        With the `probability` float[N] that they are, it is the estimate for clusters, else the peaks; never fewer.
-        """
+    def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
+        """HER2 signals of clustered nuclei, float[N], from the ways of counting float[N]; never fewer than peaks."""
         a, b = self.cluster_weights
-        return torch.lerp(peaks, (a * integral + b * regressed).maximum(peaks), probability)
+        return (a * integral + b * regressed).maximum(peaks)
 
     def to_config(self) -> dict[str, Any]:
         """As in the card's `config`."""

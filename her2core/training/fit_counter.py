@@ -158,7 +158,8 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
+    (`Judgement`). Clusters: least squares over integral and regression, on nuclei that are taken for clustered, rightly
+    or not, because it is these that are counted so.
     """
     output = _outputs(net, crops)
     if crops.scorable.any():
@@ -189,15 +190,13 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
         return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
 
     cluster = judgement(clustered)
-    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
+    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
+    weights = cluster_weights(torch.stack([integral, regressed], 1)[used], crops.counts[used, 0])
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
     error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
-    probability = clustered.float() if cluster is None else cluster.probability(tell_tales)
-    used = probability >= CLUSTER_THRESHOLD
-    estimate = reading.in_cluster(integral, regressed, peaks[0], probability)
-    off = (estimate - crops.counts[:, 0]).abs()
+    off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
     her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
-    her2 = torch.where(used, estimate.round(), peaks[0])
+    her2 = torch.where(used, reading.in_cluster(integral, regressed, peaks[0]).round(), peaks[0])
     return replace(
         reading,
         doubt=judgement(her2_wrong | (error[:, 1] >= 1)),

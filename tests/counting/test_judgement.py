@@ -95,16 +95,8 @@ def test_where_the_map_holds_more_than_its_peaks_a_cluster_is_told() -> None:
 
 def test_a_cluster_never_has_fewer_signals_than_peaks() -> None:
     reading = Reading(cluster_weights=(0.5, 0.5))
-    integral, regressed, peaks = torch.tensor([[20.0, 4.0], [10.0, 4.0], [9.0, 7.0]])
-    found = reading.in_cluster(integral, regressed, peaks, torch.ones(2))
+    found = reading.in_cluster(torch.tensor([20.0, 4.0]), torch.tensor([10.0, 4.0]), torch.tensor([9.0, 7.0]))
     assert found.tolist() == [15.0, 7.0]
-
-
-@pytest.mark.parametrize(("probability", "expected"), [(0.0, 9.0), (0.25, 10.5), (1.0, 15.0)])
-def test_what_may_be_a_cluster_counts_as_one_by_its_chance(probability: float, expected: float) -> None:
-    integral, regressed, peaks = torch.tensor([[20.0], [10.0], [9.0]])
-    found = Reading(cluster_weights=(0.5, 0.5)).in_cluster(integral, regressed, peaks, torch.tensor([probability]))
-    assert found.tolist() == [expected]
 
 
 def crop_of_disc(edge_px: float) -> Crop:
