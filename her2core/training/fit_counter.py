@@ -153,20 +153,11 @@ WRONG_SHARE_IN_CLUSTER = 0.15
 def calibrate(net: CounterNet, crops: CropSet) -> Reading:
     """How the output is read so that counts are right on average, from nuclei that training has not seen.
 
-    Only nuclei that a reader would score decide, where there are any: signals of the others are half hidden, and
-    weights that make up for that count too many in those that matter.
-
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: least squares over integral and regression, on nuclei that are taken for clustered, rightly
-    or not, because it is these that are counted so.
+    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
     """
     output = _outputs(net, crops)
-    if crops.scorable.any():
-        output = CounterOutput(
-            *(part[crops.scorable] for part in (output.regressed, output.density, output.cluster_logit))
-        )
-        crops = crops.select(crops.scorable)
     maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
     clustered = crops.clustered > 0.5
     thresholds, gains, peaks = [], [], []
@@ -190,11 +181,11 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
         return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
 
     cluster = judgement(clustered)
-    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
-    weights = cluster_weights(torch.stack([integral, regressed], 1)[used], crops.counts[used, 0])
+    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
     error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
     off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
+    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
     her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
     her2 = torch.where(used, reading.in_cluster(integral, regressed, peaks[0]).round(), peaks[0])
     return replace(
@@ -207,7 +198,7 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
 def _in_common(crops: CropSet, counted: Tensor, clustered: Tensor) -> SystematicError | None:
     """By how much the nuclei of a region are off in common, of counts float[N, 2]; None of too few regions."""
     regions = defaultdict(list)
-    for i in range(len(crops)):
+    for i in torch.nonzero(crops.scorable).flatten().tolist():
         found, true = ((int(of[i, 0]), int(of[i, 1])) for of in (counted, crops.counts))
         regions[int(crops.region[i])].append(Compared(found, true, bool(clustered[i])))
     try:
