@@ -96,8 +96,9 @@ class Counter:
     def _field(self, planes: Sequence[Tensor]) -> Tensor:
         """How the nuclei of a region, by their planes, say that it looks: float[1, FIELD + 1]."""
         with torch.inference_mode():
-            described = torch.cat([self._net.describe(part) for part in planes])
-            return mean_of_fields(described, torch.zeros(len(described), dtype=torch.int64, device=self.device))
+            # Summed on the processor: a GPU adds in no fixed order, and the same nuclei would count a hair otherwise.
+            described = torch.cat([self._net.describe(part) for part in planes]).cpu()
+            return mean_of_fields(described, torch.zeros(len(described), dtype=torch.int64)).to(self.device)
 
     def _run(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
         with torch.inference_mode():
