@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from her2core.counting import Count, Counter
 from her2core.detection import Detection, Detector
-from her2core.imaging import WindowedPixels, quality
+from her2core.imaging import WindowedPixels, measured
 from her2core.models import full_precision, pick_device, used_models
 from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions, typical_width_px
@@ -163,7 +163,7 @@ def analyse(
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
     tell(0.97, "Measuring image quality")
-    measures = pixels_rgb.measures() if isinstance(pixels_rgb, WindowedPixels) else quality.measure(pixels_rgb)
+    measures = measured(pixels_rgb)
     tell(1.0, "Done")
     return RegionAnalysis(
         width_px=width_px,

@@ -63,7 +63,14 @@ class PeerReadings:
         return found
 
 
-_NOT_OF_PEERS = ("per image", "score reliability", "uncertainty", "reader", "groups by way of counting")
+_NOT_OF_PEERS = (
+    "per image",
+    "score reliability",
+    "uncertainty",
+    "reader",
+    "groups by way of counting",
+    "intervals over nuclei alone",  # as their intervals are
+)
 
 
 def tuned_peers(work: Path, notices: list[str], *, processes: int) -> list[Peer]:

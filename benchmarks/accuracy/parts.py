@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.accuracy.words import CONDITIONS, DASH, error, interval, markdown, number, percent
+from benchmarks.accuracy.words import CONDITIONS, DASH, error, interval, markdown, number, percent, span
 
 __all__ = ["parts_page"]
 
@@ -37,19 +37,12 @@ def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
         yield f"Group {group}", part
     for style, part in report.get("by style", {}).items():
         yield f"Renderer: {style}", part
-    margins = report.get("by margin", ())
-    for part in margins:
-        yield f"From the nearest border: {_span(part, 100, ' %')}", part
+    for part in report.get("by margin", ()):
+        yield f"From the nearest border: {span(part['from'], part['below'], lambda v: f'{100 * v:.3g} %')}", part
     for name, parts in report.get("by condition", {}).items():
         for part in parts:
-            yield f"{CONDITIONS.get(name, name.replace('_', ' '))}: {_span(part)}", part
-
-
-def _span(part: Part, scale: float = 1, unit: str = "") -> str:
-    low, high = (None if part[key] is None else f"{scale * part[key]:.3g}{unit}" for key in ("from", "below"))
-    if low is None:
-        return "all" if high is None else f"below {high}"
-    return f"{low} and more" if high is None else f"{low} to {high}"
+            words = CONDITIONS.get(name, name.replace("_", " "))
+            yield f"{words}: {span(part['from'], part['below'], '{:.3g}'.format)}", part
 
 
 def _cells(part: Part) -> list[str]:

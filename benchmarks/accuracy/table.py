@@ -18,6 +18,7 @@ from benchmarks.accuracy.words import (
     percent,
     relative_spread,
     share_of,
+    span,
 )
 from her2core.training.summary import CONDITION_CUTS, MARGIN_CUTS, plain
 
@@ -313,11 +314,7 @@ def _parts(
     """A row for each stratum between two cuts."""
     rows: Rows = []
     for low, high in pairwise([None, *cuts, None]):
-        if low is None:
-            label = "all" if high is None else f"below {shown(high)}"
-        else:
-            label = f"{shown(low)} and more" if high is None else f"{shown(low)} to {shown(high)}"
-        rows.append(_row(columns, prefix + label, path, _stratum(low, high)))
+        rows.append(_row(columns, prefix + span(low, high, shown), path, _stratum(low, high)))
     return rows
 
 

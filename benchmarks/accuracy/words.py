@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "percent",
     "relative_spread",
     "share_of",
+    "span",
 ]
 
 DASH = "–"
@@ -70,6 +71,13 @@ def relative_spread(s: Mapping[str, Any]) -> str:
 def share_of(part: Mapping[str, Any]) -> str:
     """Group accuracy of a part and its size."""
     return f"{percent(part['accuracy'], 0)} of {part['n']}"
+
+
+def span(low: float | None, high: float | None, shown: Callable[[float], str]) -> str:
+    """From where to where a part reaches; None: without end."""
+    if low is None:
+        return "all" if high is None else f"below {shown(high)}"
+    return f"{shown(low)} and more" if high is None else f"{shown(low)} to {shown(high)}"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -20,7 +20,7 @@ from benchmarks.peers.classical import ClassicalSettings
 from benchmarks.speed.limit import counting_flops, machine_gflops
 from benchmarks.speed.paper import PaperSetup
 from her2core import pipeline
-from her2core.imaging import DEFAULT_LIMITS, ImageLimits, WindowedPixels, open_image, quality, read_region
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits, measured, open_image, read_region
 from her2core.pipeline import Models
 from her2core.records import Box
 from her2core.scoring import tally
@@ -139,7 +139,7 @@ def _in_stages(path: Path, models: Models, limits: ImageLimits, told: Callable[[
             ]
         )
         told("tally")
-        pixels.measures() if isinstance(pixels, WindowedPixels) else quality.measure(pixels)
+        measured(pixels)
         told("quality")
         return len(boxes)
 

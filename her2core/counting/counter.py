@@ -19,7 +19,7 @@ from her2core.counting.judgement import features
 from her2core.counting.network import CounterNet, CounterOutput, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
-from her2core.errors import CancelledError, ModelError
+from her2core.errors import CancelledError, ModelError, ScoringError
 from her2core.models import load_weights, to_device
 from her2core.records import Box, Channel, Signal
 
@@ -74,7 +74,7 @@ class Counter:
         try:
             self.reading = Reading.from_config(card.get("config", {}))
             net.load_state_dict(completed(state, net))
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, ScoringError) as error:
             raise ModelError(
                 "The counter's weights do not fit its network. Restore both from the same release."
             ) from error

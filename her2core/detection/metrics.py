@@ -150,18 +150,21 @@ def precision_recall(
     """
     if len(detections) != len(truths):
         raise ValueError("detections and truths must be of the same images")
-    total = sum(len(_boxes(truth.boxes_xyxy)) for truth in truths)
-    if not total:
-        raise ValueError("average precision is not defined where there is nothing to find")
     all_scores, all_verdicts = [np.zeros(0)], [np.zeros(0, dtype=np.int8)]
     for found, truth in zip(detections, truths, strict=True):
         all_scores.append(np.asarray(found.scores, dtype=np.float64).reshape(-1))
         all_verdicts.append(verdicts(found, truth, iou))
+    total = sum(len(_boxes(truth.boxes_xyxy)) for truth in truths)
     return curve_of(np.concatenate(all_scores), np.concatenate(all_verdicts), total)
 
 
 def curve_of(scores: Floats, judged: NDArray[np.int8], total: int) -> PrecisionRecall:
-    """The curve of detections with these scores and `verdicts`, where `total` are to be found (more than 0)."""
+    """The curve of detections with these scores and `verdicts`, where `total` are to be found.
+
+    Raises ValueError where there are none.
+    """
+    if not total:
+        raise ValueError("average precision is not defined where there is nothing to find")
     scores, judged = scores[judged >= 0], judged[judged >= 0]
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], np.cumsum(judged[order], dtype=np.float64)

@@ -1,6 +1,6 @@
 """Bytes to verified pixels: formats, limits, scale, suitability measures."""
 
-from her2core.imaging.large import LargeImage, WindowedPixels, open_image
+from her2core.imaging.large import LargeImage, WindowedPixels, measured, open_image
 from her2core.imaging.mapping import ChannelPreview
 from her2core.imaging.picture import ChannelMap
 from her2core.imaging.reading import (
@@ -26,6 +26,7 @@ __all__ = [
     "channel_names",
     "channel_previews",
     "exchanged_channels",
+    "measured",
     "names_tell",
     "open_image",
     "read_region",

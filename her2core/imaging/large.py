@@ -24,7 +24,7 @@ from her2core.imaging.region import ImageLimits, PixelsRGB, RegionImage
 from her2core.imaging.samples import refuse_no_fluorescence, windows, with_windows
 from her2core.imaging.slide import Slide
 
-__all__ = ["LargeImage", "WindowedPixels", "open_image"]
+__all__ = ["LargeImage", "WindowedPixels", "measured", "open_image"]
 
 _KEPT_BYTES: Final = 256 << 20  # of decoded tiles: a row of windows across an image of 40,000 px, in 16 bits
 _SAMPLE_PX: Final = 512
@@ -103,6 +103,11 @@ class WindowedPixels:
                     continue
                 return True
         return False
+
+
+def measured(pixels_rgb: PixelsRGB | WindowedPixels) -> dict[str, float | None]:
+    """The suitability measures of an image, however it is read."""
+    return pixels_rgb.measures() if isinstance(pixels_rgb, WindowedPixels) else quality.measure(pixels_rgb)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

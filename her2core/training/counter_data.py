@@ -20,7 +20,7 @@ from her2core.counting.network import DENSITY_SIGMA_PX
 from her2core.errors import TrainingError
 from her2core.records import Channel
 
-__all__ = ["Batch", "CropSet", "augment", "identity", "load_crops"]
+__all__ = ["Batch", "CropSet", "augment", "identity", "load_crops", "numbered"]
 
 # Stored crops leave room to turn and shift the final crop without black corners.
 STORED_PX = 112
@@ -153,6 +153,12 @@ def _density(signals: Tensor, side_px: int) -> Tensor:
     return torch.einsum("ncmy,ncmx->ncyx", gy, gx)
 
 
+def numbered(region: Tensor) -> Tensor:
+    """Regions int64[N], numbered from 0."""
+    inverse: Tensor = torch.unique(region, return_inverse=True)[1]
+    return inverse
+
+
 def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
     """Apply `matrix` float[N, 2, 2] and a shift in its last column [N, 2, 3] (final crop to stored crop, px)."""
     n, side = len(crops), CROP_PX
@@ -174,7 +180,7 @@ def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
         crops.clustered,
         _density(signals, side),
         crops.known,
-        torch.unique(crops.region, return_inverse=True)[1],
+        numbered(crops.region),
     )
 
 

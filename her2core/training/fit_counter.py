@@ -27,7 +27,7 @@ from her2core.records import SystematicError
 from her2core.scoring.systematic import Compared, measured_systematic_error
 from her2core.training.averaging import follow, save_state
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
-from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops
+from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops, numbered
 from her2core.training.detector_data import data_digest
 
 __all__ = [
@@ -99,17 +99,15 @@ def counter_loss(output: CounterOutput, batch: Batch, recipe: CounterRecipe) -> 
     }
 
 
-def _numbered(region: Tensor) -> Tensor:
-    """Regions int64[N], numbered from 0."""
-    inverse: Tensor = torch.unique(region, return_inverse=True)[1]
-    return inverse
+def _sums(counts: Tensor, region: Tensor) -> Tensor:
+    """Sums float[R, 2] of counts float[N, 2] over the nuclei of each region int64[N], numbered from 0."""
+    return counts.new_zeros(int(region.max()) + 1, 2).index_add(0, region, counts)
 
 
 def _region_error(counts: Tensor, batch: Batch) -> Tensor:
     """Mean over regions and channels of the relative error of the sum of counts float[N, 2]."""
-    regions = int(batch.region.max()) + 1
-    sums = [part.new_zeros(regions, 2).index_add(0, batch.region, part) for part in (counts, batch.counts)]
-    return ((sums[0] - sums[1]).abs() / (1 + sums[1])).mean()
+    found, true = (_sums(part, batch.region) for part in (counts, batch.counts))
+    return ((found - true).abs() / (1 + true)).mean()
 
 
 def _planes(batch: Batch) -> Tensor:
@@ -136,7 +134,7 @@ def _outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterO
     slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
     with torch.inference_mode():
         described = torch.cat([net.describe(_planes(identity(crops.select(part)))) for part in slices])
-        region = _numbered(crops.region)
+        region = numbered(crops.region)
         field = mean_of_fields(described, region)[region]
         parts = [_as_float(net(_planes(identity(crops.select(part))), field[part])) for part in slices]
     return CounterOutput(
@@ -243,11 +241,9 @@ def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[
                     metrics[f"{method} {name} {kind} bias"] = float(error[chosen, channel].mean())
     used = rows["peaks"].clone()
     used[clustered, 0] = rows["integral"][clustered, 0]
-    region = _numbered(crops.region)
-    sums = [part.new_zeros(int(region.max()) + 1, 2).index_add(0, region, part) for part in (used, crops.counts)]
-    for channel, name in enumerate(("her2", "cep17")):
-        relative = (sums[0] / sums[1].clamp(min=1) - 1)[:, channel]
-        metrics[f"region {name} off"] = float(relative.abs().mean())
+    found, true = (_sums(part, numbered(crops.region)) for part in (used, crops.counts))
+    off = (found / true.clamp(min=1) - 1).abs().mean(dim=0)  # (2,)
+    metrics |= {"region her2 off": float(off[0]), "region cep17 off": float(off[1])}
     # What decides which epoch is best: the counts as they will be used (peaks, and the integral in clusters).
     metrics["score"] = (
         metrics.get("peaks her2 plain mae", 0.0)

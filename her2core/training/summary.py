@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from her2core.detection.metrics import PrecisionRecall, curve_of, precision_recall, verdicts
+from her2core.detection.metrics import PrecisionRecall, curve_of, verdicts
 from her2core.records import Nucleus, SystematicError, Tally
 from her2core.scoring import (
     Compared,
@@ -194,6 +194,7 @@ def summarise(
     grouped = [r for r in reads if r.region.group is not None]
     if grouped:
         patients = _by_patient(grouped)
+        alone = _intervals(grouped, SystematicError())
         report |= {
             "groups per image": group_agreement(_pairs(grouped)),
             "groups per patient": group_agreement(patients),
@@ -205,8 +206,8 @@ def summarise(
             "by margin": _strata_of(grouped, [group_margin(r.true) or 0.0 for r in grouped], MARGIN_CUTS, threshold),
             "by condition": _by_condition(grouped, threshold),
             "by style": _by_style(grouped, threshold),
-            "intervals": _intervals(grouped, error or SystematicError()),
-            "intervals over nuclei alone": _intervals(grouped, SystematicError()),
+            "intervals": alone if error is None else _intervals(grouped, error),
+            "intervals over nuclei alone": alone,
             "reader": _reader(grouped),
         }
     report["per image"] = [_image(r) for r in reads]
@@ -217,16 +218,23 @@ def summarise(
 # --- detection --------------------------------------------------------------------------------------------------------
 
 
-def _curve(reads: Sequence[Read], iou: float = 0.5) -> PrecisionRecall:
-    return precision_recall([r.reading.candidates for r in reads], [r.region.boxes() for r in reads], iou)
+def _curve(reads: Sequence[Read], step: int = 0) -> PrecisionRecall:
+    """The curve at IOUS[step], from verdicts that were worked out once. Raises ValueError without a nucleus to find."""
+    scores = np.concatenate([np.asarray(r.reading.candidates.scores, float).reshape(-1) for r in reads])
+    judged = np.concatenate([r.judged[step] for r in reads])
+    return curve_of(scores, judged, sum(len(r.region.nuclei) for r in reads))
+
+
+def _all_steps(reads: Sequence[Read]) -> float:
+    """AP@[.5:.95]."""
+    return float(np.mean([_curve(reads, step).average_precision for step in range(len(IOUS))]))
 
 
 def _detection(reads: Sequence[Read], curve: PrecisionRecall, threshold: float) -> dict[str, Any]:
     precision, recall = curve.at(threshold)
-    steps = [_curve(reads, float(iou)).average_precision for iou in np.arange(0.5, 0.96, 0.05)]
     return {
         "AP@0.5": curve.average_precision,
-        "AP@[.5:.95]": float(np.mean(steps)),
+        "AP@[.5:.95]": _all_steps(reads),
         "score threshold": threshold,
         "precision": precision,
         "recall": recall,
@@ -250,7 +258,7 @@ def score_bins(reads: Sequence[Read]) -> tuple[Bin, ...]:
     scores, judged = [np.zeros(0)], [np.zeros(0, np.int8)]
     for r in reads:
         scores.append(np.asarray(r.reading.candidates.scores, float).reshape(-1))
-        judged.append(verdicts(r.reading.candidates, r.region.boxes()))
+        judged.append(r.judged[0])
     verdict = np.concatenate(judged)
     return reliability(np.clip(np.concatenate(scores), 0, 1)[verdict >= 0], verdict[verdict >= 0])
 
@@ -455,16 +463,14 @@ def _part(reads: Sequence[Read], threshold: float) -> dict[str, Any]:
 
 
 def _part_detection(reads: Sequence[Read], threshold: float) -> dict[str, float | None]:
-    """Average precision, and precision and recall of the shown nuclei, from verdicts that were worked out once."""
-    total = sum(len(r.region.nuclei) for r in reads)
-    if not total:
+    """Average precision, and precision and recall of the shown nuclei; None of all without a nucleus to find."""
+    if not any(r.region.nuclei for r in reads):
         return dict.fromkeys(("AP@0.5", "AP@[.5:.95]", "precision", "recall"))
-    scores = np.concatenate([np.asarray(r.reading.candidates.scores, float).reshape(-1) for r in reads])
-    curves = [curve_of(scores, np.concatenate([r.judged[k] for r in reads]), total) for k in range(len(IOUS))]
-    precision, recall = curves[0].at(threshold)
+    curve = _curve(reads)
+    precision, recall = curve.at(threshold)
     return {
-        "AP@0.5": curves[0].average_precision,
-        "AP@[.5:.95]": float(np.mean([c.average_precision for c in curves])),
+        "AP@0.5": curve.average_precision,
+        "AP@[.5:.95]": _all_steps(reads),
         "precision": precision,
         "recall": recall,
     }
