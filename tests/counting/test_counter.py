@@ -134,6 +134,12 @@ def test_weights_of_another_network_are_refused() -> None:
         Counter({"a": torch.zeros(1)}, {"name": "counter", "version": "1", "sha256": "0" * 64})
 
 
+def test_a_card_whose_systematic_error_cannot_be_read_is_refused(counter: Counter) -> None:
+    card = counter.card | {"config": counter.card["config"] | {"systematic_error": {"her2": 7.0}}}
+    with pytest.raises(ModelError, match="Restore both"):
+        Counter(CounterNet().state_dict(), card)
+
+
 def test_the_network_keeps_the_size_of_the_crop() -> None:
     output = CounterNet().eval()(torch.zeros(2, INPUT_PLANES, 80, 80), torch.zeros(2, FIELD + 1))
     assert output.density.shape == (2, 2, 80, 80)
