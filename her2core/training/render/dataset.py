@@ -22,7 +22,7 @@ from her2core.records import Channel, Tally
 from her2core.scoring.groups import group
 from her2core.training.render.biology import group_sequence, margin, sample_margin
 from her2core.training.render.optics import Look, encode, paint, prepare, sample_look
-from her2core.training.render.scene import Kind, Scene, brightened, compose, sample_conditions, without
+from her2core.training.render.scene import Kind, Scene, blank, brightened, compose, sample_conditions, without
 from her2core.training.render.visibility import unseen
 
 __all__ = ["RenderedRegion", "render_dataset", "render_region"]
@@ -136,17 +136,24 @@ def _as_wanted(truth: dict[str, Any], group_wanted: int, low: float, high: float
 
 
 def _visible(scene: Scene, look: Look, rng: np.random.Generator) -> tuple[Scene, bytes, str, NDArray[np.uint8]]:
-    """Paint the scene, brighten signals that drown and paint again; those that still drown leave the truth."""
+    """Paint the scene, brighten signals that drown and paint again; those that still drown are left out."""
     background = prepare(scene, look, rng)
     before = rng.bit_generator.state
-    for painting in range(_PAINTINGS):
+
+    def painted(scene: Scene) -> tuple[bytes, str, NDArray[np.uint8]]:
         rng.bit_generator.state = before  # the same picture but for its signals
         data, suffix = encode(paint(scene, look, background, rng), look)
-        pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-        hidden = unseen(pixels, scene)
-        last = painting == _PAINTINGS - 1
+        return data, suffix, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+    *_, blank_rgb = painted(blank(scene))
+    for painting in range(_PAINTINGS + 1):
+        data, suffix, pixels = painted(scene)
+        if painting == _PAINTINGS:
+            break
+        hidden = unseen(pixels, blank_rgb, scene)
         if not any(hidden):
             break
+        last = painting == _PAINTINGS - 1
         nuclei = (
             without(n, h) if last else brightened(n, h, _BRIGHTER) for n, h in zip(scene.nuclei, hidden, strict=True)
         )

@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "Scene",
     "SceneNucleus",
+    "blank",
     "brightened",
     "compose",
     "sample_conditions",
@@ -345,11 +346,23 @@ def brightened(nucleus: SceneNucleus, signals: set[int], factor: float) -> Scene
 
 
 def without(nucleus: SceneNucleus, signals: set[int]) -> SceneNucleus:
-    """The nucleus whose truth lacks some of its signals, by index; what is painted stays."""
-    kept = tuple(s for i, s in enumerate(nucleus.signals) if i not in signals)
+    """The nucleus without some of its signals, by index: neither painted nor in the truth."""
+    if not signals:
+        return nucleus
+    left = [i for i in range(len(nucleus.signals)) if i not in signals]
+    kept = tuple(nucleus.signals[i] for i in left)
+    spots = nucleus.spots[~np.isin(nucleus.spots[:, 5], list(signals))]
+    spots[:, 5] = [left.index(int(i)) if i >= 0 else -1 for i in spots[:, 5]]
     her2 = sum(s.channel is Channel.HER2 for s in kept)
     cep17 = len(kept) - her2
-    return replace(nucleus, signals=kept, her2=her2, cep17=cep17, scorable=nucleus.scorable and her2 > 0 and cep17 > 0)
+    scorable = nucleus.scorable and her2 > 0 and cep17 > 0
+    return replace(nucleus, signals=kept, her2=her2, cep17=cep17, scorable=scorable, spots=spots)
+
+
+def blank(scene: Scene) -> Scene:
+    """The scene without any signal; spots that count for nothing stay."""
+    nuclei = (without(n, set(range(len(n.signals)))) for n in scene.nuclei)
+    return replace(scene, nuclei=tuple(nuclei))
 
 
 def _softness(tumour: NDArray[np.bool_], c: Conditions, rng: np.random.Generator) -> NDArray[np.float64]:
