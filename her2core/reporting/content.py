@@ -40,9 +40,8 @@ NOT_CLEARED = "Research use / decision support; not a cleared medical device"
 """Printed on every page."""
 
 DEFAULT_LIMITATIONS = (
-    "Sections cut through nuclei, so signals of either colour can be missing. The intervals describe the chance of "
-    "counting these nuclei and not others of the same tumour; they do not cover errors of preparation or of the choice "
-    "of area.",
+    "Sections cut through nuclei, so signals of either colour can be missing. What the intervals cover stands "
+    "below the counts; errors of preparation and of the choice of area are not among it.",
     "HER2 signals in clusters cannot be told apart; their number is an estimate.",
 )
 

@@ -26,7 +26,7 @@ from her2core.ui import ai_differences, releases, searches
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
 from her2core.ui.frame import case_strip
-from her2core.ui.history import HISTORY_STYLE, acknowledged_warnings, history_html, history_lines
+from her2core.ui.history import HISTORY_STYLE, history_html, history_lines, statements_in_words
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.result import RESULT_STYLE, result_html
 from her2core.ui.searches import Period, period_days
@@ -672,7 +672,7 @@ def _history(rooms: Services, review: CaseReview) -> None:
     entries = rooms.log.audit(review.case.id, _MOST_HISTORY)
     people = {person.id: person.full_name for person in rooms.log.users()}
     regions = {r.region.id: r.name for r in review.regions}
-    lines = history_lines(entries, people, regions, acknowledged_warnings(review.statements), together=not every)
+    lines = history_lines(entries, people, regions, statements_in_words(review.statements), together=not every)
     st.caption("Latest first. Entries cannot be changed or removed; each is chained to the one before.")
     with st.container(height=_PDF_PX - 40, border=True):
         st.html(HISTORY_STYLE + history_html(lines))

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import shorten
 from typing import Any
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
 from her2core.ui.words import STATE_WORDS, escaped, local_time
 
-__all__ = ["HISTORY_STYLE", "Line", "acknowledged_warnings", "history_html", "history_lines", "in_words"]
+__all__ = ["HISTORY_STYLE", "Line", "history_html", "history_lines", "in_words", "statements_in_words"]
 
 HISTORY_STYLE = """<style>
 .h2c-hist {width: 100%; border-collapse: collapse; font-size: 13.5px;}
@@ -38,12 +39,8 @@ _FIELDS = {
 _YES_NO = frozenset(
     {"ihc_same_sample", "controls_ok", "clusters", "suitable", "heterogeneous", "active", "must_change_password"}
 )
-_STATED = {
-    "no histopathologic discordance": "Stated whether FISH fits the histology",
-    "indeterminate reasons": "Stated whether the result is indeterminate, and why",
-    "comment": "Worded the comment",
-}
 _RECOUNTED = "recount counted"
+_MOST_COMMENT = 200
 _KINDS = {"final": "final report", "amended": "amended report", "addendum": "addendum", "preliminary": "preliminary"}
 
 
@@ -60,7 +57,7 @@ class Line:
 class _Names:
     people: Mapping[int, str]
     regions: Mapping[int, str]
-    warnings: Mapping[str, str]
+    stated: Mapping[int, str]
 
     def region(self, detail: Mapping[str, Any]) -> str:
         region_id = detail.get("region_id")
@@ -75,17 +72,17 @@ def history_lines(
     entries: Sequence[AuditEntry],
     people: Mapping[int, str],
     regions: Mapping[int, str] | None = None,
-    warnings: Mapping[str, str] | None = None,
+    stated: Mapping[int, str] | None = None,
     *,
     together: bool = True,
 ) -> list[Line]:
     """The lines of `entries`, in their order. `together`: corrections that followed one another are one line, as are
     the counts of a recount.
 
-    `people` maps user ids, `regions` region ids to the names shown, `warnings` (`acknowledged_warnings`) the key of a
-    warning to what it said.
+    `people` maps user ids, `regions` region ids to the names shown, `stated` (`statements_in_words`) the ids of
+    statements to what they said.
     """
-    names = _Names(people, regions or {}, warnings or {})
+    names = _Names(people, regions or {}, stated or {})
     lines: list[Line] = []
     run: list[AuditEntry] = []
     for entry in entries:
@@ -98,31 +95,50 @@ def history_lines(
     return lines
 
 
-def acknowledged_warnings(statements: Iterable[Statement]) -> dict[str, str]:
-    """What the warnings said that were acknowledged, and why the case went on, by their keys."""
-    said = {}
-    for statement in statements:
-        if statement.kind is StatementKind.ACKNOWLEDGED:
-            reason = statement.value.get("reason")
-            said[statement.subject] = f"{statement.value['text']}{f' Reason to go on: {reason}' if reason else ''}"
-    return said
+def statements_in_words(statements: Iterable[Statement]) -> dict[int, str]:
+    """What was declared about a case, as sentences without full stop, by the ids of the statements."""
+    return {s.id: _SAID[s.kind](s) for s in statements if s.kind in _SAID}
+
+
+def _acknowledged(statement: Statement) -> str:
+    reason = statement.value.get("reason")
+    return f"Acknowledged: {statement.value['text']}{f' Reason to go on: {reason}' if reason else ''}".rstrip(".")
+
+
+def _fits(statement: Statement) -> str:
+    return f"Stated that FISH {'fits' if statement.value['value'] else 'does not fit'} the histology"
+
+
+def _indeterminate(statement: Statement) -> str:
+    reasons = "; ".join(statement.value["reasons"])
+    return f"Stated why the test gives no result: {reasons}" if reasons else "Stated that the test gives a result"
+
+
+def _comment(statement: Statement) -> str:
+    text = shorten(statement.value["text"], _MOST_COMMENT, placeholder=" …")
+    return f"Worded the comment: {text}" if text else "Took the own wording of the comment back"
+
+
+_SAID: dict[StatementKind, Callable[[Statement], str]] = {
+    StatementKind.ACKNOWLEDGED: _acknowledged,
+    StatementKind.NO_DISCORDANCE: _fits,
+    StatementKind.INDETERMINATE: _indeterminate,
+    StatementKind.COMMENT: _comment,
+}
 
 
 def in_words(
     entry: AuditEntry,
     people: Mapping[int, str],
     regions: Mapping[int, str] | None = None,
-    warnings: Mapping[str, str] | None = None,
+    stated: Mapping[int, str] | None = None,
 ) -> str:
     """What was done, as a sentence without full stop."""
-    names = _Names(people, regions or {}, warnings or {})
-    if entry.action == f"stated: {StatementKind.ACKNOWLEDGED.value}":
-        said = names.warnings.get(str(entry.detail.get("subject")))
-        return "Acknowledged a warning" if said is None else f"Acknowledged: {said.rstrip('.')}"
+    names = _Names(people, regions or {}, stated or {})
     if entry.action.startswith("report stored: "):
         return f"Signed the {_KINDS.get(str(entry.detail.get('kind')), 'report')}, version {entry.detail['version']}"
     if entry.action.startswith("stated: "):
-        return _STATED.get(entry.action.removeprefix("stated: "), entry.action)
+        return names.stated.get(int(entry.detail.get("statement_id", 0)), entry.action.capitalize())
     if entry.action.endswith(" refused"):
         return _refused(entry, names)
     say = _ACTS.get(entry.action)
@@ -151,7 +167,7 @@ def _line(run: Sequence[AuditEntry], names: _Names) -> Line:
     first = run[0]
     who = first.by_username if first.by_user_id is None else names.people.get(first.by_user_id, first.by_username)
     if len(run) == 1:
-        return Line(first.at, who, in_words(first, names.people, names.regions, names.warnings))
+        return Line(first.at, who, in_words(first, names.people, names.regions, names.stated))
     if first.action == _RECOUNTED:
         return Line(first.at, who, _counted([pair for entry in run for pair in _nuclei_of(entry.detail)]))
     nuclei = len({entry.detail.get("nucleus_id") for entry in run})

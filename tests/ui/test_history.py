@@ -1,42 +1,60 @@
-"""The history names what was acknowledged, and why the case went on."""
+"""The history tells what was declared: which warning, why the case went on, and what fits or does not."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
-from her2core.ui.history import acknowledged_warnings, in_words
+from her2core.ui.history import in_words, statements_in_words
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
 
 
-def _stated(subject: str) -> AuditEntry:
-    detail = {"statement_id": 3, "kind": "acknowledged warning", "subject": subject}
-    return AuditEntry(1, NOW, 2, "berg", "stated: acknowledged warning", 1, detail, {}, "", "")
+def _stated(kind: StatementKind, statement_id: int = 3) -> AuditEntry:
+    detail = {"statement_id": statement_id, "kind": kind.value, "subject": ""}
+    return AuditEntry(1, NOW, 2, "berg", f"stated: {kind.value}", 1, detail, {}, "", "")
 
 
-def _statement(subject: str, **value: str) -> Statement:
-    return Statement(3, 1, StatementKind.ACKNOWLEDGED, subject, value, 2, NOW)
+def _statement(kind: StatementKind, value: dict[str, Any], statement_id: int = 3) -> Statement:
+    return Statement(statement_id, 1, kind, "", value, 2, NOW)
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("kind", "value", "said"),
     [
-        ({"text": "The ratio is near 2."}, "Acknowledged: The ratio is near 2"),
+        (StatementKind.ACKNOWLEDGED, {"text": "The ratio is near 2."}, "Acknowledged: The ratio is near 2"),
         (
+            StatementKind.ACKNOWLEDGED,
             {"text": "7 of 27 lack a colour.", "reason": "Cut nuclei."},
             "Acknowledged: 7 of 27 lack a colour. Reason to go on: Cut nuclei",
         ),
+        (StatementKind.NO_DISCORDANCE, {"value": True}, "Stated that FISH fits the histology"),
+        (StatementKind.NO_DISCORDANCE, {"value": False}, "Stated that FISH does not fit the histology"),
+        (
+            StatementKind.INDETERMINATE,
+            {"reasons": ["no controls", "crushed cells"]},
+            "Stated why the test gives no result: no controls; crushed cells",
+        ),
+        (StatementKind.INDETERMINATE, {"reasons": []}, "Stated that the test gives a result"),
+        (StatementKind.COMMENT, {"text": "Seen with Dr. Weiss."}, "Worded the comment: Seen with Dr. Weiss."),
+        (StatementKind.COMMENT, {"text": ""}, "Took the own wording of the comment back"),
     ],
 )
-def test_an_acknowledged_warning_is_named(value: dict[str, str], said: str) -> None:
-    warnings = acknowledged_warnings([_statement("k1", **value), _statement("k2", text="Another one.")])
-    assert in_words(_stated("k1"), {2: "Miriam Berg"}, {}, warnings) == said
+def test_a_declaration_is_told_with_what_it_said(kind: StatementKind, value: dict[str, Any], said: str) -> None:
+    earlier = _statement(kind, {"text": "Other.", "value": not value.get("value"), "reasons": ["other"]}, 2)
+    stated = statements_in_words([_statement(kind, value), earlier])
+    assert in_words(_stated(kind), {2: "Miriam Berg"}, {}, stated) == said
+    assert in_words(_stated(kind, 2), {2: "Miriam Berg"}, {}, stated) == stated[2] != said
 
 
-def test_what_another_kind_of_statement_said_is_no_warning() -> None:
-    other = Statement(3, 1, StatementKind.COMMENT, "A", {"text": "Comment."}, 2, NOW)
-    assert acknowledged_warnings([other]) == {}
-    assert in_words(_stated("gone"), {}) == "Acknowledged a warning"
+def test_a_long_comment_is_told_by_its_beginning() -> None:
+    told = statements_in_words([_statement(StatementKind.COMMENT, {"text": "word " * 200})])[3]
+    assert len(told) < 240
+    assert told.endswith(" …")
+
+
+def test_a_declaration_whose_text_is_not_at_hand_is_named() -> None:
+    assert in_words(_stated(StatementKind.ACKNOWLEDGED), {}) == "Stated: acknowledged warning"
