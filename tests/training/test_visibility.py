@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from her2core.records import Channel, Signal
+from her2core.training.render.dataset import BRIGHTER, lighten
 from her2core.training.render.scene import Kind, Scene, SceneNucleus, blank, sample_conditions, without
 from her2core.training.render.shapes import Outline
 from her2core.training.render.visibility import unseen
@@ -144,3 +145,12 @@ def test_a_blank_scene_has_only_spots_that_count_for_nothing() -> None:
     scene = blank(Scene(field().scene.conditions, (furnished(),)))
     (nucleus,) = scene.nuclei
     assert (nucleus.her2, nucleus.cep17, nucleus.signals, nucleus.spots[:, 0].tolist()) == (0, 0, (), [7])
+
+
+def test_clusters_grow_as_bright_as_single_signals_do_on_average() -> None:
+    """Their light tells their number only if a signal in them is as bright as one beside them."""
+    single, cluster = furnished(), replace(furnished(), clustered=True)
+    scene = Scene(field().scene.conditions, (single, cluster))
+    lit = lighten(scene, [{1, 2}, set()])  # one HER2 signal of two, and the CEP17 signal
+    assert lit.nuclei[0].spots[:, 3] == pytest.approx([1, 1, BRIGHTER, BRIGHTER, 0.2])
+    assert lit.nuclei[1].spots[:, 3] == pytest.approx([BRIGHTER**0.5] * 3 + [1, 0.2])

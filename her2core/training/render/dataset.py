@@ -25,14 +25,14 @@ from her2core.training.render.optics import Look, encode, paint, prepare, sample
 from her2core.training.render.scene import Kind, Scene, blank, brightened, compose, sample_conditions, without
 from her2core.training.render.visibility import unseen
 
-__all__ = ["RenderedRegion", "render_dataset", "render_region"]
+__all__ = ["BRIGHTER", "RenderedRegion", "lighten", "render_dataset", "render_region"]
 
 _TRIES = 60
 # Less than this share of a nucleus inside the image, or more of it under others: neither wanted nor wrong to find.
 _VISIBLE = 0.35
 _HIDDEN = 0.5
 _FEWEST_SCORABLE = 8
-_PAINTINGS, _BRIGHTER = 3, 1.7
+_PAINTINGS, BRIGHTER = 3, 1.7
 REGIONS_PER_PATIENT = 2
 
 
@@ -153,12 +153,24 @@ def _visible(scene: Scene, look: Look, rng: np.random.Generator) -> tuple[Scene,
         hidden = unseen(pixels, blank_rgb, scene)
         if not any(hidden):
             break
-        last = painting == _PAINTINGS - 1
-        nuclei = (
-            without(n, h) if last else brightened(n, h, _BRIGHTER) for n, h in zip(scene.nuclei, hidden, strict=True)
-        )
-        scene = replace(scene, nuclei=tuple(nuclei))
+        scene = lighten(scene, hidden) if painting < _PAINTINGS - 1 else _stripped(scene, hidden)
     return scene, data, suffix, pixels
+
+
+def lighten(scene: Scene, hidden: list[set[int]]) -> Scene:
+    """The scene with its hidden signals brighter. Those of clusters are not asked one by one, and follow in the mean:
+    else their light would be that of fewer signals than elsewhere in the region."""
+    single = [(n, h) for n, h in zip(scene.nuclei, hidden, strict=True) if n.her2 and not n.clustered]
+    drowned = sum(i < n.her2 for n, h in single for i in h)
+    all_of_cluster = BRIGHTER ** (drowned / max(sum(n.her2 for n, _ in single), 1))
+    nuclei = (brightened(n, h, BRIGHTER) for n, h in zip(scene.nuclei, hidden, strict=True))
+    lit = (brightened(n, set(range(n.her2)), all_of_cluster) if n.clustered else n for n in nuclei)
+    return replace(scene, nuclei=tuple(lit))
+
+
+def _stripped(scene: Scene, hidden: list[set[int]]) -> Scene:
+    nuclei = (without(n, h) for n, h in zip(scene.nuclei, hidden, strict=True))
+    return replace(scene, nuclei=tuple(nuclei))
 
 
 def _render_to(out: Path, seed: int, mix: str, numbered: tuple[int, int]) -> dict[str, Any]:
