@@ -56,7 +56,7 @@ class PeerReadings:
         own = {peer.name for peer in self.peers if peer.own_boxes}
         found = {}
         for name, reads in self.reads.items():
-            threshold = 0.0 if name in own else models.detector.config.score_threshold
+            threshold = 0.0 if name in own else models.detector.config.least_stated
             summary, _ = summarise(reads, threshold)
             # A peer states no probabilities, and the simulated reader is the same as ours.
             found[name] = {k: v for k, v in summary.items() if k not in _NOT_OF_PEERS}
@@ -107,7 +107,8 @@ def run_set(
     beside = observer.summaries(models)
     text = json.dumps({"settings": {p.name: p.key for p in peers}, **beside}, indent=1)
     write_atomically(results / test.name / "peers.json", (text + "\n").encode())
-    write_atomically(results / test.name / "parts.md", parts_page(test.title, ours).encode())
+    titles = {REGRESSION: REGRESSION_TITLE, **{p.name: p.title for p in peers}}
+    write_atomically(results / test.name / "parts.md", parts_page(test.title, ours, beside, titles).encode())
     for path in tidy(results / test.name, started):
         say(f"Deleted, as it is no longer written: {path}")
     return Column(test.title, ours, beside, test.name)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.accuracy.words import CONDITIONS, DASH, error, interval, markdown, number, percent, span
+from benchmarks.accuracy.words import (
+    CONDITIONS,
+    DASH,
+    OTHER_CONDITIONS,
+    error,
+    interval,
+    markdown,
+    number,
+    percent,
+    span,
+)
 
 __all__ = ["parts_page"]
 
@@ -18,8 +28,13 @@ _HEADER = (
 )  # fmt: skip
 
 
-def parts_page(title: str, report: Mapping[str, Any]) -> str:
-    """The page parts.md of a set, in Markdown, from its evaluation.json."""
+def parts_page(
+    title: str,
+    report: Mapping[str, Any],
+    peers: Mapping[str, Mapping[str, Any]] | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> str:
+    """The page parts.md of a set, in Markdown, from its evaluation.json and peers.json. `titles`: of peers, by name."""
     lines = [
         f"# {title}: every measure by group, condition and renderer",
         "",
@@ -27,25 +42,34 @@ def parts_page(title: str, report: Mapping[str, Any]) -> str:
         "Counts: mean absolute error / bias of a nucleus, in signals. A dash: nothing of the kind in this part. Within",
         "one group, kappa and one of sensitivity and specificity say nothing.",
         "",
-        *markdown(_HEADER, [[name, *_cells(part)] for name, part in _rows(report)]),
+        "## her2core",
+        "",
+        *_table(report),
     ]
+    for name, peer in (peers or {}).items():
+        lines += ["", f"## Peer: {(titles or {}).get(name, name)}", "", *_table(peer)]
     return "\n".join(lines) + "\n"
 
 
-def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
+def _table(report: Mapping[str, Any]) -> list[str]:
+    return markdown(_HEADER, [[name, *_cells(part, one_group)] for name, part, one_group in _rows(report)])
+
+
+def _rows(report: Mapping[str, Any]) -> Iterator[tuple[str, Part, bool]]:
+    """Name, part, and whether all its images are of one group."""
     for group, part in report.get("by group", {}).items():
-        yield f"Group {group}", part
+        yield f"Group {group}", part, True
     for style, part in report.get("by style", {}).items():
-        yield f"Renderer: {style}", part
+        yield f"Renderer: {style}", part, False
     for part in report.get("by margin", ()):
-        yield f"From the nearest border: {span(part['from'], part['below'], lambda v: f'{100 * v:.3g} %')}", part
+        yield f"From the nearest border: {span(part['from'], part['below'], lambda v: f'{100 * v:.3g} %')}", part, False
     for name, parts in report.get("by condition", {}).items():
         for part in parts:
-            words = CONDITIONS.get(name, name.replace("_", " "))
-            yield f"{words}: {span(part['from'], part['below'], '{:.3g}'.format)}", part
+            words = CONDITIONS.get(name) or OTHER_CONDITIONS.get(name) or name.replace("_", " ")
+            yield f"{words}: {span(part['from'], part['below'], '{:.3g}'.format)}", part, False
 
 
-def _cells(part: Part) -> list[str]:
+def _cells(part: Part, one_group: bool) -> list[str]:
     found, counts, patients = part["detection"], part["counts"], part["patients"]
 
     def both(first: float | None, second: float | None) -> str:
@@ -59,7 +83,7 @@ def _cells(part: Part) -> list[str]:
         *(error(counts[channel][kind]) for channel in ("her2", "cep17") for kind in ("not clustered", "clustered")),
         percent(part["accuracy"]),
         interval(part["accuracy_95"]),
-        number(part["kappa"]),
+        DASH if one_group else number(part["kappa"]),
         both(part["group1_sensitivity"], part["group1_specificity"]),
         f"{percent(patients['accuracy'])} of {patients['n']}",
     ]

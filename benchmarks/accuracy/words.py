@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "CONDITIONS",
     "DASH",
+    "OTHER_CONDITIONS",
     "error",
     "interval",
     "markdown",
@@ -40,6 +41,36 @@ CONDITIONS = {
     "rim": "Bright rims",
     "haze": "Haze",
     "glow": "Glow from out of focus",
+}
+
+# Of parts.md beside those: what else the renderers draw.
+OTHER_CONDITIONS = {
+    "bleed": "Light of one probe in the other channel",
+    "blend": "Overlap: 1 adds light up, more hides the lower",
+    "blur_px": "Camera and compression widen signals by, px",
+    "dapi": "DAPI, grey levels",
+    "dapi_spread": "DAPI, spread between nuclei",
+    "debris": "Shreds of DNA, an image",
+    "edge": "Softness of outlines, of the nucleus width",
+    "first_jpeg_quality": "JPEG quality when first saved, where saved twice",
+    "fragments": "Fragments of nuclei, an image",
+    "gamma": "Gamma",
+    "ghosts": "Nuclei out of focus, not tumour, an image",
+    "glow_reach": "Reach of the glow, of the nucleus width",
+    "grain": "Bright grains of DAPI",
+    "granules": "Grains in the probe channels, a nucleus",
+    "height_px": "Image height, px",
+    "irregular": "Irregularity of outlines",
+    "lymphocytes": "Lymphocytes, an image",
+    "missing": "Nuclei without one colour, share",
+    "packing": "Density of packing",
+    "soft": "Tumour nuclei out of focus, share",
+    "specks": "Specks of dye, an image",
+    "split": "Signals that are split pairs, share",
+    "stroma": "Stroma nuclei, an image",
+    "tumour_nuclei": "Tumour nuclei drawn",
+    "vignette": "Darker corners",
+    "width_px": "Image width, px",
 }
 
 

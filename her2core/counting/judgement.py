@@ -18,7 +18,7 @@ from torch import Tensor
 from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
 
-__all__ = ["FEATURES", "Judgement", "features"]
+__all__ = ["FEATURES", "WRONG_SHARE_IN_CLUSTER", "Judgement", "features", "miscounted"]
 
 FEATURES = (
     "HER2 peaks near the threshold",
@@ -32,9 +32,18 @@ FEATURES = (
     "HER2 integral above peaks, share",
     "network's cluster score",
 )
+# An estimate of a cluster is wrong from this share of the truth on (and from one signal).
+WRONG_SHARE_IN_CLUSTER = 0.15
 # Peaks that hold within about this much of the threshold are doubtful.
 _NEAR = 0.15
 _LOWEST_PEAK = 0.1
+
+
+def miscounted(counted: float, true: float, *, clustered: bool) -> bool:
+    """Whether a count is wrong: by one signal; by `WRONG_SHARE_IN_CLUSTER`, too, where signals were `clustered`, whose
+    number can only be estimated."""
+    least = max(1.0, WRONG_SHARE_IN_CLUSTER * true) if clustered else 1.0
+    return abs(counted - true) >= least
 
 
 def features(output: CounterOutput, maps: Sequence[PeakMap], thresholds: tuple[float, float]) -> Tensor:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 
 __all__ = [
     "ImageDetections",
@@ -26,6 +28,9 @@ Floats = NDArray[np.float64]
 def _boxes(boxes: ArrayLike) -> Floats:
     array = np.asarray(boxes, dtype=np.float64)
     return array.reshape(-1, 4)
+
+
+_FEWEST_OF_A_KIND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,23 @@ class PrecisionRecall:
         """(precision, recall) of the detections with at least `score`; precision is 1 when there are none."""
         n = int((self.scores >= score).sum())
         return (float(self.precision[n - 1]), float(self.recall[n - 1])) if n else (1.0, 0.0)
+
+    def score_calibration(self) -> tuple[float, float]:
+        """Slope and offset that make the chance of a hit of a score's logit (Platt 1999); (1, 0) where hits and false
+        alarms are too few to tell."""
+        n = np.arange(1, len(self.scores) + 1)
+        hit = np.diff(np.rint(self.precision * n), prepend=0.0)
+        if min(hit.sum(), len(hit) - hit.sum()) < _FEWEST_OF_A_KIND:
+            return 1.0, 0.0
+        inside = np.clip(self.scores, 1e-6, 1 - 1e-6)
+        x = np.stack([np.log(inside / (1 - inside)), np.ones(len(inside))], axis=1)
+
+        def loss(beta: Floats) -> tuple[float, Floats]:
+            z = x @ beta
+            return float((np.logaddexp(0, z) - hit * z).mean()), x.T @ (expit(z) - hit) / len(hit)
+
+        beta = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B").x
+        return (float(beta[0]), float(beta[1])) if beta[0] > 0 else (1.0, 0.0)
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> Floats:

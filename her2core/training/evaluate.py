@@ -70,7 +70,7 @@ def write_evaluation(
     if not any(r.region.nuclei for r in reads):
         raise TrainingError("truth.json names no readable image with a nucleus: there is nothing to evaluate.")
     error = next((m.systematic_error for m in models.used if m.systematic_error is not None), None)
-    summary, curve = summarise(reads, models.detector.config.score_threshold, error)
+    summary, curve = summarise(reads, models.detector.config.least_stated, error)
     report = {"models": models.names, "images": len(reads), "failures": list(failures), **summary}
     rows = matched_nuclei(reads)
     drawings = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from her2core.counting.crops import CROP_PX, NUCLEUS_PX, to_input
-from her2core.counting.judgement import Judgement, features
+from her2core.counting.crops import CROP_PX, NUCLEUS_PX
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
-from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
+from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
-from her2core.errors import ScoringError, TrainingError
+from her2core.errors import TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
-from her2core.pipeline import CLUSTER_THRESHOLD
-from her2core.records import SystematicError
-from her2core.scoring.systematic import Compared, measured_systematic_error
 from her2core.training.averaging import follow, save_state
+from her2core.training.calibration import as_float, calibrate, contributions, outputs, planes
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
-from her2core.training.counter_data import Batch, CropSet, augment, identity, load_crops, numbered
+from her2core.training.counter_data import Batch, CropSet, augment, load_crops, numbered
 from her2core.training.detector_data import data_digest
 
 __all__ = [
     "CounterRecipe",
-    "calibrate",
-    "cluster_weights",
     "counter_loss",
     "fit_counter",
     "read_anew",
@@ -110,121 +104,18 @@ def _region_error(counts: Tensor, batch: Batch) -> Tensor:
     return ((found - true).abs() / (1 + true)).mean()
 
 
-def _planes(batch: Batch) -> Tensor:
-    x = to_input(batch.pixels, batch.half_axes, batch.unmixing, batch.unit)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def _as_float(output: CounterOutput) -> CounterOutput:
-    return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
-
-
 def _forward(net: CounterNet, batch: Batch) -> CounterOutput:
     """A training step's output, in mixed precision; a field is what the nuclei of the batch show of it."""
-    x = _planes(batch)
+    x = planes(batch)
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
         described = net.describe(x).float()
         output = net(x, mean_of_fields(described, batch.region)[batch.region])
-    return _as_float(output)
-
-
-def _outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterOutput:
-    """What the network says of crops as they are; a field is what all crops of its region show of it."""
-    net.eval()
-    slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
-    with torch.inference_mode():
-        described = torch.cat([net.describe(_planes(identity(crops.select(part)))) for part in slices])
-        region = numbered(crops.region)
-        field = mean_of_fields(described, region)[region]
-        parts = [_as_float(net(_planes(identity(crops.select(part))), field[part])) for part in slices]
-    return CounterOutput(
-        torch.cat([p.regressed for p in parts]),
-        torch.cat([p.density for p in parts]),
-        torch.cat([p.cluster_logit for p in parts]),
-    )
-
-
-# In a cluster a count is wrong if it misses the truth by this share and by one signal; else by one signal.
-WRONG_SHARE_IN_CLUSTER = 0.15
-
-
-def calibrate(net: CounterNet, crops: CropSet) -> Reading:
-    """How the output is read so that counts are right on average, from nuclei that training has not seen.
-
-    Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
-    in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
-    """
-    output = _outputs(net, crops)
-    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
-    clustered = crops.clustered > 0.5
-    thresholds, gains, peaks = [], [], []
-    for channel, peak_map in enumerate(maps):
-        true = crops.counts[:, channel]
-
-        def loss(threshold: float, peak_map: PeakMap = peak_map, true: Tensor = true) -> float:
-            error = (peak_map.counts(threshold) - true)[~clustered]
-            return float(error.abs().mean() + error.mean().abs())
-
-        best = min((0.05 * i for i in range(6, 20)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
-        thresholds.append(best)
-        peaks.append(peak_map.counts(best))
-        chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
-        gains.append(float(true[chosen].sum() / peak_map.density[chosen].sum().clamp(min=1e-6)))
-    integral = output.density[:, 0].sum(dim=(1, 2))
-    regressed = output.regressed[:, 0].clamp(min=0)
-    tell_tales = features(output, maps, (thresholds[0], thresholds[1]))
-
-    def judgement(yes: Tensor) -> Judgement | None:
-        return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
-
-    cluster = judgement(clustered)
-    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
-    reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
-    error = torch.stack([(peaks[i] - crops.counts[:, i]).abs() for i in range(2)], 1)
-    off = (reading.in_cluster(integral, regressed, peaks[0]) - crops.counts[:, 0]).abs()
-    used = clustered if cluster is None else cluster.probability(tell_tales) >= CLUSTER_THRESHOLD
-    her2_wrong = torch.where(used, off >= (WRONG_SHARE_IN_CLUSTER * crops.counts[:, 0]).clamp(min=1), error[:, 0] >= 1)
-    her2 = torch.where(used, reading.in_cluster(integral, regressed, peaks[0]).round(), peaks[0])
-    return replace(
-        reading,
-        doubt=judgement(her2_wrong | (error[:, 1] >= 1)),
-        systematic_error=_in_common(crops, torch.stack([her2, peaks[1]], 1), used),
-    )
-
-
-def _in_common(crops: CropSet, counted: Tensor, clustered: Tensor) -> SystematicError | None:
-    """By how much the nuclei of a region are off in common, of counts float[N, 2]; None of too few regions."""
-    regions = defaultdict(list)
-    for i in torch.nonzero(crops.scorable).flatten().tolist():
-        found, true = ((int(of[i, 0]), int(of[i, 1])) for of in (counted, crops.counts))
-        regions[int(crops.region[i])].append(Compared(found, true, bool(clustered[i])))
-    try:
-        return measured_systematic_error(regions.values())
-    except ScoringError:
-        return None
-
-
-def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float]:
-    """Weights of integral and regression float[N, 2] that miss `true` float[N] least and are right in sum; the integral
-    alone where there are too few clusters to tell. Misses are weighed by the root of the count, as its spread is. Right
-    in sum, because groups come from totals, and least squares alone shrinks large counts."""
-    if len(true) < 30:
-        return 1.0, 0.0
-    ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
-    root = true.sqrt().double()
-    scaled = ways.double() / root[:, None]
-    # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
-    ridge = 0.02 * float(true.sum()) * torch.eye(2, dtype=torch.float64)
-    right = scaled.T @ root + ridge @ torch.full((2,), 1 / 2).double()
-    weights = torch.linalg.solve(scaled.T @ scaled + ridge, right)
-    a, b = (weights * true.double().sum() / (ways.double() @ weights).sum()).tolist()
-    return a, b
+    return as_float(output)
 
 
 def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
     """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
-    output = _outputs(net, crops, batch_size)
+    output = outputs(net, crops, batch_size)
     rows = {
         "regressed": output.regressed,
         "integral": output.density.sum(dim=(2, 3)),
@@ -244,7 +135,7 @@ def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[
     found, true = (_sums(part, numbered(crops.region)) for part in (used, crops.counts))
     off = (found / true.clamp(min=1) - 1).abs().mean(dim=0)  # (2,)
     metrics |= {"region her2 off": float(off[0]), "region cep17 off": float(off[1])}
-    # What decides which epoch is best: the counts as they will be used (peaks, and the integral in clusters).
+    # What decides which epoch is best: nearly the counts as they will be used, before their reading is calibrated.
     metrics["score"] = (
         metrics.get("peaks her2 plain mae", 0.0)
         + metrics.get("peaks cep17 plain mae", 0.0)
@@ -368,11 +259,16 @@ def fit_counter(
                 },
             )
             save_weights(
-                out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before)
+                out,
+                best_state,
+                _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
     net.load_state_dict(best_state)
     reading = calibrate(net, held_out)
-    save_weights(out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before))
+    parts = contributions(net, held_out, reading)
+    save_weights(
+        out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before, parts)
+    )
     state_path.unlink(missing_ok=True)
     return out
 
@@ -388,7 +284,9 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     net = CounterNet()
     net.load_state_dict(state)
     held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
-    card["config"] |= calibrate(net, held_out).to_config()
+    reading = calibrate(net, held_out)
+    card["config"] |= reading.to_config()
+    card["contributes"] = contributions(net, held_out, reading)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
     card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
     save_weights(out, state, card)
@@ -418,12 +316,14 @@ def _card(
     data_dir: Path,
     reading: Reading,
     before: dict[str, Any] | None,
+    parts: dict[str, str],
 ) -> dict[str, Any]:
     return {
         "name": "counter",
         "version": "1",
         "stage": "counting",
-        "architecture": "ResNet-18 with a count regression head (Xue et al. 2023) and a density decoder",
+        "architecture": "ResNet-18 with a count regression head (Xue et al. 2023), a density decoder, and features "
+        "adapted to the field",
         "config": {
             "crop_px": CROP_PX,
             "nucleus_px": NUCLEUS_PX,
@@ -438,6 +338,7 @@ def _card(
             "validation_nuclei": held_out,
         },
         "metrics": {name: round(value, 4) for name, value in metrics.items()},
+        "contributes": parts,
         "regenerate": REGENERATE,
         "fails": NOT_YET_EVALUATED,
     }

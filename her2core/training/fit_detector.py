@@ -286,7 +286,12 @@ def fit_detector(
         loose, strict = evaluate_detector(Detector(run.average, config, chosen), held_out, (0.5, 0.75))
         if strict.average_precision > run.best or not weights_path.exists():
             run.best = strict.average_precision
-            used = DetectorConfig(yolo, target_nucleus_px, loose.lenient_threshold())
+            used = DetectorConfig(
+                yolo,
+                target_nucleus_px,
+                loose.lenient_threshold(),
+                score_calibration=loose.score_calibration(),
+            )
             card = _card(used, (loose, strict), {**recipe, "step": run.step}, len(examples), len(held_out), digest)
             save_weights(weights_path, run.average.state_dict(), card)
         return strict.average_precision

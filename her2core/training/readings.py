@@ -43,7 +43,7 @@ Pixels = NDArray[np.uint8]
 # Candidates down to this score make the precision-recall curve.
 LOW_SCORE = 0.02
 # Ways of counting a nucleus that a reading may tell apart; "final" is what the pipeline takes of them.
-WAYS = ("final", "peaks", "integral", "regression")
+WAYS = ("final", "peaks", "integral", "regression", "cluster estimate")
 _COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL)
 
 
@@ -191,7 +191,7 @@ class _OnePass(Detector):
     ) -> list[Detection]:
         threshold = self.config.score_threshold if min_score is None else min_score
         self.candidates = self._inner.detect(pixels_rgb, progress, cancelled, min_score=min(LOW_SCORE, threshold))
-        return [d for d in self.candidates if d.score >= threshold]
+        return [d for d in self.candidates if d.score >= self.config.stated(threshold)]
 
 
 class _GivenBoxes(_OnePass):
@@ -236,7 +236,12 @@ def read_with_models(pixels_rgb: Pixels, models: Models, region: TrueRegion | No
 def ways_of(count: Count) -> dict[str, Pair]:
     """The ways of counting behind a final count."""
     peaks = (float(count.peaks(Channel.HER2)), float(count.peaks(Channel.CEP17)))
-    return {"peaks": peaks, "integral": count.integral, "regression": count.regressed}
+    return {
+        "peaks": peaks,
+        "integral": count.integral,
+        "regression": count.regressed,
+        "cluster estimate": (count.in_cluster, peaks[1]),  # CEP17 has none
+    }
 
 
 def nuclei_in(pixels_rgb: Pixels, models: Models, boxes: Sequence[Box]) -> list[tuple[Nucleus, dict[str, Pair]]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from her2core.counting import miscounted
 from her2core.detection.metrics import PrecisionRecall, curve_of, verdicts
 from her2core.records import Nucleus, SystematicError, Tally
 from her2core.scoring import (
@@ -94,8 +95,11 @@ class Matched:
     ways: dict[str, tuple[float, float]]
 
     def wrong(self) -> bool:
-        """Whether a final count is not the true one."""
-        return self.ways["final"] != (self.truth.her2, self.truth.cep17)
+        """Whether a final count is wrong (`counting.miscounted`)."""
+        her2, cep17 = self.ways["final"]
+        return miscounted(her2, self.truth.her2, clustered=self.nucleus.clustered) or miscounted(
+            cep17, self.truth.cep17, clustered=False
+        )
 
     def error(self) -> float:
         """Signals that the final counts are off, both channels together."""
@@ -188,6 +192,7 @@ def summarise(
     report: dict[str, Any] = {
         "detection": _detection(reads, curve, threshold),
         "counts": _counts(reads),
+        "clusters found": _clusters(matched_nuclei(reads)),
         "score reliability": _reliability(score_bins(reads)),
         "uncertainty": _uncertainty(matched_nuclei(reads)),
     }
@@ -307,6 +312,18 @@ def _mean_errors(parts: Sequence[Sequence[Matched]]) -> dict[str, Any]:
             "bias": spread([e[name]["all"].bias for e in errors]),
         }
         for name in CHANNELS
+    }
+
+
+def _clusters(rows: Sequence[Matched]) -> dict[str, Any]:
+    """How many nuclei with clusters were taken for such, and how many of those that were taken for such are."""
+    true, found = [m for m in rows if m.truth.clustered], [m for m in rows if m.nucleus.clustered]
+    both = sum(m.nucleus.clustered for m in true)
+    return {
+        "n": len(true),
+        "found": len(found),
+        "recall": both / len(true) if true else None,
+        "precision": both / len(found) if found else None,
     }
 
 

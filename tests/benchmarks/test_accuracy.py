@@ -19,10 +19,22 @@ from benchmarks.accuracy.parts import parts_page
 from benchmarks.accuracy.sets import SETS, VALIDATION, RenderedSet, folder_of, rendered
 from benchmarks.accuracy.table import Column, page
 from benchmarks.accuracy.tissue import OURS, real_tissue, recall_at, tissue_block
-from benchmarks.accuracy.words import error, interval, markdown, number, percent, relative_spread, share_of
+from benchmarks.accuracy.words import (
+    CONDITIONS,
+    OTHER_CONDITIONS,
+    error,
+    interval,
+    markdown,
+    number,
+    percent,
+    relative_spread,
+    share_of,
+)
 from benchmarks.peers import Classical, ClassicalSettings
+from benchmarks.second_style import render_region_second
 from her2core.errors import TrainingError
 from her2core.pipeline import Models, load_models
+from her2core.training.render import render_region
 from her2core.training.summary import summarise
 from tests.training.drawn import drawn_region
 from tests.training.test_evaluate import world
@@ -164,9 +176,32 @@ def test_every_part_of_a_set_has_a_row_with_every_measure() -> None:
     assert names[:4] == ["Group 1", "Group 5", "Renderer: first", "Renderer: not stated"]
     assert "From the nearest border: 10 % and more" in names
     assert "Nucleus width, px: below 60" in names
+    assert all(row.split("|")[12].strip() == "–" for row in rows if row.startswith("| Group "))  # no kappa in one
     whole = next(row for row in rows if "nearest border" in row)
     for said in (f"{report['detection']['AP@0.5']:.3f}", "100.0 % | 34.2–100.0 % | 1.00 | 100.0 % / 100.0 %"):
         assert said in whole
+
+
+def test_parts_of_peers_stand_below_ours_in_the_same_columns() -> None:
+    report, _ = summarise(world(), 0.5)
+    text = parts_page("The paper's mix", report, {"other": report}, {"other": "Another way"})
+    ours, peer = text.split("## Peer: Another way\n")
+    assert peer.strip() == ours.split("## her2core\n")[1].strip()
+
+
+def test_each_condition_that_a_renderer_draws_has_words() -> None:
+    known = {*CONDITIONS, *OTHER_CONDITIONS}
+    for seed, draw in ((1, render_region), (1, render_region_second)):
+        assert set(draw(seed, 5).truth["conditions"]) <= known
+
+
+def test_peers_are_told_by_every_measure_of_groups_and_nuclei() -> None:
+    rows = [line.split("|")[1].strip() for line in small_page().splitlines() if line.startswith("| ")]
+    ours = [name.removesuffix(": **her2core**") for name in rows if name.endswith("**her2core**")]
+    for name in ("Patients: Group accuracy", "Cohen's kappa", "Group accuracy, 95 % interval (Wilson)",
+                 "AP@[.5:.95] of nuclei", "Precision of nuclei"):  # fmt: skip
+        assert name in ours
+    assert rows.count("… Other") == len(ours)
 
 
 def test_the_page_links_the_parts_of_each_set() -> None:

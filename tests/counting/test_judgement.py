@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from her2core.counting.crops import Crop, cut, sharpness
-from her2core.counting.judgement import FEATURES, Judgement, features
+from her2core.counting.judgement import FEATURES, Judgement, features, miscounted
 from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
@@ -120,3 +120,22 @@ def test_what_is_brighter_outside_or_black_has_no_sharpness() -> None:
     box = (30.0, 30.0, 90.0, 90.0)
     found = sharpness([*cut(pixels, [box]), *cut(np.zeros_like(pixels), [box])])
     assert found.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("counted", "true", "clustered", "wrong"),
+    [
+        (4, 4, False, False),
+        (5, 4, False, True),
+        (3, 4, True, True),  # one signal of few is one too many in a cluster, too
+        (12, 10, True, True),
+        (11, 10, True, False),  # an estimate within 15 %
+        (11, 10, False, True),
+        (17, 20, True, True),  # just 15 %
+        (18, 20, True, False),
+    ],
+)
+def test_a_count_is_wrong_by_a_signal_and_in_clusters_by_a_share(
+    counted: float, true: float, clustered: bool, wrong: bool
+) -> None:
+    assert miscounted(counted, true, clustered=clustered) is wrong

@@ -10,6 +10,7 @@ from her2core.detection.metrics import (
     ImageTruth,
     average_precision,
     box_iou,
+    curve_of,
     match_boxes,
     precision_recall,
     verdicts,
@@ -116,3 +117,25 @@ def test_verdicts_of_one_image() -> None:
     found = ImageDetections([A, A, NOWHERE, inside_c], [0.9, 0.8, 0.7, 0.6])
     assert verdicts(found, ImageTruth([A, B], ignored_xyxy=[C])).tolist() == [1, 0, 0, -1]
     assert verdicts(ImageDetections([], []), ImageTruth([A])).dtype == np.int8
+
+
+def test_scores_are_calibrated_to_what_happened() -> None:
+    """Hits follow the logit of the score with a slope of 0.5 and an offset of -1."""
+    rng = np.random.default_rng(4)
+    logit = rng.uniform(-4, 6, 20000)
+    happened = rng.random(len(logit)) < 1 / (1 + np.exp(-(0.5 * logit - 1)))
+    curve = curve_of(1 / (1 + np.exp(-logit)), happened.astype(np.int8), int(happened.sum()))
+    assert curve.score_calibration() == pytest.approx((0.5, -1.0), abs=0.05)
+
+
+@pytest.mark.parametrize("hits", [0, 12, 400])
+def test_too_few_of_a_kind_calibrate_nothing(hits: int) -> None:
+    judged = np.zeros(412, np.int8)
+    judged[:hits] = 1
+    curve = curve_of(np.linspace(0.9, 0.1, 412), judged, 412)
+    assert curve.score_calibration() == (1.0, 0.0)
+
+
+def test_scores_that_say_the_opposite_are_not_turned_round() -> None:
+    judged = np.repeat(np.array([0, 1], np.int8), 100)
+    assert curve_of(np.linspace(0.9, 0.1, 200), judged, 100).score_calibration() == (1.0, 0.0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +264,38 @@ def test_truth_files_that_cannot_be_used_say_why(
         (tmp_path / "truth.json").write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(TrainingError, match=message):
         fit_detector(tmp_path, tmp_path / "out", steps=1, **TINY)
+
+
+def test_calibration_states_another_chance_and_finds_the_same_nuclei(
+    committed: Detector, ellipse_field: Callable[..., Field]
+) -> None:
+    pixels, _ = ellipse_field(7, 500, 400, 60)
+    raw = replace(committed.config, score_calibration=(1.0, 0.0))
+    other = replace(committed.config, score_calibration=(0.5, -1.0))
+    plain, calibrated = copy.copy(committed), copy.copy(committed)
+    plain.config, calibrated.config = raw, other
+    found, stated = plain.detect(pixels), calibrated.detect(pixels)
+    assert found
+    assert [d.box_xyxy for d in found] == [d.box_xyxy for d in stated]
+    assert [d.score for d in stated] == [other.stated(d.score) for d in found]
+    assert min(d.score for d in stated) >= other.least_stated == other.stated(raw.score_threshold)
+
+
+@pytest.mark.parametrize(("score", "stated"), [(0.5, 1 / (1 + math.e)), (0.0, 0.0), (1.0, 1.0)])
+def test_a_calibrated_score_is_a_chance(tiny_config: DetectorConfig, score: float, stated: float) -> None:
+    calibrated = replace(tiny_config, score_calibration=(2.0, -1.0))
+    assert calibrated.stated(score) == pytest.approx(stated, abs=1e-6)
+    assert tiny_config.stated(score) == score
+    assert DetectorConfig.from_dict(calibrated.to_dict()) == calibrated
+
+
+def test_a_card_of_before_states_the_networks_own_score(tiny_config: DetectorConfig) -> None:
+    old = tiny_config.to_dict()
+    del old["score_calibration"]
+    assert DetectorConfig.from_dict(old) == tiny_config
+
+
+@pytest.mark.parametrize("calibration", [(0.0, 0.0), (-1.0, 0.0)])
+def test_a_surer_box_never_states_less(tiny_config: DetectorConfig, calibration: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="surer"):
+        replace(tiny_config, score_calibration=calibration)

@@ -361,9 +361,9 @@ def test_one_pass_at_a_low_score_shows_the_nuclei_of_analyse(rendered: Path, mod
         reading = read_with_models(pixels, models)
         assert reading.nuclei == analyse(pixels, models).nuclei
         scores = np.asarray(reading.candidates.scores)
-        threshold = models.detector.config.score_threshold
+        threshold = models.detector.config.least_stated
         assert int((scores >= threshold).sum()) == len(reading.nuclei)
-        assert scores.min() >= LOW_SCORE
+        assert scores.min() >= models.detector.config.stated(LOW_SCORE)
         assert scores.min() < threshold
         assert [ways["regression"] for ways in reading.ways] == [
             (n.her2_regressed, n.cep17_regressed) for n in reading.nuclei

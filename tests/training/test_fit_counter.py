@@ -12,12 +12,12 @@ from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name
 from her2core.records import SystematicError
+from her2core.training import calibration
 from her2core.training import fit_counter as module
+from her2core.training.calibration import calibrate, cluster_weights, contributions, counted
 from her2core.training.counter_data import Batch, augment, identity, load_crops
 from her2core.training.fit_counter import (
     CounterRecipe,
-    calibrate,
-    cluster_weights,
     counter_loss,
     fit_counter,
     read_anew,
@@ -181,7 +181,9 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert new["read"]["nuclei"] == len(held_out)
     net = CounterNet()
     net.load_state_dict(before)
-    assert new["config"] == old["config"] | calibrate(net, held_out).to_config()
+    reading = calibrate(net, held_out)
+    assert new["config"] == old["config"] | reading.to_config()
+    assert new["contributes"] == contributions(net, held_out, reading)
     assert short_name(new) != short_name(old)
     twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
     assert short_name(twice) == short_name(new)
@@ -239,7 +241,43 @@ def test_only_nuclei_that_a_reader_would_score_tell_the_error_in_common(folder: 
     crops = replace(one, region=region, counts=torch.full((96, 2), 4.0), scorable=scorable)
     clustered = torch.arange(96) % 8 < 4  # enough of both kinds in each region
     everywhere = crops.counts + 1
-    found = module._in_common(replace(crops, scorable=torch.ones(96, dtype=torch.bool)), everywhere, clustered)
+    found = calibration._in_common(replace(crops, scorable=torch.ones(96, dtype=torch.bool)), everywhere, clustered)
     assert found == SystematicError(0.25, 0.25, 0.25)
     wrong_elsewhere = torch.where(scorable[:, None], crops.counts, everywhere)
-    assert module._in_common(crops, wrong_elsewhere, torch.zeros(96, dtype=torch.bool)) is None  # no cluster
+    assert calibration._in_common(crops, wrong_elsewhere, torch.zeros(96, dtype=torch.bool)) is None  # no cluster
+
+
+def _output(her2_regressed: tuple[float, ...], cluster_logit: tuple[float, ...]) -> CounterOutput:
+    """Each nucleus: two clear HER2 signals and one CEP17 signal in its map."""
+    density = torch.zeros(len(her2_regressed), 2, 80, 80)
+    peak = 1 / (2 * torch.pi * 1.2**2)
+    ys, xs = torch.meshgrid(torch.arange(80.0), torch.arange(80.0), indexing="ij")
+    for channel, x in ((0, 20.0), (0, 60.0), (1, 40.0)):
+        density[:, channel] += peak * torch.exp(-((xs - x) ** 2 + (ys - 40) ** 2) / (2 * 1.2**2))
+    regressed = torch.tensor([[her2, 1.0] for her2 in her2_regressed])
+    return CounterOutput(regressed, density, torch.tensor(cluster_logit))
+
+
+def test_the_final_count_is_peaks_and_in_clusters_the_estimate_never_below_them() -> None:
+    reading = Reading((0.6, 0.6), (1.5, 2.0), (0.5, 0.5))
+    ways, clustered = counted(_output((9.0, 9.0, 0.4), (-4.0, 4.0, 4.0)), reading)
+    assert clustered.tolist() == [False, True, True]
+    assert ways["peaks"].tolist() == [[2, 1]] * 3
+    assert ways["integral"].tolist() == [pytest.approx([3, 2], abs=0.02)] * 3
+    assert ways["cluster estimate"].tolist() == [pytest.approx(pair, abs=0.02) for pair in ([5.5, 1], [5.5, 1], [2, 1])]
+    assert ways["final"][0].tolist() == [2, 1]
+    assert ways["final"][1].tolist() in ([5, 1], [6, 1])
+    assert ways["final"][2].tolist() == [2, 1]
+
+
+def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = load_crops(folder).select(torch.tensor([0, 1]))
+    crops = replace(two, counts=torch.tensor([[3.0, 1.0], [5.0, 2.0]]), clustered=torch.tensor([0.0, 1.0]))
+    monkeypatch.setattr(calibration, "outputs", lambda *_: _output((9.0, 9.0), (-4.0, 4.0)))
+    said = contributions(CounterNet(), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
+    assert said["peaks"].endswith(
+        "Error / bias on 2 held-out nuclei: HER2 not clustered 1.00 / -1.00, HER2 clustered 3.00 / -3.00, "
+        "CEP17 0.50 / -0.50."
+    )
+    assert "HER2 not clustered 1.00 / -1.00, HER2 clustered 0.00 / +0.00, CEP17 0.50 / -0.50." in said["final"]
+    assert said["cluster"].endswith("It finds 1 of 1; 0 of 1 are none.")

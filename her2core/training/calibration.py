@@ -1,0 +1,190 @@
+"""How a trained counter is read as counts, fitted on nuclei that training has not seen, and what each way is worth."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from her2core.counting.crops import to_input
+from her2core.counting.judgement import Judgement, features, miscounted
+from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
+from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
+from her2core.counting.reading import Reading
+from her2core.errors import ScoringError
+from her2core.pipeline import CLUSTER_THRESHOLD
+from her2core.records import SystematicError
+from her2core.scoring.systematic import Compared, measured_systematic_error
+from her2core.training.counter_data import Batch, CropSet, identity, numbered
+
+__all__ = ["as_float", "calibrate", "cluster_weights", "contributions", "counted", "outputs", "planes"]
+
+
+def planes(batch: Batch) -> Tensor:
+    """The network's input for a batch, float[N, INPUT_PLANES, S, S]."""
+    x = to_input(batch.pixels, batch.half_axes, batch.unmixing, batch.unit)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def as_float(output: CounterOutput) -> CounterOutput:
+    """The same in float32."""
+    return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
+
+
+def outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterOutput:
+    """What the network says of crops as they are; a field is what all crops of its region show of it."""
+    net.eval()
+    slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
+    with torch.inference_mode():
+        described = torch.cat([net.describe(planes(identity(crops.select(part)))) for part in slices])
+        region = numbered(crops.region)
+        field = mean_of_fields(described, region)[region]
+        parts = [as_float(net(planes(identity(crops.select(part))), field[part])) for part in slices]
+    return CounterOutput(
+        torch.cat([p.regressed for p in parts]),
+        torch.cat([p.density for p in parts]),
+        torch.cat([p.cluster_logit for p in parts]),
+    )
+
+
+def calibrate(net: CounterNet, crops: CropSet) -> Reading:
+    """How the output is read so that counts are right on average, from nuclei that training has not seen.
+
+    Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
+    in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
+    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
+    """
+    output = outputs(net, crops)
+    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
+    clustered = crops.clustered > 0.5
+    thresholds, gains = [], []
+    for channel, peak_map in enumerate(maps):
+        true = crops.counts[:, channel]
+
+        def loss(threshold: float, peak_map: PeakMap = peak_map, true: Tensor = true) -> float:
+            error = (peak_map.counts(threshold) - true)[~clustered]
+            return float(error.abs().mean() + error.mean().abs())
+
+        best = min((0.05 * i for i in range(6, 20)), key=loss) if (~clustered).any() else PEAK_THRESHOLD
+        thresholds.append(best)
+        chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
+        gains.append(float(true[chosen].sum() / peak_map.density[chosen].sum().clamp(min=1e-6)))
+    integral = output.density[:, 0].sum(dim=(1, 2))
+    regressed = output.regressed[:, 0].clamp(min=0)
+    tell_tales = features(output, maps, (thresholds[0], thresholds[1]))
+
+    def judgement(yes: Tensor) -> Judgement | None:
+        return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
+
+    cluster = judgement(clustered)
+    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
+    reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
+    ways, used = counted(output, reading)
+    wrong = [
+        miscounted(her2, true_her2, clustered=found) or miscounted(cep17, true_cep17, clustered=False)
+        for (her2, cep17), (true_her2, true_cep17), found in zip(
+            ways["final"].tolist(), crops.counts.tolist(), used.tolist(), strict=True
+        )
+    ]
+    return replace(
+        reading, doubt=judgement(torch.tensor(wrong)), systematic_error=_in_common(crops, ways["final"], used)
+    )
+
+
+def counted(output: CounterOutput, reading: Reading) -> tuple[dict[str, Tensor], Tensor]:
+    """Counts float[N, 2] by each way as `reading` takes them, and which nuclei are taken for clustered, bool[N].
+
+    The ways are those of `readings.WAYS`; "final" is the one that her2core gives.
+    """
+    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
+    peaks = torch.stack([m.counts(t) for m, t in zip(maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
+    integral = output.density.sum(dim=(2, 3))
+    regressed = output.regressed.clamp(min=0)
+    estimate = torch.stack([reading.in_cluster(integral[:, 0], regressed[:, 0], peaks[:, 0]), peaks[:, 1]], 1)
+    if reading.cluster is None:
+        probability = torch.sigmoid(output.cluster_logit)
+    else:
+        probability = reading.cluster.probability(features(output, maps, reading.peak_threshold))
+    used = probability >= CLUSTER_THRESHOLD
+    ways = {
+        "final": torch.where(used[:, None], estimate.round(), peaks),
+        "peaks": peaks,
+        "integral": integral * torch.tensor(reading.integral_gain),
+        "regression": regressed,
+        "cluster estimate": estimate,
+    }
+    return ways, used
+
+
+def contributions(net: CounterNet, crops: CropSet, reading: Reading) -> dict[str, str]:
+    """For the card: what each part adds to the counts, with the error and bias of each way on these nuclei."""
+    ways, used = counted(outputs(net, crops), reading)
+    clustered = crops.clustered > 0.5
+
+    def off(way: str) -> str:
+        said = []
+        for name, channel, chosen in (
+            ("HER2 not clustered", 0, ~clustered),
+            ("HER2 clustered", 0, clustered),
+            ("CEP17", 1, torch.ones_like(clustered)),
+        ):
+            if chosen.any():
+                error = (ways[way] - crops.counts)[chosen, channel]
+                said.append(f"{name} {float(error.abs().mean()):.2f} / {float(error.mean()):+.2f}")
+        return f" Error / bias on {len(crops)} held-out nuclei: {', '.join(said)}."
+
+    hit, taken = int((used & clustered).sum()), int(used.sum())
+    return {
+        "final": _PARTS["final"] + off("final"),
+        "peaks": _PARTS["peaks"] + off("peaks"),
+        "integral": _PARTS["integral"] + off("integral"),
+        "regression": _PARTS["regression"] + off("regression"),
+        "cluster estimate": _PARTS["cluster estimate"] + off("cluster estimate"),
+        "cluster": _PARTS["cluster"] + f" It finds {hit} of {int(clustered.sum())}; {taken - hit} of {taken} are none.",
+        **{name: _PARTS[name] for name in ("context", "field", "doubt")},
+    }
+
+
+_PARTS = {
+    "final": "What her2core gives: peaks, and the cluster estimate where HER2 signals are taken for clustered.",
+    "peaks": "Maxima of the density map: every signal has its place.",
+    "integral": "The density map's sum: signals that run into each other count, too.",
+    "regression": "The way of Xue et al. 2023. Selectable; a tell-tale for doubts, and part of the cluster estimate.",
+    "cluster estimate": "HER2 in clusters: integral and regression in the shares `cluster_weights`; peaks at least.",
+    "cluster": "Whether HER2 signals are clustered, by logistic regression on tell-tales of all ways.",
+    "context": "How the stains of the region mix and how bright a typical signal is, measured on all its nuclei.",
+    "field": "What the nuclei of a region say together about how it looks scales and shifts the features by which each "
+    "is counted.",
+    "doubt": "The chance that a count is wrong, fitted on held-out nuclei.",
+}
+
+
+def _in_common(crops: CropSet, counted: Tensor, clustered: Tensor) -> SystematicError | None:
+    """By how much the nuclei of a region are off in common, of counts float[N, 2]; None of too few regions."""
+    regions = defaultdict(list)
+    for i in torch.nonzero(crops.scorable).flatten().tolist():
+        found, true = ((int(of[i, 0]), int(of[i, 1])) for of in (counted, crops.counts))
+        regions[int(crops.region[i])].append(Compared(found, true, bool(clustered[i])))
+    try:
+        return measured_systematic_error(regions.values())
+    except ScoringError:
+        return None
+
+
+def cluster_weights(ways: Tensor, true: Tensor) -> tuple[float, float]:
+    """Weights of integral and regression float[N, 2] that miss `true` float[N] least and are right in sum; the integral
+    alone where there are too few clusters to tell. Misses are weighed by the root of the count, as its spread is. Right
+    in sum, because groups come from totals, and least squares alone shrinks large counts."""
+    if len(true) < 30:
+        return 1.0, 0.0
+    ways, true = ways[true > 0], true[true > 0]  # a cluster may lie beyond the image
+    root = true.sqrt().double()
+    scaled = ways.double() / root[:, None]
+    # A little ridge towards equal weights keeps ways that say the same from being played off against each other.
+    ridge = 0.02 * float(true.sum()) * torch.eye(2, dtype=torch.float64)
+    right = scaled.T @ root + ridge @ torch.full((2,), 1 / 2).double()
+    weights = torch.linalg.solve(scaled.T @ scaled + ridge, right)
+    a, b = (weights * true.double().sum() / (ways.double() @ weights).sum()).tolist()
+    return a, b
