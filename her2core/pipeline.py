@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from her2core.counting import Count, Counter
+from her2core.counting.crops import cut, sharpness
 from her2core.detection import Detection, Detector
 from her2core.imaging import WindowedPixels, measured
 from her2core.models import full_precision, pick_device, used_models
@@ -37,6 +38,8 @@ CLUSTER_THRESHOLD = 0.3
 CLUSTER_THRESHOLD_EXPECTED = 0.15
 # With fewer HER2 signals than this there is no cluster to speak of.
 FEWEST_IN_CLUSTER = 5
+# So many nuclei, taken from all over the region, say how sharp its nuclei are; a region with no more is taken whole.
+_ENOUGH_FOR_FOCUS = 400
 # Share of the work: detection, counting, judging.
 _DETECTION_SHARE = 0.45
 
@@ -246,9 +249,10 @@ def count_box(
     others: Sequence[Box] = (),
     clusters_expected: bool = False,
 ) -> Nucleus:
-    """Count a nucleus that the pathologist added; `others` are the boxes of the nuclei already there.
+    """Count a nucleus that the pathologist added, or whose box was moved; `others` are the boxes of the other nuclei.
 
-    Raises ValueError for a box without area.
+    It is judged as `analyse` judged those, its sharpness too: a nucleus that was left out as out of focus must not
+    count because its box was drawn anew. Raises ValueError for a box without area.
     """
     (count,), _ = _or_on_processor(
         lambda chosen: chosen.counter.count(pixels_rgb, [box], others=others), models, lambda share, what: None
@@ -263,6 +267,16 @@ def count_box(
         overlap,
         size_px,
         typical_px=typical_width_px([box, *others]),
+        focus=_focus(pixels_rgb, count.sharpness, others),
         clusters_expected=clusters_expected,
         by_regression=models.by_regression,
     )
+
+
+def _focus(pixels_rgb: NDArray[np.uint8], own: float, others: Sequence[Box]) -> float | None:
+    """A sharpness against the median nucleus of the region, itself among them; None in a region of one nucleus."""
+    if not others:
+        return None
+    some = sorted(others)[:: math.ceil(len(others) / _ENOUGH_FOR_FOCUS)]
+    typical = float(np.median([own, *sharpness(cut(pixels_rgb, some)).tolist()]))
+    return own / typical if typical > 0 else None

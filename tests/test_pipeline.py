@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from scipy.ndimage import gaussian_filter
 
 from her2core.counting import Count, Counter
+from her2core.counting.crops import cut, sharpness
 from her2core.detection import Detector
 from her2core.detection.detector import CUDA_BATCH
 from her2core.errors import CancelledError, WeightsMissingError
 from her2core.imaging import ImageLimits, WindowedPixels, open_image
 from her2core.models import cards_of
-from her2core.pipeline import Models, analyse, count_box, load_models, settle
-from her2core.records import Channel, Exclusion, Signal
+from her2core.pipeline import Models, _focus, analyse, count_box, load_models, settle
+from her2core.records import Channel, Exclusion, Nucleus, Signal
 from her2core.scoring import group, tally
 from her2core.training.evaluate import match_nuclei
 from her2core.training.render import render_region
@@ -203,6 +205,54 @@ def test_a_nucleus_that_the_pathologist_adds_is_counted(models: Models) -> None:
     assert (nucleus.id, nucleus.her2, nucleus.cep17, nucleus.scored) == (9, 3, 2, True)
     covered = count_box(pixels, box, 9, models, others=[box])
     assert covered.reason is Exclusion.OVERLAP
+
+
+@pytest.fixture(scope="module")
+def one_blurred(models: Models) -> tuple[np.ndarray, tuple[Nucleus, ...]]:
+    """Three drawn nuclei beside each other, the last out of focus, and what an analysis says of them."""
+    pixels = np.tile(drawn_region(2, 2)[0], (1, 3, 1))
+    pixels[:, 480:, 2] = gaussian_filter(pixels[:, 480:, 2], 9)  # the signals stay
+    nuclei = analyse(pixels, models).nuclei
+    assert [n.reason for n in nuclei] == [None, None, Exclusion.OUT_OF_FOCUS]
+    return pixels, nuclei
+
+
+@pytest.mark.parametrize("by_px", [0.0, 1.0, 4.0, -6.0])
+def test_a_nucleus_out_of_focus_does_not_count_because_its_box_was_moved(
+    models: Models, one_blurred: tuple[np.ndarray, tuple[Nucleus, ...]], by_px: float
+) -> None:
+    pixels, nuclei = one_blurred
+    x0, y0, x1, y1 = nuclei[2].box
+    moved = count_box(pixels, (x0 + by_px, y0, x1 + by_px, y1), 3, models, others=[n.box for n in nuclei[:2]])
+    assert (moved.her2, moved.cep17) == (nuclei[2].her2, nuclei[2].cep17)
+    assert (moved.scored, moved.reason) == (False, Exclusion.OUT_OF_FOCUS)
+    if not by_px:
+        assert moved.focus == pytest.approx(nuclei[2].focus)
+
+
+def test_a_box_moved_on_to_a_sharp_nucleus_counts(
+    models: Models, one_blurred: tuple[np.ndarray, tuple[Nucleus, ...]]
+) -> None:
+    pixels, nuclei = one_blurred
+    moved = count_box(pixels, nuclei[1].box, 3, models, others=[nuclei[0].box])
+    assert moved.scored
+    assert moved.focus == pytest.approx(1.0, abs=0.1)
+
+
+def test_how_sharp_a_region_is_does_not_hang_on_all_of_its_nuclei(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, box, _ = drawn_region(2, 2)
+    looked_at: list[int] = []
+
+    def cut_and_tell(pixels_rgb: Any, boxes: Any) -> Any:
+        looked_at.append(len(boxes))
+        return cut(pixels_rgb, boxes)
+
+    monkeypatch.setattr("her2core.pipeline.cut", cut_and_tell)
+    own = float(sharpness(cut(pixels, [box]))[0])
+    assert _focus(pixels, own, [box] * 600) == pytest.approx(1.0)
+    assert _focus(pixels, own / 2, [box] * 3) == pytest.approx(0.5)
+    assert looked_at == [300, 3]
+    assert _focus(pixels, own, []) is None  # nothing to compare with
 
 
 def test_missing_weights_are_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The AI's nuclei are never changed. Corrections are replayed in the order they we
 an UNDO, brings it back). Whether a nucleus is scored follows from the result: without a signal of each colour it is
 not, whatever was said before. Counts follow the dots that are added and deleted, but for clustered HER2 signals: their
 number is an estimate, which moves by as many as dots came or went. A moved box may carry what the models count in it.
+No nucleus is left out because the box of another was drawn over it; it is marked, for the pathologist to decide.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from her2core.errors import ScoringError
 from her2core.records import Box, Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
-from her2core.scoring.scorable import missing_colour
+from her2core.scoring.scorable import MOST_OVERLAP, missing_colour, overlap_fractions
 
 __all__ = [
     "COLOUR_REASONS",
@@ -31,24 +32,35 @@ __all__ = [
 
 MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
 
-# What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict().
+# What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict(); it may say the focus too.
 _RECOUNTED = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals")
+_DRAWN = (CorrectionKind.ADD, CorrectionKind.BOX)
 COLOUR_REASONS = (Exclusion.NO_HER2, Exclusion.NO_CEP17, Exclusion.NO_SIGNAL, Exclusion.UNCOUNTABLE)
 """Why a nucleus is not scored that would be, were its counts others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewedNucleus:
-    """A nucleus as it counts now, beside what the AI said of it (None if a person added it) and what changed it."""
+    """A nucleus as it counts now, beside what the AI said of it (None if a person added it) and what changed it.
+
+    `covered`: it is scored, and a box that was added or moved since somebody last dealt with it hides more of it than a
+    scored nucleus may have hidden.
+    """
 
     nucleus: Nucleus
     ai: Nucleus | None
     corrections: tuple[Correction, ...] = ()
+    covered: bool = False
 
     @property
     def edited(self) -> bool:
         """True if a correction is in force, even one that confirms the AI's value."""
         return bool(self.corrections)
+
+    @property
+    def doubtful(self) -> bool:
+        """True if it counts and asks to be looked at."""
+        return self.nucleus.scored and (self.covered or (self.nucleus.uncertain and not self.edited))
 
     @property
     def read(self) -> bool:
@@ -147,7 +159,32 @@ def apply_corrections(nuclei: Sequence[Nucleus], corrections: Sequence[Correctio
     for nucleus_id, made in history.items():
         _refuse_impossible_inclusion(ai.get(nucleus_id), made)
     reviewed = (_review(ai.get(key), history.get(key, ())) for key in dict.fromkeys((*ai, *history)))
-    return tuple(r for r in reviewed if r is not None)
+    return _with_covered([r for r in reviewed if r is not None])
+
+
+def _with_covered(reviewed: Sequence[ReviewedNucleus]) -> tuple[ReviewedNucleus, ...]:
+    """Mark the scored nuclei that a box drawn after anything said of them covers beyond the limit."""
+    drawn = [(max((c.id for c in r.corrections if c.kind in _DRAWN), default=0), r.nucleus.box) for r in reviewed]
+    newer = [(number, box) for number, box in drawn if number]
+    return tuple(
+        replace(r, covered=True) if r.nucleus.scored and newer and _is_covered(r, newer, reviewed) else r
+        for r in reviewed
+    )
+
+
+def _is_covered(r: ReviewedNucleus, drawn: Iterable[tuple[int, Box]], reviewed: Iterable[ReviewedNucleus]) -> bool:
+    """drawn: boxes and the corrections that drew them."""
+    own = r.nucleus.box
+    known = max((c.id for c in r.corrections), default=0)  # what was drawn before was seen
+    since = [box for number, box in drawn if number > known and _meet(own, box)]
+    if not since or not overlap_fractions([own, *since])[0]:
+        return False
+    around = [o.nucleus.box for o in reviewed if o is not r and _meet(own, o.nucleus.box)]
+    return overlap_fractions([own, *around])[0] > MOST_OVERLAP
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def check_correction(
@@ -311,7 +348,7 @@ def _recount(draft: _Draft, given: Any) -> None:
     """What the models count in a box that was moved takes the place of what they counted in the old one."""
     nucleus = draft.nucleus
     try:
-        values = {key: given[key] for key in (*_RECOUNTED, "scored", "reason")}
+        values = {key: given[key] for key in (*_RECOUNTED, "scored", "reason")} | {"focus": given.get("focus")}
         found = Nucleus.from_dict(nucleus.to_dict() | values)
     except (KeyError, TypeError, ValueError) as error:
         raise ScoringError(f"Nucleus {nucleus.id}: the recount of the moved box is incomplete.") from error

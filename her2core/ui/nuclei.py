@@ -7,17 +7,21 @@ from her2core.scoring import COLOUR_REASONS, ReviewedNucleus
 
 __all__ = ["doubt"]
 
+_MOST = 6.0
 _EVEN_SIGNALS = 4.0  # a disagreement of so many signals weighs like an even chance of a wrong count
 
 
 def doubt(reviewed: ReviewedNucleus) -> float:
     """Larger asks more; 0 where a person has looked already.
 
-    First what counts and is uncertain, then clusters, whose counts are estimates, then what would count if a signal
-    was missed, then what counts and is sure, last what is left out whatever its counts. Within each by the chance of a
-    wrong count, or where it was not measured by how far the regression is from the count.
+    First what a box that was drawn since covers, then what counts and is uncertain, then clusters, whose counts are
+    estimates, then what would count if a signal was missed, then what counts and is sure, last what is left out
+    whatever its counts. Within each by the chance of a wrong count, or where it was not measured by how far the
+    regression is from the count.
     """
     n = reviewed.nucleus
+    if reviewed.covered:
+        return _MOST
     if reviewed.edited:
         return 0.0
     chance = n.uncertainty

@@ -268,7 +268,10 @@ def before_confirming(review: CaseReview) -> str:
     if review.unsettled:
         return f"First settle {_number(len(review.unsettled), 'point')} above"
     scored = [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
-    doubtful = sum(r.nucleus.uncertain and not r.edited for r in scored)
+    covered = sum(r.covered for r in scored)
+    if covered:
+        return f"{covered} scored {'is' if covered == 1 else 'are'} overlapped by a new box"
+    doubtful = sum(r.doubtful for r in scored)
     return f"{doubtful} of {len(scored)} scored are uncertain" if doubtful else ""
 
 

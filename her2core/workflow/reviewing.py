@@ -165,7 +165,7 @@ def _correction(
         case Act.BOX:
             box = _inside(values["box"], region)
             found = count(nucleus_id)(pixels(region), box, nucleus_id).to_dict()
-            kept = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals", "scored", "reason")
+            kept = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "focus", "signals", "scored", "reason")
             return CorrectionKind.BOX, {"box": found["box"], "recount": {key: found[key] for key in kept}}
         case Act.COUNTS:
             return CorrectionKind.COUNTS, dict(values)

@@ -135,6 +135,58 @@ def test_a_recount_of_the_moved_box_takes_the_place_of_the_count_and_goes_with_a
     assert only(apply_corrections([ai], [moved, undo(2, 1, 1)])).nucleus == ai
 
 
+@pytest.mark.parametrize(("said", "focus"), [({"focus": 0.4}, 0.4), ({}, None)])  # older recounts did not measure it
+def test_a_recount_says_how_sharp_the_moved_nucleus_is(
+    nucleus: Build, said: dict[str, float], focus: float | None
+) -> None:
+    moved = made(1, 1, Kind.BOX, box=[1, 2, 90.5, 80], recount=RECOUNT | said)
+    assert only(apply_corrections([nucleus(9, 2, id=1, focus=0.9)], [moved])).nucleus.focus == focus
+
+
+LEFT, RIGHT, FAR = (0.0, 0.0, 60.0, 60.0), (55.0, 0.0, 115.0, 60.0), (300.0, 0.0, 360.0, 60.0)
+OVER_LEFT = [20.0, 0.0, 80.0, 60.0]
+
+
+def three(nucleus: Build) -> list[Nucleus]:
+    return [nucleus(4, 2, id=number, box=box) for number, box in ((1, LEFT), (2, RIGHT), (3, FAR))]
+
+
+def covered(nuclei: list[Nucleus], *corrections: Correction) -> list[int]:
+    return [r.nucleus.id for r in apply_corrections(nuclei, corrections) if r.covered]
+
+
+@pytest.mark.parametrize("kind", [Kind.BOX, Kind.ADD])
+def test_a_box_drawn_over_a_scored_nucleus_marks_it_and_leaves_it_scored(nucleus: Build, kind: Kind) -> None:
+    drawn = made(1, 3, kind, box=OVER_LEFT)
+    if kind is Kind.ADD:
+        drawn = made(1, 4, kind, **nucleus(4, 2, id=4, box=tuple(OVER_LEFT)).to_dict())
+    reviewed = apply_corrections(three(nucleus), [drawn])
+    assert [r.covered for r in reviewed[:3]] == [True, True, False]
+    assert all(r.nucleus.scored and r.nucleus.her2 == 4 for r in reviewed)
+    assert [r.doubtful for r in reviewed[:3]] == [True, True, False]
+
+
+def test_nuclei_that_only_touch_the_drawn_box_are_not_marked(nucleus: Build) -> None:
+    assert covered(three(nucleus), made(1, 3, Kind.BOX, box=[0.0, 55.0, 60.0, 115.0])) == []
+
+
+def test_a_covered_nucleus_is_settled_by_whoever_deals_with_it_afterwards(nucleus: Build) -> None:
+    counted = made(1, 1, Kind.COUNTS, her2=4, cep17=2)
+    moved = made(2, 3, Kind.BOX, box=OVER_LEFT)
+    left_out = made(3, 2, Kind.EXCLUDE, reason=Exclusion.OVERLAP.value)
+    confirmed = made(4, 1, Kind.COUNTS, her2=4, cep17=2)
+    ai = three(nucleus)
+    assert covered(ai, counted, moved) == [1, 2]  # what was said before the box was drawn does not know of it
+    assert covered(ai, counted, moved, left_out) == [1]
+    assert covered(ai, counted, moved, left_out, confirmed) == []
+    assert covered(ai, counted, moved, undo(3, 3, 2)) == []
+
+
+def test_an_overlap_that_the_models_let_pass_is_not_marked_for_a_box_elsewhere(nucleus: Build) -> None:
+    ai = [nucleus(4, 2, id=1, box=LEFT), nucleus(4, 2, id=2, box=tuple(OVER_LEFT)), nucleus(4, 2, id=3, box=FAR)]
+    assert covered(ai, made(1, 3, Kind.BOX, box=[310.0, 0.0, 360.0, 60.0])) == []
+
+
 def test_a_person_who_left_a_nucleus_out_is_not_overruled_by_a_recount(nucleus: Build) -> None:
     left_out = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)
     moved = made(2, 1, Kind.BOX, box=[1, 2, 90.5, 80], recount=RECOUNT)

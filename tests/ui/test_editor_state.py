@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from her2core import workflow
-from her2core.records import CorrectionKind, Population, RegionFlags
+from her2core.records import CorrectionKind, Exclusion, Population, RegionFlags
 from her2core.ui.editor import EditorNews, Inbox, editor_state
 from her2core.ui.editor.mount import javascript
 from her2core.ui.editor.pictures import LONGEST_SIDE_PX, encode
+from her2core.ui.review import before_confirming
 from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory
 
 
@@ -49,6 +50,24 @@ def test_every_state_of_a_nucleus_has_a_style(lab: TestLaboratory) -> None:
     assert {n["state"] for n in told["nuclei"]} == {"scored", "not scored"}
     assert set(told["styles"]) == {"scored", "clustered", "uncertain", "edited", "not scored"}
     assert set(told["signals"]) == {"her2", "cep17"}
+
+
+def test_a_nucleus_that_a_moved_box_covers_asks_to_be_looked_at_whatever_was_said_of_it(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(NEGATIVE), lab.person("berg")
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 2, "cep17": 2}, by)
+    x0, y0, x1, y1 = _told(lab, case.id)["nuclei"][0]["box"]
+    over = [x0 + 10, y0, x1 + 10, y1]
+    workflow.correct(lab.log, region.id, 2, CorrectionKind.BOX, {"box": over}, by)
+    told = _told(lab, case.id)
+    first, moved = told["nuclei"][:2]
+    assert (first["covered"], first["state"], first["scored"]) == (True, "uncertain", True)
+    assert (moved["covered"], moved["state"]) == (False, "edited")
+    assert max(told["nuclei"], key=lambda n: n["doubt"])["id"] == 1
+    assert told["regions"][0]["doubtful"] == 1
+    assert before_confirming(workflow.assess(lab.log, case.id)) == "1 scored is overlapped by a new box"
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.EXCLUDE, {"reason": Exclusion.OVERLAP.value}, by)
+    assert not any(n["covered"] for n in _told(lab, case.id)["nuclei"])
 
 
 def test_distinct_populations_are_told_apart(lab: TestLaboratory) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from her2core import workflow
 from her2core.errors import ConflictError, Her2CoreError, NotFoundError, ScoringError
 from her2core.imaging import PixelsRGB, read_region
-from her2core.records import Box, Case, Channel, CorrectionKind, Nucleus, Region
+from her2core.records import Box, Case, Channel, CorrectionKind, Exclusion, Nucleus, Region
 from her2core.ui.editor import Inbox
 from her2core.workflow import CountBox
 from her2core.workflow.reviewing import Edit, Taken, parse_edit, take_edit
@@ -123,6 +123,24 @@ def test_a_moved_box_may_bring_a_nucleus_back_or_leave_it_out(desk: Desk) -> Non
     assert desk.nucleus(20).scored
     desk.do("move box", 20, box=[200, 160, 240, 200])
     assert desk.nucleus(20).reason is not None
+
+
+def test_a_moved_box_keeps_a_nucleus_out_that_is_out_of_focus_until_it_is_included(desk: Desk) -> None:
+    def count(pixels: PixelsRGB, box: Box, number: int) -> Nucleus:
+        found = count_drawn(pixels, box, number)
+        return replace(found, scored=False, reason=Exclusion.OUT_OF_FOCUS, focus=0.5)
+
+    box = [16, 16, 70, 70]
+    edit = {"act": "move box", "region": desk.region.id, "nucleus": 1, "seen": 0, "box": box}
+    taken = take_edit(
+        desk.lab.log, parse_edit(edit), desk.lab.person("berg"), own=(), pixels=desk._pixels, count=lambda _: count
+    )
+    assert taken.correction is not None
+    assert taken.correction.new["recount"]["focus"] == 0.5
+    moved = desk.nucleus(1)
+    assert (moved.scored, moved.reason, moved.focus) == (False, Exclusion.OUT_OF_FOCUS, 0.5)
+    desk.look().do("include", 1)
+    assert desk.nucleus(1).scored
 
 
 @pytest.mark.parametrize("box", [[10, 10, 12, 40], [600, 10, 700, 90], [-50, -50, -10, -10]])

@@ -97,7 +97,7 @@ def _region(region: RegionReview) -> dict[str, Any]:
         "id": region.region.id,
         "name": region.name,
         "scored": len(scored),
-        "doubtful": sum(r.nucleus.uncertain and not r.edited for r in scored),
+        "doubtful": sum(r.doubtful for r in scored),
         "counts": region.counts,
     }
 
@@ -115,6 +115,9 @@ def _style(state: NucleusState) -> dict[str, Any]:
 
 def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, Any]:
     n, ai = reviewed.nucleus, reviewed.ai
+    state = state_of_nucleus(n, edited=reviewed.edited)
+    if reviewed.covered:  # whatever a person said of it before
+        state = NucleusState.UNCERTAIN
     return {
         "id": n.id,
         "box": [round(side, 2) for side in n.box],
@@ -125,7 +128,8 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "reason": None if n.reason is None else n.reason.value,
         "uncertain": n.uncertain,
         "uncertainty": n.uncertainty,
-        "state": state_of_nucleus(n, edited=reviewed.edited).name.lower().replace("_", " "),
+        "covered": reviewed.covered,
+        "state": state.name.lower().replace("_", " "),
         "doubt": round(doubt(reviewed), 4),
         "edited": _edited(reviewed, names),
         "read": reviewed.read,

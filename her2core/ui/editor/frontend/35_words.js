@@ -36,7 +36,9 @@ const count = (value) => (value === null ? "–" : String(value));
 function standing(nucleus) {
   const said = [nucleus.scored ? "scored" : `not scored: ${nucleus.reason}`];
   if (nucleus.clustered) said.push("HER2 clustered, estimated");
-  if (nucleus.uncertain && !nucleus.edited) {
+  if (nucleus.covered) {
+    said.push("overlapped by a box drawn since: exclude or confirm it");
+  } else if (nucleus.uncertain && !nucleus.edited) {
     const chance = nucleus.uncertainty === null ? "" : `, ${Math.round(100 * nucleus.uncertainty)} % likely miscounted`;
     said.push(`uncertain${chance}`);
   }
