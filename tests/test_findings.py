@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from her2core.records import Case, CaseState, CorrectionKind, Overlap, Populatio
 from her2core.reporting.content import Laboratory
 from her2core.scoring import DisagreementKind
 from her2core.workflow import CaseReview
+from her2core.workflow.findings import case_warnings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory
 
@@ -180,6 +182,64 @@ def test_a_tumour_flagged_heterogeneous_keeps_the_alert_for_sign_out(lab: TestLa
     assert review.unsettled == ()
     assert sum("look like two populations" in w.text for w in review.warnings) == 1
     assert any("Acknowledge" in obstacle for obstacle in confirm(lab, case.id).obstacles)
+
+
+CONTRADICTED = [*[(3, 2)] * 20, *[(6, 0)] * 6]  # 1.50 in the scored nuclei, 2.40 over all signals
+
+
+def test_counts_that_all_signals_contradict_are_not_confirmed_before_that_was_read(lab: TestLaboratory) -> None:
+    case = lab.analysed(CONTRADICTED)
+    review = workflow.assess(lab.log, case.id)
+    (point,) = review.unsettled
+    assert (point.about, point.place, point.changes) == ("cross-check", "tumour", ())
+    assert "on both sides of 2.0: 2.40 over all signals and 1.50 in the scored nuclei" in point.text
+    assert review.obstacles[0].startswith("Settle 1 point")
+    with pytest.raises(WrongStateError, match=r"cross-check \(tumour\)"):
+        confirm(lab, case.id)
+    with pytest.raises(WrongStateError, match="No flag settles"):
+        workflow.follow_findings(lab.log, point, lab.person("berg"))
+    workflow.acknowledge(lab.log, case.id, point, lab.person("berg"))
+    stated = lab.log.statement(case.id, StatementKind.ACKNOWLEDGED, point.key)
+    assert stated is not None
+    assert stated.value["text"] == point.text
+    review = confirm(lab, case.id)
+    assert review.reviewed
+    content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
+    assert content.alerts.count(point.text) == 1
+
+
+def test_a_contradiction_is_asked_again_only_where_it_grows_graver(lab: TestLaboratory) -> None:
+    case, by = lab.analysed([*[(2, 2)] * 20, *[(6, 0)] * 6]), lab.person("berg")  # 1.00 and 1.90
+    region = lab.log.regions(case.id)[0]
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    assert "depends on which nuclei are scored" in point.text
+    workflow.acknowledge(lab.log, case.id, point, by)
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 3, "cep17": 2}, by)
+    assert workflow.assess(lab.log, case.id).unsettled == ()
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2}, by)  # 1.10 and 2.00
+    (graver,) = workflow.assess(lab.log, case.id).unsettled
+    assert "on both sides of 2.0" in graver.text
+
+
+def test_a_contradiction_that_was_acknowledged_at_sign_out_by_an_earlier_version_stays_so(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(CONTRADICTED), lab.person("berg")
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    key = hashlib.sha256(point.text.encode()).hexdigest()[:16]
+    lab.log.acknowledge(case.id, key, point.text, by, "")
+    review = workflow.assess(lab.log, case.id)
+    assert review.unsettled == ()
+    assert [w.acknowledged for w in review.warnings if w.contradicts] == [True]
+
+
+def test_of_two_populations_the_one_that_is_contradicted_is_named(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    workflow.set_populations(lab.log, case.id, [Population("A", 70.0), Population("B", 30.0)], case.version, by)
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), replace(FLAGS, population="A"))
+    lab.analyse(lab.add_region(case, CONTRADICTED, shade=130), replace(FLAGS, population="B"))
+    review = workflow.assess(lab.log, case.id)
+    found = case_warnings(review.assessment, review.regions, review.findings, ())
+    told = [(w.place, w.text.split(":")[0]) for w in found if w.contradicts]
+    assert told == [("population B", "Population B")]
 
 
 def test_the_report_names_kept_flags_cells_pattern_and_cross_check(lab: TestLaboratory) -> None:

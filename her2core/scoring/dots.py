@@ -64,6 +64,12 @@ class CrossCheck:
     warning: str | None
 
     @property
+    def across_cut_off(self) -> bool:
+        """True where only one of the two ratios reaches 2.0."""
+        ours, every = ratio(self.scored), self.dots.ratio
+        return ours is not None and every is not None and (ours >= 2) != (every >= 2)
+
+    @property
     def difference_percent(self) -> float | None:
         """How far the ratio of all signals lies above that of the scored nuclei, in percent of the latter."""
         return _difference_percent(self.dots.ratio, ratio(self.scored))

@@ -61,7 +61,8 @@ class Step:
 class CaseFacts:
     """What the steps depend on beside the assessment.
 
-    `settled` tells whether flags and findings that disagree were settled; `attested` is as in `WorkUpInputs`.
+    `settled` tells whether all was settled that flags or counts and findings disagree on; `attested` is as in
+    `WorkUpInputs`.
     """
 
     reviewed: bool
@@ -116,7 +117,7 @@ def _review(facts: CaseFacts) -> Step:
         return Step(StepKind.REVIEW, StepState.DONE, "confirmed")
     action = "Look through the nuclei and press “Counts reviewed” in Review."
     if not facts.settled:
-        action = "Settle where flags and findings disagree, then press “Counts reviewed” in Review."
+        action = "Settle where flags or counts and findings disagree, then press “Counts reviewed” in Review."
     why = "The counts of the models become a result only once a pathologist has confirmed them."
     return Step(StepKind.REVIEW, StepState.NOW, "not confirmed yet", action, _PATHOLOGIST, why)
 

@@ -1,4 +1,4 @@
-"""Where flags and findings disagree: one point after the other, to be settled before the counts are confirmed."""
+"""Where flags or counts and findings disagree: point after point, to be settled before the counts are confirmed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) 
     points = [w for w in review.warnings if w.before_review]
     which = f"{len(points) - len(review.unsettled) + 1} of {len(points)}"
     rejects = any(not flags.suitable for _, flags in point.changes)
-    title = "Above the guideline's limit" if rejects else "Flags and findings disagree"
+    title = "Flags and findings disagree"
+    if point.contradicts:
+        title = "All signals contradict the scored nuclei"
+    elif rejects:
+        title = "Above the guideline's limit"
     with st.container(key="disagreements"):
         said, settled = st.columns([3.9, 1.3], vertical_alignment="center")
         said.markdown(f":orange[:material/warning:] **{title}, {which}.** {plain(point.text)}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from her2core.records import Tally
 from her2core.scoring import (
     MINIMUM_NUCLEI,
+    CrossCheck,
     PopulationAssessment,
     cep17_per_nucleus,
     certainty,
     copy_number,
     describe_group,
+    near_cut_off,
     ratio,
+    with_sign,
 )
 from her2core.ui.words import escaped, interval, number
 from her2core.workflow import AiResult
@@ -30,6 +33,7 @@ RESULT_STYLE = """<style>
 .h2c-res td.now {font-weight: 700; font-size: 15px;}
 .h2c-res td.ai {opacity: .75;}
 .h2c-res .under {font-size: 12.5px; margin-top: 4px; opacity: .9;}
+.h2c-res .look {font-size: 12.5px; margin-top: 4px; border-left: 3px solid #E69F00; padding-left: 7px;}
 </style>"""
 
 _COVERS = {
@@ -40,8 +44,16 @@ _COVERS = {
 }
 
 
-def result_html(population: PopulationAssessment, ai: AiResult | None, *, several: bool) -> str:
-    """The card of one population as HTML. All text is escaped."""
+_ALL_SIGNALS = (
+    "All HER2 over all CEP17 signals (dots over dots), whichever nucleus they lie in and whether or not it is scored: "
+    "a cross-check that leans neither on the borders of the nuclei nor on which of them were left out."
+)
+
+
+def result_html(
+    population: PopulationAssessment, ai: AiResult | None, *, several: bool, check: CrossCheck | None = None
+) -> str:
+    """The card of one population as HTML, with the cross-check where it is to be looked at. All text is escaped."""
     t = population.tally
     name = f"Population {population.label}" if several else ""
     if several and population.share_percent is not None:
@@ -72,10 +84,28 @@ def result_html(population: PopulationAssessment, ai: AiResult | None, *, severa
         f'<tr><td>Nuclei · HER2 · CEP17</td><td class="now">{t.n} · {t.her2} · {t.cep17}</td><td></td>'
         f'<td class="ai">{other.n} · {other.her2} · {other.cep17}</td></tr>'
     )
+    body += "" if check is None else _all_signals(check)
     ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
     covers = escaped(_COVERS[confidence is not None and confidence.systematic])
     table = f'<table><tr><th></th><th>now</th><th title="{covers}">95 %</th><th>AI: {ai_group}</th></tr>{body}</table>'
-    return f'<div class="h2c-res">{head}{table}{_foot(population)}</div>'
+    return f'<div class="h2c-res">{head}{table}{_foot(population)}{_look(population, check)}</div>'
+
+
+def _all_signals(check: CrossCheck) -> str:
+    dots, difference = check.dots, check.difference_percent
+    if dots.ratio is None or difference is None:
+        return ""
+    said = f"{with_sign(difference)} %"
+    return (
+        f'<tr title="{escaped(_ALL_SIGNALS)}"><td>Ratio over all signals</td><td class="now">{number(dots.ratio)}</td>'
+        f"<td>{said}</td><td></td></tr>"
+    )
+
+
+def _look(population: PopulationAssessment, check: CrossCheck | None) -> str:
+    """What asks for more nuclei, or for another look at them, before the counts are accepted."""
+    said = (near_cut_off(population.tally), None if check is None else check.warning)
+    return "".join(f'<div class="look">{escaped(text)}</div>' for text in said if text is not None)
 
 
 def _foot(population: PopulationAssessment) -> str:

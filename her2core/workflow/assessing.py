@@ -146,8 +146,8 @@ class CaseReview:
         found = [f"Analyse region {r.name}." for r in self.regions if r.suitable and r.analysis is None]
         if self.unsettled:
             found.append(
-                f"Settle {_points(len(self.unsettled))} on which flags and findings disagree: acknowledge each, or "
-                "change the flag."
+                f"Settle {_points(len(self.unsettled))} on which flags or counts disagree with what was found: "
+                "acknowledge each, or change the flag."
             )
         if not self.reviewed:
             found.append("Confirm the review: look through the nuclei, then press “Counts reviewed”.")
@@ -159,7 +159,7 @@ class CaseReview:
 
     @property
     def unsettled(self) -> tuple[CaseWarning, ...]:
-        """The disagreements of flags and findings that nobody acknowledged: the counts cannot be confirmed before."""
+        """The disagreements that nobody acknowledged: the counts cannot be confirmed before."""
         return tuple(w for w in self.warnings if w.before_review and not w.acknowledged)
 
     def region(self, region_id: int) -> RegionReview | None:

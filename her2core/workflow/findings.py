@@ -2,7 +2,8 @@
 
 A disagreement is a warning like any other, with one difference: it is settled before the counts are confirmed. To read
 it is to acknowledge it (a statement in the case log) or to change the flag; either way the same list shows it, in
-review, at sign-out and in the report.
+review, at sign-out and in the report. The same holds where the ratio over all signals contradicts the scored nuclei,
+since what to do about it (look at what was left out) is done before the counts are confirmed; no flag settles that.
 """
 
 from __future__ import annotations
@@ -57,8 +58,10 @@ class CaseWarning:
     `key` changes with what is said: what was acknowledged is exactly what is said now. A disagreement of flags and
     findings has a `kind`, and the `place` that it is about; it is acknowledged before the counts are confirmed, or
     settled with `changes`: (region id, flags that would agree). Its key changes with the flag and with the models'
-    findings, not with the pathologist's own corrections. `needs_reason`: a limit is exceeded above which the guideline
-    asks to reject (domain.md 1.9), so it is acknowledged with a reason; `reason` is the one that was given.
+    findings, not with the pathologist's own corrections. `contradicts`: all signals contradict the scored nuclei of the
+    `place`; that is acknowledged before the counts are confirmed too, and its key is like theirs. `needs_reason`: a
+    limit is exceeded above which the guideline asks to reject (domain.md 1.9), so it is acknowledged with a reason;
+    `reason` is the one that was given.
     """
 
     key: str
@@ -69,11 +72,17 @@ class CaseWarning:
     changes: tuple[tuple[int, RegionFlags], ...] = ()
     needs_reason: bool = False
     reason: str = ""
+    contradicts: bool = False
 
     @property
     def before_review(self) -> bool:
         """True if the counts cannot be confirmed before it is settled."""
-        return self.kind is not None
+        return self.kind is not None or self.contradicts
+
+    @property
+    def about(self) -> str:
+        """What is to be settled, in a word or two; empty for any other warning."""
+        return "cross-check" if self.contradicts else "" if self.kind is None else self.kind.value
 
 
 def population_findings(regions: Iterable[RegionReview]) -> PopulationFindings:
@@ -90,27 +99,27 @@ def case_warnings(
     findings: Mapping[str, PopulationFindings],
     statements: Sequence[Statement],
 ) -> tuple[CaseWarning, ...]:
-    """All warnings of a case: disagreements first, then alerts of the work-up and of the cross-check."""
+    """All warnings of a case: what is settled before the counts are confirmed, then the alerts of the work-up."""
     if assessment is None:
         return ()
     counting = [r for r in regions if r.counts]
     several = len(assessment.populations) > 1
-    found = [*_of_regions(counting), *_of_populations(counting, findings, several=several)]
+    found = [
+        *_of_regions(counting),
+        *_of_populations(counting, findings, several=several),
+        *_of_cross_checks(counting, findings, several=several),
+    ]
     texts = list(assessment.alerts)
     if any(w.kind is DisagreementKind.SECOND_POPULATION for w in found):
         told = [second_population_alert(p.heterogeneity) for p in assessment.populations if p.heterogeneity is not None]
         texts = [text for text in texts if text not in told]
-    for label, finding in findings.items():
-        if finding.cross_check.warning is not None:
-            texts.append(
-                f"Population {label}: {finding.cross_check.warning}" if several else finding.cross_check.warning
-            )
     limits = _limits(assessment)
     if any(w.needs_reason for w in found) and len(counting) == 1:  # of one region it is the same finding once more
         texts = [text for text in texts if text not in limits]
     found += [CaseWarning(_key(text), text, False, needs_reason=text in limits) for text in texts]
     read = {s.subject: str(s.value.get("reason", "")) for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
-    return tuple(_as_read(warning, read.get(warning.key)) for warning in found)
+    # Before it was settled in review, a cross-check was acknowledged by what it said; that holds on.
+    return tuple(_as_read(w, read.get(w.key, read.get(_key(w.text)) if w.contradicts else None)) for w in found)
 
 
 def _as_read(warning: CaseWarning, reason: str | None) -> CaseWarning:
@@ -143,6 +152,27 @@ def _of_populations(
         flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in own)
         for d in population_disagreements(flagged, [_nuclei(r) for r in own], finding.pattern, only_one=not several):
             yield _warning(d, f"population {label}" if several else "tumour", own)
+
+
+def _of_cross_checks(
+    counting: Sequence[RegionReview], findings: Mapping[str, PopulationFindings], *, several: bool
+) -> Iterator[CaseWarning]:
+    for label, finding in findings.items():
+        check = finding.cross_check
+        if check.warning is None:
+            continue
+        own = [r for r in counting if r.population == label]
+        parts = ["cross-check", label, "across 2.0" if check.across_cut_off else "apart", *_found(own)]
+        place = f"population {label}" if several else "tumour"
+        said = f"Population {label}: {check.warning}" if several else check.warning
+        yield CaseWarning(_key("\n".join(parts)), said, False, place=place, contradicts=True)
+
+
+def _found(regions: Iterable[RegionReview]) -> Iterator[str]:
+    """What the models found in regions, for a key that the pathologist's own corrections leave as it is."""
+    for r in regions:
+        if r.analysis is not None:
+            yield f"{r.region.id} {[(n.her2, n.cep17, n.clustered, n.scored) for n in r.analysis.nuclei]}"
 
 
 def _warning(d: Disagreement, place: str, regions: Sequence[RegionReview]) -> CaseWarning:

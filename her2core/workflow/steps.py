@@ -225,8 +225,8 @@ def _take_back(log: CaseLog, last: Correction, by: User) -> Correction:
 def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseReview:
     """Record that the pathologist looked through the nuclei.
 
-    Raises WrongStateError while a region waits for analysis or flags and findings disagree, ConflictError where
-    somebody changed the case meanwhile.
+    Raises WrongStateError while a region waits for analysis or a point is to be settled (flags and findings disagree,
+    or all signals contradict the scored nuclei), ConflictError where somebody changed the case meanwhile.
     """
     review = assess(log, case_id)
     waiting = [r.name for r in review.regions if r.suitable and r.analysis is None]
@@ -234,8 +234,8 @@ def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseRe
         raise WrongStateError("Analyse all suitable regions before the counts are confirmed.")
     if review.unsettled:
         raise WrongStateError(
-            "Before the counts are confirmed, acknowledge each point on which your flags and the findings disagree, or "
-            f"change the flag: {'; '.join(f'{w.kind} ({w.place})' for w in review.unsettled)}."
+            "Before the counts are confirmed, acknowledge each point on which flags or counts disagree with what was "
+            f"found, or change the flag: {'; '.join(f'{w.about} ({w.place})' for w in review.unsettled)}."
         )
     log.mark_reviewed(case_id, version, by)
     return refresh_state(log, case_id, by)

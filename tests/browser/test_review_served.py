@@ -121,7 +121,7 @@ def test_all_that_matters_is_in_sight_on_the_smallest_screen(server: Server, pag
 
 def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only(server: Server, page: Page) -> None:
     case = server.lab.open_case()
-    server.lab.analyse(server.lab.add_region(case, [*POSITIVE, *[(6, 0)] * 7]), FLAGS)
+    server.lab.analyse(server.lab.add_region(case, [*POSITIVE, *[(2, 0)] * 7]), FLAGS)
     at = ReviewPage(page, server.lab, case).open(server)
     expect(page.locator(".st-key-disagreements")).to_contain_text("more than the limit of 25 %", timeout=PATIENCE_MS)
     (point,) = workflow.assess(server.lab.log, case.id).unsettled

@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal
-from her2core.scoring import ReviewedNucleus, SharedError, group, population_inputs, tally
+from her2core.records import Channel, Correction, CorrectionKind, Exclusion, Nucleus, Signal, Tally
+from her2core.scoring import (
+    CrossCheck,
+    DotsOverDots,
+    ReviewedNucleus,
+    SharedError,
+    cross_check,
+    group,
+    population_inputs,
+    tally,
+)
 from her2core.scoring.workup import WorkUpInputs, assess_case
 from her2core.ui.imagery import CHANNELS, compose, data_url, nucleus_montage, thumbnail
 from her2core.ui.nuclei import doubt
@@ -113,11 +122,13 @@ def test_what_asks_to_be_looked_at_comes_first(more: dict[str, Any], less: dict[
     assert doubt(_reviewed(1, **more)) > doubt(_reviewed(2, **less))
 
 
-def _card(number: int, her2: int, cep17: int, shared: Sequence[SharedError] = ()) -> str:
+def _card(
+    number: int, her2: int, cep17: int, shared: Sequence[SharedError] = (), check: CrossCheck | None = None
+) -> str:
     nuclei = [_nucleus(index, her2=her2, cep17=cep17) for index in range(number)]
     assessment = assess_case([population_inputs("A", nuclei, shared=shared)], WorkUpInputs(controls_ok=True))
     counted = tally(nuclei)
-    return result_html(assessment.populations[0], AiResult(counted, group(counted)), several=False)
+    return result_html(assessment.populations[0], AiResult(counted, group(counted)), several=False, check=check)
 
 
 def test_the_card_shows_exact_numbers_and_the_group() -> None:
@@ -136,6 +147,31 @@ def test_the_card_says_what_its_interval_covers_and_what_would_settle_the_group(
     assert "More nuclei alone would not settle" not in alone
     far = _card(20, 5, 2, [SharedError(1, False, 0.3)] * 20)
     assert "all of them read would settle it" in far
+
+
+@pytest.mark.parametrize(
+    ("n", "her2", "said"),
+    [(20, 4, "score 20 more nuclei"), (40, 4, "even with 40 nuclei"), (20, 5, None), (19, 4, None)],
+)
+def test_the_card_asks_for_more_nuclei_where_the_ratio_is_near_the_cut_off(n: int, her2: int, said: str | None) -> None:
+    card = _card(n, her2, 2)
+    assert ("close to the cut-off" in card) == (said is not None)
+    assert said is None or said in card
+
+
+@pytest.mark.parametrize(("all_her2", "contradicts"), [(124, False), (190, True)])
+def test_the_card_shows_the_ratio_over_all_signals_and_what_it_contradicts(all_her2: int, contradicts: bool) -> None:
+    check = cross_check(DotsOverDots(30, all_her2, 40, 0), Tally(20, 120, 40))
+    assert "over all signals" not in _card(20, 6, 2)
+    card = _card(20, 6, 2, check=check)
+    assert "Ratio over all signals" in card
+    assert ("4.75" if contradicts else "3.10") in card
+    assert ("depends on which nuclei are scored" in card) == contradicts
+
+
+def test_the_card_has_no_ratio_over_all_signals_without_cep17() -> None:
+    card = _card(20, 6, 2, check=cross_check(DotsOverDots(30, 120, 0, 0), Tally(20, 120, 40)))
+    assert "over all signals" not in card
 
 
 def test_the_card_says_how_many_nuclei_are_missing() -> None:

@@ -141,6 +141,23 @@ def test_a_warning_where_the_ratios_do_not_agree(her2: int, cep17: int, scored: 
     assert (warning is None) if said is None else (said in (warning or ""))
 
 
+@pytest.mark.parametrize(
+    ("her2", "cep17", "scored", "across"),
+    [
+        (199, 100, Tally(20, 80, 40), True),
+        (80, 40, Tally(20, 79, 40), True),
+        (300, 100, Tally(20, 80, 40), False),
+        (79, 100, Tally(20, 40, 40), False),
+        (300, 0, Tally(20, 40, 40), False),
+        (300, 100, Tally(20, 40, 0), False),
+    ],
+)
+def test_only_ratios_on_two_sides_of_the_cut_off_lie_across_it(
+    her2: int, cep17: int, scored: Tally, across: bool
+) -> None:
+    assert cross_check(DotsOverDots(30, her2, cep17, 0), scored).across_cut_off is across
+
+
 def test_the_difference_is_in_percent_of_the_scored_ratio() -> None:
     check = cross_check(DotsOverDots(30, 90, 40, 0), Tally(20, 40, 20))
     assert check.difference_percent == pytest.approx(12.5)

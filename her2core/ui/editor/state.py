@@ -155,7 +155,9 @@ def _cards(review: CaseReview, region: RegionReview) -> str:
         return "<p>This region does not count; no suitable region is analysed yet.</p>"
     populations = assessment.populations
     shown = next((p for p in populations if p.label == region.population), populations[0])
-    card = result_html(shown, review.ai.get(shown.label), several=len(populations) > 1)
+    found = review.findings.get(shown.label)
+    check = None if found is None else found.cross_check
+    card = result_html(shown, review.ai.get(shown.label), several=len(populations) > 1, check=check)
     note = "" if region.counts else "<p>This region was flagged as unsuitable: its nuclei do not count.</p>"
     others = "".join(_line(p) for p in populations if p is not shown)
     return RESULT_STYLE + card + note + others
