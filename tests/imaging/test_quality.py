@@ -58,35 +58,70 @@ def test_every_limited_measure_is_measured(region: Pixels) -> None:
     assert all(isinstance(value, float) for value in measures.values())
 
 
-DEFECTS: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "weak HER2 and CEP17": ({"signal": 4}, {"her2_signal_to_noise", "cep17_signal_to_noise"}),
-    "glowing nuclei": ({"glow": 160, "signal": 40}, {"her2_signal_to_background", "cep17_signal_to_background"}),
-    "glowing background": ({"background": 70, "dapi": 150}, {"her2_background_percent", "cep17_background_percent"}),
-    "weak DAPI": ({"dapi": 5}, {"dapi_contrast"}),
-    "overexposed DAPI": ({"dapi": 400}, {"dapi_saturated_percent"}),
-    "overexposed probes": ({"signal": 2000}, {"her2_saturated_percent", "cep17_saturated_percent"}),
+PROBES: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "weak": ({"signal": 4}, {"signal_to_noise", "signal_to_background"}),
+    "glowing nuclei": ({"glow": 160, "signal": 40}, {"signal_to_background"}),
+    "glowing background": ({"background": 70}, {"background_percent"}),
+    "overexposed": ({"signal": 2000}, {"saturated_percent"}),
 }
 
 
-@pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_breaks_its_limit(name: str) -> None:
-    options, expected = DEFECTS[name]
-    assert expected <= broken(fish(**options))
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize("name", PROBES)
+def test_a_defect_of_one_probe_breaks_the_limits_of_that_probe_only(region: Pixels, name: str, channel: int) -> None:
+    options, expected = PROBES[name]
+    pixels = region.copy()
+    pixels[:, :, channel] = fish(**options)[:, :, channel]
+    assert broken(pixels) == {f"{('her2', 'cep17')[channel]}_{measure}" for measure in expected}
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_a_defect_of_both_probes_breaks_the_limits_of_both(region: Pixels, name: str) -> None:
+    options, expected = PROBES[name]
+    pixels = region.copy()
+    pixels[:, :, :2] = fish(**options)[:, :, :2]
+    assert broken(pixels) == {f"{probe}_{measure}" for probe in ("her2", "cep17") for measure in expected}
+
+
+@pytest.mark.parametrize(
+    ("dapi", "expected"), [(5, {"dapi_contrast"}), (8, set()), (240, set()), (246, {"dapi_saturated_percent"})]
+)
+def test_dapi_too_weak_or_too_bright_breaks_its_own_limit_only(dapi: float, expected: set[str]) -> None:
+    assert broken(fish(dapi=dapi)) == expected
+
+
+# Just inside and just outside: where a limit moves, one of the two turns.
+TURNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "signal_to_noise": ({"signal": 12}, {"signal": 9}),
+    "signal_to_background": ({"signal": 12}, {"signal": 9}),
+    "background_percent": ({"background": 50}, {"background": 52}),
+    "saturated_percent": ({"signal": 400}, {"signal": 600}),
+}
 
 
 @pytest.mark.parametrize("channel", [0, 1])
-def test_a_weak_probe_is_told_from_the_other(region: Pixels, channel: int) -> None:
-    pixels = region.copy()
-    pixels[:, :, channel] = fish(signal=4)[:, :, channel]
-    assert broken(pixels) >= {("her2_signal_to_noise", "cep17_signal_to_noise")[channel]}
-    assert ("cep17_signal_to_noise", "her2_signal_to_noise")[channel] not in broken(pixels)
+@pytest.mark.parametrize("name", TURNS)
+def test_the_limit_of_a_probe_turns_between_close_values(region: Pixels, name: str, channel: int) -> None:
+    seen = []
+    for options in TURNS[name]:
+        pixels = region.copy()
+        pixels[:, :, channel] = fish(**options)[:, :, channel]
+        seen.append(f"{('her2', 'cep17')[channel]}_{name}" in broken(pixels))
+    assert seen == [False, True]
 
 
 def test_blur_lowers_focus_step_by_step_and_then_breaks_the_limit(region: Pixels) -> None:
     ratios = [measure(blurred(region, sigma))["focus_ratio"] or 0 for sigma in (0.1, 1, 2, 3, 4)]
     assert ratios == sorted(ratios, reverse=True)
-    assert "focus_ratio" not in broken(blurred(region, 0.7))
-    assert "focus_ratio" in broken(blurred(region, 4))
+    assert broken(blurred(region, 2)) == set()
+
+
+def test_focus_turns_before_any_measure_of_signals_does(region: Pixels) -> None:
+    """Nuclei are 48 pixels wide: the limit is a blur of 1/18 of a nucleus, at which signals still stand out."""
+    assert broken(blurred(region, 2.4)) == set()
+    assert broken(blurred(region, 2.8)) == {"focus_ratio"}
+    assert broken(blurred(region, 3.4)) == {"focus_ratio"}
+    assert {"focus_ratio", "her2_signal_to_noise", "cep17_signal_to_noise"} <= broken(blurred(region, 4))
 
 
 def test_blur_weakens_signals(region: Pixels) -> None:
