@@ -34,14 +34,22 @@ CAP_2009_PERCENT = (5, 50)  # amplified cells, both included
 FEWEST_FOR_SHAPE = 20  # below this a shape says nothing
 STANDS_STILL = 1e-3  # signals, or of a ratio
 
-# A mode cannot be narrower than the counting itself is sure: half a signal, and what that makes of a ratio.
-COUNT_SPREAD = 0.5
+# A mode of ratios cannot be narrower than what half a signal makes of one.
 RATIO_SPREAD = 0.25
 
 # The alert looks at square roots of the HER2 counts, whose spread by chance is near 0.5 at any mean, so that the long
-# tail of one population is not taken for a second. Limits chosen by simulation (20 to 300 cells, 200 to 400 populations
-# a setting): 0-4 % false alarms in homogeneous populations, up to 8 % in very ragged ones; found were 92-100 % of the
-# mixtures of 2 with 15 copies and 36-88 % of those of 2 with 8 copies (15 to 50 % of the cells).
+# tail of one population is not taken for a second. Alerts of 100 simulated populations (Poisson counts, 2 copies in the
+# other cells) at 20 / 40 / 100 cells; tests/scoring/test_heterogeneity.py measures a part of it again:
+#     15 % with 8 copies   56 / 66 / 67      50 % with 6 copies    8 / 20 / 24
+#     25 % with 6 copies   27 / 40 / 44      50 % with 8 copies   18 / 54 / 76
+#     25 % with 8 copies   58 / 78 / 87      50 % with 12 copies  66 / 99 / 100
+#     one population of 2 to 12 copies: 0 to 5; ragged as amplified ones are (variance m + m^2/8): 0 to 5, at most 9 in
+#     very ragged ones (m + m^2/4).
+# Cells whose counts are tighter than Poisson, as those of diploid cells are, part more easily. A likelihood ratio of
+# two Poisson or negative binomial parts against one ragged population found more of the wide mixtures (50 % with 8:
+# 28 / 64 / 91) with as few false alerts, but missed tight ones that lie plainly apart (2 and 6, no other counts), so it
+# was not taken. 25 % with 6 copies differ from the likeliest ragged population by 0.007 of a natural logarithm a cell,
+# 0.3 over 40 cells: no rule of HER2 counts that spares ragged populations can find most of them.
 ROOT_SPREAD = 0.35
 ROOT_BIMODAL_ABOVE = 0.5
 SECOND_POPULATION_COPIES = 5.0
@@ -68,15 +76,14 @@ class Heterogeneity:
     """The measures of one population of `n` scored cells.
 
     `amplified`: cells with a ratio of 2.0 or more or with 6 or more HER2 signals; `amplified_cap2009`: ratio above 2.2.
-    Clustered cells are amplified by both. `her2_root` is of the square roots of the HER2 counts. Fits and coefficients
-    are None below 20 cells or where all cells are equal.
+    Clustered cells are amplified by both. `her2_root` is of the square roots of the HER2 counts: the alert goes by it,
+    and the panel shows it, so that the two never speak of different parts. Fits and coefficients are None below 20
+    cells or where all cells are equal.
     """
 
     n: int
     amplified: int
     amplified_cap2009: int
-    her2: TwoPopulations | None
-    cep17: TwoPopulations | None
     ratio: TwoPopulations | None
     her2_root: TwoPopulations | None
     her2_bimodality: float | None
@@ -116,8 +123,6 @@ def measure_heterogeneity(nuclei: Iterable[Nucleus]) -> Heterogeneity:
         n=len(cells),
         amplified=sum(is_amplified(*cell) for cell in cells),
         amplified_cap2009=sum(clustered or (c > 0 and 10 * h > 22 * c) for h, c, clustered in cells),
-        her2=two_populations(her2, COUNT_SPREAD),
-        cep17=two_populations(cep17, COUNT_SPREAD),
         ratio=two_populations(ratios, RATIO_SPREAD),
         her2_root=two_populations(np.sqrt(her2), ROOT_SPREAD),
         her2_bimodality=bimodality_coefficient(her2),
@@ -131,6 +136,9 @@ def second_population_alert(found: Heterogeneity) -> str | None:
 
     Asked of all: amplified cells between 10 and 90 % (both excluded), a cleanly separated fit with both parts above
     10 %, a bimodal distribution, and a higher part of at least five copies, below which chance alone makes two.
+
+    None does not rule out a second population: of those with 6 copies, or of 20 cells, most are missed (figures at
+    `ROOT_SPREAD`).
     """
     fit, bimodality = found.her2_root, found.her2_root_bimodality
     if fit is None or bimodality is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from her2core.scoring import (
@@ -61,7 +63,8 @@ def population_rows(
         ("Amplified: ratio above 2.2", _of(measured.amplified_cap2009, measured.n) + cap),
         ("Where amplified cells lie", _pattern(findings.pattern)),
         *([("What that means", meaning)] if meaning else []),
-        ("Two populations by HER2", _two(measured.her2)),
+        ("Two populations by HER2", _by_her2(measured)),
+        ("Two populations by ratio", _two(measured.ratio, "as ratio")),
         ("Bimodality of HER2 · ratio", _bimodality(measured)),
         ("Ratio over all signals (dots over dots)", _dots(population, findings)),
     ]
@@ -78,13 +81,25 @@ def _pattern(found: SpatialPattern) -> str:
     return f"{text} Index {found.index:.2f} (0 by chance, 1 one nest), p = {found.p_together:.3f}"
 
 
-def _two(fit: TwoPopulations | None) -> str:
+def _by_her2(measured: Heterogeneity) -> str:
+    """The parts that the alert goes by, and whether it was raised. They are fitted to square roots of the counts, whose
+    spread by chance is alike at any mean; their means are shown as counts."""
+    fit = measured.her2_root
+    if fit is None:
+        return _two(None, "")
+    counts = replace(fit, low_mean=fit.low_mean**2, high_mean=fit.high_mean**2)
+    raised = "raised" if second_population_alert(measured) else "none, which does not rule out a second population"
+    return f"{_two(counts, 'signals', fit.ashmans_d)}. Alert: {raised}"
+
+
+def _two(fit: TwoPopulations | None, unit: str, ashmans_d: float | None = None) -> str:
     if fit is None:
         return "not measured (fewer than 20 cells, or all alike)"
-    apart = "separate" if fit.ashmans_d > ASHMANS_D_SEPARATED else "not separate"
+    distance = fit.ashmans_d if ashmans_d is None else ashmans_d
+    apart = "separate" if distance > ASHMANS_D_SEPARATED else "not separate"
     return (
         f"{100 * (1 - fit.high_share):.0f} % with {fit.low_mean:.1f} and {100 * fit.high_share:.0f} % with "
-        f"{fit.high_mean:.1f} signals; Ashman's D {fit.ashmans_d:.1f}: {apart} ({ASHMANS_D_SEPARATED:.0f} parts them)"
+        f"{fit.high_mean:.1f} {unit}; Ashman's D {distance:.1f}: {apart} ({ASHMANS_D_SEPARATED:.0f} parts them)"
     )
 
 
