@@ -20,7 +20,7 @@ from her2core.ui.session import flash
 from her2core.ui.words import plain
 from her2core.workflow import CaseReview, RegionReview
 
-__all__ = ["draw", "region_thumbnail"]
+__all__ = ["draw", "measured_rows", "region_thumbnail"]
 
 _SUITABLE = "suitable"
 _YES, _NO = "yes", "no"
@@ -243,6 +243,30 @@ def _advice(rooms: Services, chosen: Sequence[RegionReview]) -> None:
         )
         if len(chosen) == 1 and figures:
             st.caption(" · ".join(figures))
+    for shown in chosen:
+        _values(rooms, shown)
+
+
+def _values(rooms: Services, shown: RegionReview) -> None:
+    """All that was measured on a region's image, beside the limits, for those who want to see how near they are."""
+    try:
+        measures = _measures(shown.region.image_sha256, rooms, shown.region)
+    except Her2CoreError:
+        return  # said above
+    with st.expander(f"Measured on {plain(shown.region.filename)}", key=f"measured_{shown.region.id}"):
+        st.table(measured_rows(measures), border="horizontal", hide_index=True)
+
+
+def measured_rows(measures: Mapping[str, float | None]) -> list[dict[str, str]]:
+    """A row for each measure that has a limit: name with unit, value (bold where it breaks the limit), limit."""
+    rows = []
+    for limit in quality.LIMITS:
+        value = measures.get(limit.measure)
+        said = "not measurable" if value is None else f"{value:.3g}"
+        bound = f"at least {limit.at_least:g}" if limit.at_least is not None else f"at most {limit.at_most:g}"
+        broken = limit.broken_by(value)
+        rows.append({"Measure": limit.label, "Value": f"**{said}**" if broken else said, "Limit": bound})
+    return rows
 
 
 def _measured(rooms: Services, shown: RegionReview) -> tuple[list[str], list[str]]:
