@@ -16,11 +16,21 @@ from her2core.permissions import Action, decide
 from her2core.records import User
 from her2core.ui import learning
 from her2core.ui.services import Services
-from her2core.ui.words import plain
+from her2core.ui.words import counting_words, plain
 
-__all__ = ["RESULTS_DIR", "ModelFile", "benchmark_figures", "draw", "entries", "model_files", "where_it_fails"]
+__all__ = [
+    "ACCURACY_GUIDE",
+    "RESULTS_DIR",
+    "ModelFile",
+    "benchmark_figures",
+    "draw",
+    "entries",
+    "model_files",
+    "where_it_fails",
+]
 
 RESULTS_DIR = Path(__file__).parents[2] / "benchmarks" / "results"
+ACCURACY_GUIDE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 _CARDS, _BENCHMARK, _LEARNING, _NEXT = "Model cards", "Benchmark", "Learning", "What to annotate next"
 _KNOWN = frozenset({"name", "version", "sha256", "architecture", "stage", "fails", "regenerate"})
 _METRICS = ("metrics", "validation")
@@ -150,6 +160,7 @@ def _cards(rooms: Services) -> None:
     if not found:
         st.error("There are no models in the folder of the settings; nothing can be analysed.", icon=":material/error:")
         return
+    st.caption(f"{counting_words(rooms.settings.counting)}. The setting `counting` says which way is in use.")
     order = {"detector": 0, "counter": 1}
     found.sort(key=lambda model: order.get(model.path.stem, 2))
     for column, model in zip(st.columns(len(found), gap="medium"), found, strict=True):
@@ -214,6 +225,9 @@ def _benchmark(folder: Path) -> None:
             icon=":material/info:",
         )
         return
+    if ACCURACY_GUIDE.is_file():
+        with st.expander("How to read this table", icon=":material/help:"):
+            st.markdown(_without_paths(ACCURACY_GUIDE.read_text(encoding="utf-8").partition("\n")[2]))
     st.markdown(_without_paths(text))
     for path in sorted(folder.glob("*/parts.md")):
         head, _, body = path.read_text(encoding="utf-8").partition("\n")

@@ -12,7 +12,7 @@ from her2core import workflow
 from her2core.errors import NotFoundError
 from her2core.imaging import PixelsRGB
 from her2core.jobs import JobState, JobStatus
-from her2core.records import Region, Role, User
+from her2core.records import ModelUsed, Region, Role, User
 from her2core.ui import disagreement
 from her2core.ui.analysing import progress_words, start_words
 from her2core.ui.blinding import stays_blind
@@ -21,12 +21,12 @@ from her2core.ui.flagging import summary
 from her2core.ui.intake_regions import region_thumbnail
 from her2core.ui.services import Services, count_box, region_image
 from her2core.ui.session import REVIEW_REGION, guarded, saved, show_flash
-from her2core.ui.words import local_time, plain
+from her2core.ui.words import counting_words, local_time, plain
 from her2core.workflow import CaseReview, CountBox, RegionReview
 from her2core.workflow.presence import Presence, Visit
 from her2core.workflow.reviewing import Edit, Taken, take_edit
 
-__all__ = ["before_confirming", "draw"]
+__all__ = ["before_confirming", "draw", "models_line"]
 
 _INBOX, _WINDOW, _SHOWN = "review_inbox", "review_window", "review_shown_version"
 _EDITOR = "review_editor"
@@ -189,6 +189,8 @@ def _workbench(case_id: int) -> None:
     names = {person.id: person.full_name for person in rooms.log.users()}
     news = EditorNews(names, _inbox(case_id), before_confirming(review))
     mount_editor(f"{_EDITOR}_{case_id}", editor_state(review, region, news), lambda: _receive(case_id))
+    if region.analysis is not None:
+        st.caption(plain(models_line(region.analysis.models)))
 
 
 def _region(shown: Sequence[RegionReview]) -> RegionReview:
@@ -255,6 +257,12 @@ def _confirm(rooms: Services, user: User, review: CaseReview) -> None:
             on_click=saved, args=(workflow.confirm_review, rooms.log, review.case.id, review.case.version, user),
             kwargs={"done": "Review confirmed."},
         )  # fmt: skip
+
+
+def models_line(models: Sequence[ModelUsed]) -> str:
+    """Which models analysed a region, and how they counted then, which need not be how the settings count now."""
+    reading = next((m.reading for m in models if m.stage == "counter"), "")
+    return f"Analysed with {', '.join(m.called for m in models)}. {counting_words(reading)}."
 
 
 def before_confirming(review: CaseReview) -> str:

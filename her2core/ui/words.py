@@ -14,6 +14,7 @@ __all__ = [
     "STATE_WORDS",
     "age",
     "case_title",
+    "counting_words",
     "escaped",
     "interval",
     "local_day",
@@ -98,3 +99,9 @@ def interval(ends: tuple[float, float] | None) -> str:
 def role_words(role: Role) -> str:
     """A role as a title."""
     return role.value.capitalize()
+
+
+def counting_words(counting: str) -> str:
+    """Which way of counting is in use; `counting`: one of `settings.COUNTING`, or "" where it was not recorded."""
+    ways = {"density": "default (peaks; clusters estimated)", "regression": "regression (Xue et al. 2023)"}
+    return f"Counts: {ways.get(counting, 'way not recorded')}"

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from her2core.models import save_weights
+from her2core.records import ModelUsed
 from her2core.ui import models
 from her2core.ui.models import benchmark_figures, entries, model_files, where_it_fails
+from her2core.ui.review import models_line
 from tests.pages.app import page_alone, said, signed_in
 from tests.pages.lab import TestLaboratory
 
@@ -137,6 +139,45 @@ def test_the_benchmark_of_each_part_is_there_and_no_link_leads_nowhere(
     assert said(at, "See how and [ours](https://e.org/x).")
     assert "The paper's mix: every measure" in [expander.label for expander in at.expander]
     assert said(at, "| Group 1 | 56 |")
+
+
+def test_the_page_tells_how_to_read_the_table(folder: Path, lab: TestLaboratory, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "accuracy.md").write_text("# Accuracy of the tests\n")
+    at = page_alone("models.py", lab.person("lind"))
+    at.segmented_control(key="models_view").set_value("Benchmark").run()
+    (guide,) = [e for e in at.expander if e.label == "How to read this table"]
+    text = guide.markdown[0].value
+    assert "## Groups" in text
+    assert "](../" not in text
+    assert models.ACCURACY_GUIDE.read_text(encoding="utf-8").startswith("# How to read the accuracy table")
+
+
+@pytest.mark.parametrize(
+    ("counting", "words"),
+    [
+        ("density", "Counts: default (peaks; clusters estimated)"),
+        ("regression", "Counts: regression (Xue et al. 2023)"),
+    ],
+)
+def test_the_page_says_which_way_of_counting_is_in_use(
+    folder: Path, lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch, counting: str, words: str
+) -> None:
+    monkeypatch.setenv("HER2CORE_COUNTING", counting)
+    assert said(page_alone("models.py", lab.person("lind")), words)
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [
+        ("density", "Counts: default (peaks; clusters estimated)."),
+        ("regression", "Counts: regression (Xue et al. 2023)."),
+        ("", "Counts: way not recorded."),
+    ],
+)
+def test_the_review_says_how_a_region_was_counted(reading: str, words: str) -> None:
+    used = [ModelUsed("detector", "detector", "3", "a" * 64), ModelUsed("counter", "counter", "4", "b" * 64, reading)]
+    assert models_line(used) == f"Analysed with detector 3, counter 4. {words}"
 
 
 def test_missing_benchmark_is_said(folder: Path, lab: TestLaboratory) -> None:
