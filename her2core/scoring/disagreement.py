@@ -113,6 +113,9 @@ _COUNT_APART = (
 )
 
 
+_COUNTED_ALREADY = "Another flag counts nothing anew; only an analysis goes by it."
+
+
 def _clusters(flags: RegionFlags, nuclei: Sequence[Nucleus]) -> Disagreement | None:
     scored = [n for n in nuclei if n.scored]
     clustered = sum(n.clustered for n in scored)
@@ -125,7 +128,7 @@ def _clusters(flags: RegionFlags, nuclei: Sequence[Nucleus]) -> Disagreement | N
         advice = "Look at them: their counts are estimates. Mark those that are none as not clustered."
     else:
         return None
-    return Disagreement(DisagreementKind.CLUSTERS, text, advice, changed)
+    return Disagreement(DisagreementKind.CLUSTERS, text, f"{advice} {_COUNTED_ALREADY}", changed)
 
 
 def _intensity(flags: RegionFlags, seen: Countability, weak_channels: Sequence[str]) -> Disagreement | None:

@@ -57,5 +57,5 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) 
                     "Reject the region" if rejects else "Change the flag", key=f"follow_{point.key}",
                     disabled=not review.editable, on_click=saved,
                     args=(workflow.follow_findings, rooms.log, point, user),
-                    kwargs={"done": "Region rejected." if rejects else "Flag changed."},
+                    kwargs={"done": "Region rejected." if rejects else "Flag changed; the counts stay as they are."},
                 )  # fmt: skip

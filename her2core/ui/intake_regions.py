@@ -16,7 +16,7 @@ from her2core.scoring import RejectionReason, countability
 from her2core.ui.flagging import REASONS, UNSUITABLE, common, summary, with_field
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.services import Services, region_image
-from her2core.ui.session import flash
+from her2core.ui.session import flash, saved
 from her2core.ui.words import plain
 from her2core.workflow import CaseReview, RegionReview
 
@@ -143,7 +143,8 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
     )  # fmt: skip
     left.segmented_control(
         "HER2 signals in clusters", [_NO, _YES], disabled=early,
-        help="The models then need less evidence to count a nucleus by its cluster.",
+        help="The models then need less evidence to count a nucleus by its cluster. They go by the flag as it stands "
+        "when the region is analysed; changed later, it counts nothing anew.",
         **field("clusters", _yes_no(common(flags.clusters for flags in flagged))),
     )  # fmt: skip
     right.segmented_control(
@@ -163,6 +164,7 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
         "scale bar.",
         **field("um_per_px", common(region.um_per_px for region in regions)),
     )  # fmt: skip
+    _reflagged(rooms, user, review, chosen)
     if review.case.state is CaseState.DRAFT:
         with left.popover("Remove", icon=":material/delete:"):
             st.write("The image leaves the case; the case log keeps it." if one else "The images leave the case.")
@@ -170,6 +172,34 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
                 "Remove image" if one else f"Remove {len(ids)} images", key="intake_remove", type="primary",
                 on_click=_remove, args=(rooms, user, ids),
             )  # fmt: skip
+
+
+def _reflagged(rooms: Services, user: User, review: CaseReview, chosen: Sequence[RegionReview]) -> None:
+    """Which of the chosen regions were counted under another flag for clusters, and what to do about it."""
+    if all(r.analysis is None for r in chosen):
+        return
+    then = workflow.reflagged_clusters(rooms.log, review.case.id)
+    counted = [r for r in chosen if r.counts and r.region.id in then]
+    if not counted or not review.editable:
+        return
+    under = ", ".join(f"{plain(r.region.filename)} with “{_yes_no(then[r.region.id])}”" for r in counted)
+    corrected = any(r.corrections for r in counted)
+    todo = (
+        "A new analysis would set corrections aside, so look in Review at the nuclei with many HER2 signals, and mark "
+        "by hand which are clustered."
+        if corrected
+        else "Look in Review at the nuclei with many HER2 signals, or analyse again."
+    )
+    st.warning(
+        f"Analysed under another flag for clusters: {under}. The counts stay as they were made then. {todo}",
+        icon=":material/warning:",
+    )
+    if not corrected:
+        st.button(
+            "Analyse again", key="intake_again", icon=":material/replay:", on_click=saved,
+            args=(rooms.jobs.submit, review.case.id, tuple(r.region.id for r in counted), user),
+            kwargs={"done": "The analysis has begun. Review shows how far it is."},
+        )  # fmt: skip
 
 
 def _value(flag: SignalIntensity | Overlap | None) -> str | None:

@@ -55,6 +55,7 @@ from her2core.workflow.recounting import (
     save_blinded_recount,
     scored_nuclei,
 )
+from her2core.workflow.reflagging import reflagged_clusters
 from her2core.workflow.releasing import Format, release
 from her2core.workflow.signing import (
     MEANING,
@@ -146,6 +147,7 @@ __all__ = [
     "past_retention",
     "preview",
     "redo_last",
+    "reflagged_clusters",
     "refresh_state",
     "release",
     "report_comment",

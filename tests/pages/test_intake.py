@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.imaging import read_region
-from her2core.records import Overlap, Population, RegionFlags, SignalIntensity
+from her2core.records import CorrectionKind, Overlap, Population, RegionFlags, SignalIntensity
+from her2core.ui.services import services
 from tests.pages.app import said, signed_in
 from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory, draw_region
 
@@ -250,3 +251,34 @@ def test_a_population_that_regions_show_is_not_removed(lab: TestLaboratory) -> N
     assert len(lab.log.case(case.id).populations) == 2
     at.segmented_control(key=_key("population", region.id)).select("A").run()
     assert lab.log.region(region.id).flags == FLAGS
+
+
+# --- a flag that comes after the analysis -----------------------------------------------------------------------------
+
+
+def test_who_flags_clusters_after_the_analysis_is_told_that_the_counts_stay_and_may_analyse_again(
+    lab: TestLaboratory, stand_in_models: None
+) -> None:
+    case = lab.analysed(POSITIVE)
+    region = lab.log.regions(case.id)[0]
+    at = _intake(case.id)
+    assert not said(at, "Analysed under another flag")
+    at.segmented_control(key=f"flag_clusters_{region.id}").select("yes").run()
+    assert not at.exception
+    assert said(at, f"Analysed under another flag for clusters: {region.filename} with “no”. The counts stay")
+    at.button(key="intake_again").click().run()
+    services().jobs.wait(case.id)
+    at.run()
+    assert not at.exception
+    assert len(lab.log.analyses(region.id)) == 2
+    assert not said(at, "Analysed under another flag")
+
+
+def test_no_new_analysis_is_offered_that_would_set_corrections_aside(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(POSITIVE), lab.person("berg")
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.CLUSTER, {"clustered": True}, by)
+    workflow.set_flags(lab.log, region.id, replace(FLAGS, clusters=True), by)
+    at = _intake(case.id)
+    assert said(at, "A new analysis would set corrections aside")
+    assert "intake_again" not in [button.key for button in at.button]
