@@ -13,7 +13,6 @@ from her2core.scoring import (
     describe_group,
     near_cut_off,
     ratio,
-    with_sign,
 )
 from her2core.ui.words import escaped, interval, number
 from her2core.workflow import AiResult
@@ -84,31 +83,27 @@ def result_html(
         f'<tr><td>Nuclei · HER2 · CEP17</td><td class="now">{t.n} · {t.her2} · {t.cep17}</td><td></td>'
         f'<td class="ai">{other.n} · {other.her2} · {other.cep17}</td></tr>'
     )
-    body += "" if check is None else _all_signals(check)
     ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
     covers = escaped(_COVERS[confidence is not None and confidence.systematic])
     table = f'<table><tr><th></th><th>now</th><th title="{covers}">95 %</th><th>AI: {ai_group}</th></tr>{body}</table>'
-    return f'<div class="h2c-res">{head}{table}{_foot(population)}{_look(population, check)}</div>'
+    return f'<div class="h2c-res">{head}{table}{_foot(population, check)}{_look(population)}</div>'
 
 
 def _all_signals(check: CrossCheck) -> str:
-    dots, difference = check.dots, check.difference_percent
-    if dots.ratio is None or difference is None:
-        return ""
-    said = f"{with_sign(difference)} %"
-    return (
-        f'<tr title="{escaped(_ALL_SIGNALS)}"><td>Ratio over all signals</td><td class="now">{number(dots.ratio)}</td>'
-        f"<td>{said}</td><td></td></tr>"
-    )
+    """Their ratio in a few words, since the card has to leave room for the nuclei; the whole is said on hovering."""
+    said = f"Ratio of all signals {number(check.dots.ratio)}"
+    if check.warning is None:
+        return f'<span title="{escaped(_ALL_SIGNALS)}">{said}.</span>'
+    return f'<b title="{escaped(check.warning)}">{said}: contradicts the scored nuclei.</b>'
 
 
-def _look(population: PopulationAssessment, check: CrossCheck | None) -> str:
-    """What asks for more nuclei, or for another look at them, before the counts are accepted."""
-    said = (near_cut_off(population.tally), None if check is None else check.warning)
-    return "".join(f'<div class="look">{escaped(text)}</div>' for text in said if text is not None)
+def _look(population: PopulationAssessment) -> str:
+    """What asks for more nuclei before the counts are accepted."""
+    near = near_cut_off(population.tally)
+    return "" if near is None else f'<div class="look">{escaped(near)}</div>'
 
 
-def _foot(population: PopulationAssessment) -> str:
+def _foot(population: PopulationAssessment, check: CrossCheck | None) -> str:
     t = population.tally
     said: list[str] = []
     if t.n < MINIMUM_NUCLEI:
@@ -121,4 +116,5 @@ def _foot(population: PopulationAssessment) -> str:
         said.append(f"{left_out} of {t.n + left_out} nuclei are not scored.")
     if population.clustered:
         said.append(f"{population.clustered} of the {t.n} scored have clustered HER2 (estimated).")
+    said += [] if check is None or check.dots.ratio is None else [_all_signals(check)]
     return f'<div class="under">{" ".join(said)}</div>' if said else ""

@@ -162,16 +162,15 @@ def test_the_card_asks_for_more_nuclei_where_the_ratio_is_near_the_cut_off(n: in
 @pytest.mark.parametrize(("all_her2", "contradicts"), [(124, False), (190, True)])
 def test_the_card_shows_the_ratio_over_all_signals_and_what_it_contradicts(all_her2: int, contradicts: bool) -> None:
     check = cross_check(DotsOverDots(30, all_her2, 40, 0), Tally(20, 120, 40))
-    assert "over all signals" not in _card(20, 6, 2)
+    assert "of all signals" not in _card(20, 6, 2)
     card = _card(20, 6, 2, check=check)
-    assert "Ratio over all signals" in card
-    assert ("4.75" if contradicts else "3.10") in card
+    assert f"Ratio of all signals {'4.75: contradicts the scored nuclei' if contradicts else '3.10'}." in card
     assert ("depends on which nuclei are scored" in card) == contradicts
 
 
 def test_the_card_has_no_ratio_over_all_signals_without_cep17() -> None:
     card = _card(20, 6, 2, check=cross_check(DotsOverDots(30, 120, 0, 0), Tally(20, 120, 40)))
-    assert "over all signals" not in card
+    assert "of all signals" not in card
 
 
 def test_the_card_says_how_many_nuclei_are_missing() -> None:
