@@ -189,8 +189,6 @@ def _workbench(case_id: int) -> None:
     names = {person.id: person.full_name for person in rooms.log.users()}
     news = EditorNews(names, _inbox(case_id), before_confirming(review))
     mount_editor(f"{_EDITOR}_{case_id}", editor_state(review, region, news), lambda: _receive(case_id))
-    if region.analysis is not None:
-        st.caption(plain(models_line(region.analysis.models)))
 
 
 def _region(shown: Sequence[RegionReview]) -> RegionReview:
@@ -246,23 +244,28 @@ def _send_pictures(rooms: Services, review: CaseReview) -> None:
 
 def _confirm(rooms: Services, user: User, review: CaseReview) -> None:
     """The button that says that the nuclei were looked at, then the one that leads on; over the end of the toolbar."""
+    models = dict.fromkeys(m for r in review.regions if r.analysis is not None for m in r.analysis.models)
+    made_by = plain(models_line(tuple(models)))  # as a tooltip, since the workbench leaves no line free
     with st.container(key="whole_case"):
         if review.reviewed:
-            if st.button("Work-up", type="primary", key="to_work_up", width="stretch", icon=":material/arrow_forward:"):
+            if st.button(
+                "Work-up", type="primary", key="to_work_up", width="stretch", icon=":material/arrow_forward:",
+                help=made_by,
+            ):  # fmt: skip
                 st.switch_page("pages/sign_out.py")
             return
         st.button(
             "Counts reviewed", type="primary", key="confirm_review", width="stretch", icon=":material/check:",
             disabled=not review.editable or bool(review.to_analyse or review.unsettled),
             on_click=saved, args=(workflow.confirm_review, rooms.log, review.case.id, review.case.version, user),
-            kwargs={"done": "Review confirmed."},
+            kwargs={"done": "Review confirmed."}, help=made_by,
         )  # fmt: skip
 
 
 def models_line(models: Sequence[ModelUsed]) -> str:
-    """Which models analysed a region, and how they counted then, which need not be how the settings count now."""
-    reading = next((m.reading for m in models if m.stage == "counter"), "")
-    return f"Analysed with {', '.join(m.called for m in models)}. {counting_words(reading)}."
+    """Which models analysed the regions, and how they counted then, which need not be how the settings count now."""
+    ways = dict.fromkeys(counting_words(m.reading) for m in models if m.stage == "counter")
+    return f"Analysed with {', '.join(dict.fromkeys(m.called for m in models))}. {'; '.join(ways)}."
 
 
 def before_confirming(review: CaseReview) -> str:
