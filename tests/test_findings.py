@@ -13,9 +13,10 @@ import pytest
 from her2core import workflow
 from her2core.caselog import StatementKind
 from her2core.errors import PermissionDeniedError, ScoringError, WrongStateError
-from her2core.records import Case, CaseState, CorrectionKind, Overlap, Population
+from her2core.records import Case, CaseState, CorrectionKind, Overlap, Population, SignalIntensity
 from her2core.reporting.content import Laboratory
 from her2core.scoring import DisagreementKind
+from her2core.scoring.alerts import ONE_REGION
 from her2core.workflow import CaseReview
 from her2core.workflow.findings import case_warnings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
@@ -87,7 +88,8 @@ def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only_which_is_kept_
     assert stated is not None
     assert stated.value == {"text": said, "reason": "Cut nuclei; the others are bright."}
     review = confirm(lab, case.id)
-    assert review.warnings == (replace(point, acknowledged=True, reason="Cut nuclei; the others are bright."),)
+    assert review.warnings[0] == replace(point, acknowledged=True, reason="Cut nuclei; the others are bright.")
+    assert [w.text for w in review.warnings[1:]] == [ONE_REGION]  # the limit is not told twice
     content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
     assert f"{said} Reported all the same, since: Cut nuclei; the others are bright." in content.suitability
     assert "Flags that the pathologist kept" not in content.suitability
@@ -124,7 +126,7 @@ def test_a_changed_flag_settles_it_too(lab: TestLaboratory) -> None:
     (point,) = workflow.assess(lab.log, case.id).unsettled
     workflow.follow_findings(lab.log, point, lab.person("berg"))
     assert lab.log.regions(case.id)[0].flags == FLAGS
-    assert workflow.assess(lab.log, case.id).warnings == ()
+    assert workflow.assess(lab.log, case.id).unsettled == ()
     assert confirm(lab, case.id).reviewed
 
 
@@ -240,6 +242,26 @@ def test_of_two_populations_the_one_that_is_contradicted_is_named(lab: TestLabor
     found = case_warnings(review.assessment, review.regions, review.findings, ())
     told = [(w.place, w.text.split(":")[0]) for w in found if w.contradicts]
     assert told == [("population B", "Population B")]
+
+
+def test_a_second_region_with_scored_nuclei_is_a_second_area_and_the_hint_stops_no_signature(
+    lab: TestLaboratory,
+) -> None:
+    def hinted(case: Case) -> list[bool]:
+        return [w.acknowledged for w in workflow.assess(lab.log, case.id).warnings if w.text == ONE_REGION]
+
+    case = lab.ready(POSITIVE)
+    assert hinted(case) == [True]  # acknowledged with the others, and no more is asked
+    assert lab.sign(case).version == 1
+    other = lab.open_case("S26-002")
+    lab.analyse(lab.add_region(other, POSITIVE, shade=150))
+    assert hinted(other) == [False]
+    assert workflow.assess(lab.log, other.id).unsettled == ()
+    second = lab.add_region(other, [(2, 0)] * 8, shade=130)
+    lab.analyse(second, replace(FLAGS, signal_intensity=SignalIntensity.WEAK))
+    assert hinted(other) == [False]  # nothing is scored there
+    lab.analyse(lab.add_region(other, POSITIVE, shade=140))
+    assert hinted(other) == []
 
 
 def test_the_report_names_kept_flags_cells_pattern_and_cross_check(lab: TestLaboratory) -> None:

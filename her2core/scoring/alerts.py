@@ -9,10 +9,16 @@ from her2core.scoring.confidence import near_cut_off
 from her2core.scoring.heterogeneity import second_population_alert
 from her2core.scoring.inputs import PopulationInputs
 from her2core.scoring.suitability import MAX_MISSING_PERCENT, missing_colours
-from her2core.scoring.tally import cep17_per_nucleus, truncated
+from her2core.scoring.tally import MINIMUM_NUCLEI, cep17_per_nucleus, truncated
 
-__all__ = ["population_alerts", "weak_probe_alert"]
+__all__ = ["ONE_REGION", "population_alerts", "weak_probe_alert"]
 
+# An area is where the pathologist sees tumour, and one large image may show several: a hint, never a bar.
+ONE_REGION = (
+    "All scored nuclei lie in one region. At least two areas of invasive tumour are to be counted: add a region from "
+    "another area, unless this one shows two. Fewer than two areas that can be counted are a reason to call the test "
+    "indeterminate."
+)
 HIGH_CEP17 = 3  # mean signals per nucleus; a gain of the centromere hides a gain of HER2 in the ratio
 
 
@@ -59,6 +65,9 @@ def _counting_alerts(population: PopulationInputs, group: int | None) -> Iterato
     weak = weak_probe_alert(t, population.exclusions)
     if weak is not None:
         yield weak
+    # Below the least number that comes first, since what is missing may bring the second area with it.
+    if population.regions == 1 and t.n >= MINIMUM_NUCLEI:
+        yield ONE_REGION
 
 
 def weak_probe_alert(t: Tally, left_out: Mapping[Exclusion, int]) -> str | None:

@@ -118,8 +118,9 @@ class PopulationInputs:
     """What is known of one tumour-cell population, pooled over its regions.
 
     `share_percent`: of the tumour cells, needed where a case has several populations. `ihc` stands for the case's score
-    where the population was scored by itself. `exclusions` and `clustered` (scored nuclei with clustered HER2) serve
-    the alerts. Raises ScoringError for an empty label or an impossible share.
+    where the population was scored by itself. `exclusions`, `clustered` (scored nuclei with clustered HER2) and
+    `regions` (that hold scored nuclei; None where that is not known) serve the alerts. Raises ScoringError for an empty
+    label or an impossible share.
     """
 
     label: str
@@ -133,6 +134,7 @@ class PopulationInputs:
     clustered: int = 0
     confidence: Confidence | None = None
     heterogeneity: Heterogeneity | None = None
+    regions: int | None = None
 
     def __post_init__(self) -> None:
         if not self.label.strip():

@@ -74,10 +74,12 @@ def population_inputs(
     adjudication: Adjudication | None = None,
     indeterminate_reasons: tuple[str, ...] = (),
     shared: Sequence[SharedError] = (),
+    regions: int | None = None,
 ) -> PopulationInputs:
     """The inputs of a population from its nuclei, pooled over all its regions, with interval and heterogeneity.
 
-    shared: of each scored nucleus, in order, how far its counts may be off together with others'.
+    shared: of each scored nucleus, in order, how far its counts may be off together with others'. regions: how many of
+    them hold scored nuclei, None where that is not known.
     """
     pooled = tuple(nuclei)
     return PopulationInputs(
@@ -92,6 +94,7 @@ def population_inputs(
         clustered=sum(n.scored and n.clustered for n in pooled),
         confidence=bootstrap(scored_counts(pooled), shared=shared),
         heterogeneity=measure_heterogeneity(pooled),
+        regions=regions,
     )
 
 

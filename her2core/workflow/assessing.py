@@ -232,6 +232,10 @@ def _pooled(regions: Iterable[RegionReview], label: str) -> list[Nucleus]:
     return [r.nucleus for region in regions if region.population == label for r in region.nuclei]
 
 
+def _with_scored(regions: Iterable[RegionReview], label: str) -> int:
+    return sum(r.population == label and any(n.nucleus.scored for n in r.nuclei) for r in regions)
+
+
 def _shared(regions: Iterable[RegionReview], label: str) -> list[SharedError]:
     """What the counts of each scored nucleus have in common with others of its region, in the order of `_pooled`."""
     return [
@@ -268,6 +272,7 @@ def _populations(
             population.label,
             _pooled(regions, population.label),
             shared=_shared(regions, population.label),
+            regions=_with_scored(regions, population.label),
             share_percent=population.share_percent or None,
             recount=standing_recount(
                 [Recount(r.observer_id, r.blinded, r.tally) for r in recounts if r.population == population.label],

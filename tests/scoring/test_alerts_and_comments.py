@@ -88,6 +88,29 @@ def test_many_nuclei_without_a_colour_point_to_a_weak_probe(left_out: dict[Exclu
     assert any("too weak to score" in alert for alert in alerts_of(G5, exclusions=left_out)) == alerted
 
 
+@pytest.mark.parametrize(
+    ("t", "regions", "alerted"),
+    [
+        (G1, 1, True),
+        (G5, 1, True),
+        (G1, 2, False),
+        (G5, 5, False),
+        (G5, None, False),  # counts that came without their regions
+        (Tally(19, 40, 38), 1, False),  # too few nuclei comes first
+        (Tally(20, 40, 0), 1, True),
+        (Tally(0, 0, 0), 0, False),
+    ],
+)
+def test_counts_from_one_region_only_ask_for_a_second_area(t: Tally, regions: int | None, alerted: bool) -> None:
+    found = any("in one region" in alert for alert in alerts_of(t, regions=regions))
+    assert found == alerted
+
+
+def test_one_region_is_a_hint_that_changes_no_result() -> None:
+    one, two = (assess_population(PopulationInputs("A", G1, regions=n), READY) for n in (1, 2))
+    assert (one.outcome, one.group, one.next_step) == (two.outcome, two.group, two.next_step)
+
+
 def test_a_quarter_exactly_is_not_more_than_a_quarter() -> None:
     t = Tally(21, 44, 42)
     assert not any("too weak" in alert for alert in alerts_of(t, exclusions={Exclusion.NO_CEP17: 7}))
