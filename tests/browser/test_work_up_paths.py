@@ -240,7 +240,8 @@ def test_group_1_needs_no_ihc_and_a_double_click_signs_once(bench: Bench) -> Non
     page = bench.open("berg", case)
     _headline(page, "HER2 positive: ISH Group 1")
     _stands(page, "IHC on the same sample", "none", "Group 1 is decided by ISH alone")
-    _stands(page, "Fits the histology", "now", "not stated yet")
+    _stands(page, "Warnings read", "now", "1 of 1 open")  # all nuclei are from one region
+    _stands(page, "Fits the histology", "ahead", "not stated yet")
     expect(page.get_by_role("button", name="Sign report")).to_be_disabled(timeout=PATIENCE_MS)
     _finish(bench, page, case)
     _sees(page.locator(".st-key-report_says"), "What the report will say")
