@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from her2core.counting import Count, Counter
-from her2core.counting.crops import cut, sharpness
+from her2core.counting.crops import cut, sharpness, spread_out
 from her2core.detection import Detection, Detector
 from her2core.imaging import WindowedPixels, measured
 from her2core.models import full_precision, pick_device, used_models
@@ -160,7 +160,7 @@ def analyse(
             overlap,
             (width_px, height_px),
             typical_px=typical_px,
-            focus=count.sharpness / typical if typical > 0 else None,
+            focus=_against(count.sharpness, typical),
             clusters_expected=clusters_expected,
             by_regression=models.by_regression,
         )
@@ -278,6 +278,9 @@ def _focus(pixels_rgb: NDArray[np.uint8], own: float, others: Sequence[Box]) -> 
     """A sharpness against the median nucleus of the region, itself among them; None in a region of one nucleus."""
     if not others:
         return None
-    some = sorted(others)[:: math.ceil(len(others) / _ENOUGH_FOR_FOCUS)]
-    typical = float(np.median([own, *sharpness(cut(pixels_rgb, some)).tolist()]))
+    some = spread_out(others, _ENOUGH_FOR_FOCUS)
+    return _against(own, float(np.median([own, *sharpness(cut(pixels_rgb, some)).tolist()])))
+
+
+def _against(own: float, typical: float) -> float | None:
     return own / typical if typical > 0 else None

@@ -89,6 +89,11 @@ def tuned_peers(work: Path, notices: list[str], *, processes: int) -> list[Peer]
     return peers
 
 
+def titles_of(peers: Sequence[Peer]) -> dict[str, str]:
+    """What is compared with her2core, in the table's words, by name."""
+    return {REGRESSION: REGRESSION_TITLE, **{p.name: p.title for p in peers}}
+
+
 def run_set(
     test: RenderedSet, folder: Path, models: Models, peers: Sequence[Peer], results: Path, work: Path, limit: int | None
 ) -> Column:
@@ -107,8 +112,8 @@ def run_set(
     beside = observer.summaries(models)
     text = json.dumps({"settings": {p.name: p.key for p in peers}, **beside}, indent=1)
     write_atomically(results / test.name / "peers.json", (text + "\n").encode())
-    titles = {REGRESSION: REGRESSION_TITLE, **{p.name: p.title for p in peers}}
-    write_atomically(results / test.name / "parts.md", parts_page(test.title, ours, beside, titles).encode())
+    by_title = {title: beside[name] for name, title in titles_of(peers).items()}
+    write_atomically(results / test.name / "parts.md", parts_page(test.title, ours, by_title).encode())
     for path in tidy(results / test.name, started):
         say(f"Deleted, as it is no longer written: {path}")
     return Column(test.title, ours, beside, test.name)
@@ -160,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             notices.append(f"The set “{test.title}” is left out: its renderer cannot make it.")
             continue
         columns.append(run_set(test, folder, models, peers, args.results, args.work, args.limit))
-    titles = {REGRESSION: REGRESSION_TITLE, **{p.name: p.title for p in peers}}
+    titles = titles_of(peers)
     block: list[str] = []
     if not args.no_tissue and TISSUE.exists():
         say("Real tissue")

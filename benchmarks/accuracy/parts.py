@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks.accuracy.words import (
@@ -29,12 +30,9 @@ _HEADER = (
 
 
 def parts_page(
-    title: str,
-    report: Mapping[str, Any],
-    peers: Mapping[str, Mapping[str, Any]] | None = None,
-    titles: Mapping[str, str] | None = None,
+    title: str, report: Mapping[str, Any], peers: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 ) -> str:
-    """The page parts.md of a set, in Markdown, from its evaluation.json and peers.json. `titles`: of peers, by name."""
+    """The page parts.md of a set, in Markdown, from its evaluation.json and those of peers, by their titles."""
     lines = [
         f"# {title}: every measure by group, condition and renderer",
         "",
@@ -46,8 +44,8 @@ def parts_page(
         "",
         *_table(report),
     ]
-    for name, peer in (peers or {}).items():
-        lines += ["", f"## Peer: {(titles or {}).get(name, name)}", "", *_table(peer)]
+    for name, peer in peers.items():
+        lines += ["", f"## Peer: {name}", "", *_table(peer)]
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from her2core.counting.context import Context, region_context
-from her2core.counting.crops import Crop, as_tensors, cut, sharpness, to_input
+from her2core.counting.crops import Crop, as_tensors, cut, sharpness, spread_out, to_input
 from her2core.counting.judgement import features
 from her2core.counting.network import CounterNet, CounterOutput, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
@@ -53,12 +52,6 @@ class Count:
     def peaks(self, channel: Channel) -> int:
         """Number of localised signals of a channel."""
         return sum(signal.channel is channel for signal in self.signals)
-
-
-def _some(boxes: Sequence[Box]) -> Sequence[Box]:
-    """Enough boxes, taken evenly from all over the region whatever their order."""
-    ordered = sorted(boxes)
-    return ordered[:: math.ceil(len(ordered) / _ENOUGH_NUCLEI)]
 
 
 class Counter:
@@ -127,7 +120,7 @@ class Counter:
         if not boxes:
             return counts
         at_once = len(boxes) <= _BATCH and not others
-        crops = cut(pixels_rgb, boxes if at_once else _some([*boxes, *others]))
+        crops = cut(pixels_rgb, boxes if at_once else spread_out([*boxes, *others], _ENOUGH_NUCLEI))
         context = region_context(*as_tensors(crops))
         planes = self._planes(crops, context)
         field = self._field(planes)
@@ -149,9 +142,7 @@ class Counter:
         regressed = output.regressed.clamp(min=0)
         maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
         tell_tales = features(output, maps, reading.peak_threshold)
-        cluster = (
-            torch.sigmoid(output.cluster_logit) if reading.cluster is None else reading.cluster.probability(tell_tales)
-        ).tolist()
+        cluster = reading.cluster_probability(output.cluster_logit, tell_tales).tolist()
         peaks = [
             peak_map.positions(threshold) for peak_map, threshold in zip(maps, reading.peak_threshold, strict=True)
         ]

@@ -8,6 +8,7 @@ turned up.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from her2core.records import Box
 
-__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "as_tensors", "cut", "sharpness", "to_input"]
+__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "as_tensors", "cut", "sharpness", "spread_out", "to_input"]
 
 NUCLEUS_PX = 64
 CROP_PX = 80
@@ -81,6 +82,12 @@ def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP
         scaled = outer.resize((side_px, side_px), Image.Resampling.BILINEAR, box=exact)
         crops.append(Crop(np.asarray(scaled), left, top, scale, (width * scale / 2, height * scale / 2)))
     return crops
+
+
+def spread_out(boxes: Sequence[Box], most: int) -> Sequence[Box]:
+    """At most `most` of the boxes, taken evenly from all over the region whatever their order."""
+    ordered = sorted(boxes)
+    return ordered[:: max(math.ceil(len(ordered) / most), 1)]
 
 
 def as_tensors(crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
 
-__all__ = ["FEATURES", "WRONG_SHARE_IN_CLUSTER", "Judgement", "features", "miscounted"]
+__all__ = ["FEATURES", "WRONG_SHARE_IN_CLUSTER", "Judgement", "features", "miscounted", "nucleus_miscounted"]
 
 FEATURES = (
     "HER2 peaks near the threshold",
@@ -32,6 +32,7 @@ FEATURES = (
     "HER2 integral above peaks, share",
     "network's cluster score",
 )
+Pair = tuple[float, float]
 # An estimate of a cluster is wrong from this share of the truth on (and from one signal).
 WRONG_SHARE_IN_CLUSTER = 0.15
 # Peaks that hold within about this much of the threshold are doubtful.
@@ -44,6 +45,11 @@ def miscounted(counted: float, true: float, *, clustered: bool) -> bool:
     number can only be estimated."""
     least = max(1.0, WRONG_SHARE_IN_CLUSTER * true) if clustered else 1.0
     return abs(counted - true) >= least
+
+
+def nucleus_miscounted(counted: Pair, true: Pair, *, clustered: bool) -> bool:
+    """Whether the HER2 or the CEP17 count of a nucleus is wrong (`miscounted`); only HER2 signals can be clustered."""
+    return miscounted(counted[0], true[0], clustered=clustered) or miscounted(counted[1], true[1], clustered=False)
 
 
 def features(output: CounterOutput, maps: Sequence[PeakMap], thresholds: tuple[float, float]) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from her2core.counting.judgement import Judgement
@@ -31,6 +32,10 @@ class Reading:
     cluster: Judgement | None = None
     doubt: Judgement | None = None
     systematic_error: SystematicError | None = None
+
+    def cluster_probability(self, cluster_logit: Tensor, tell_tales: Tensor) -> Tensor:
+        """The chance that HER2 signals are clustered, float[N]; `tell_tales` as of `judgement.features`."""
+        return torch.sigmoid(cluster_logit) if self.cluster is None else self.cluster.probability(tell_tales)
 
     def in_cluster(self, integral: Tensor, regressed: Tensor, peaks: Tensor) -> Tensor:
         """HER2 signals of clustered nuclei, float[N], from the ways of counting float[N]; never fewer than peaks."""

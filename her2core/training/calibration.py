@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from her2core.counting.crops import to_input
-from her2core.counting.judgement import Judgement, features, miscounted
+from her2core.counting.judgement import Judgement, features, nucleus_miscounted
 from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
@@ -49,14 +49,14 @@ def outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterOu
     )
 
 
-def calibrate(net: CounterNet, crops: CropSet) -> Reading:
-    """How the output is read so that counts are right on average, from nuclei that training has not seen.
+def calibrate(output: CounterOutput, crops: CropSet) -> Reading:
+    """How the output is read so that counts are right on average, from the `outputs` of nuclei that training has not
+    seen.
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
     (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
     """
-    output = outputs(net, crops)
     maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
     clustered = crops.clustered > 0.5
     thresholds, gains = [], []
@@ -83,7 +83,7 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
     ways, used = counted(output, reading)
     wrong = [
-        miscounted(her2, true_her2, clustered=found) or miscounted(cep17, true_cep17, clustered=False)
+        nucleus_miscounted((her2, cep17), (true_her2, true_cep17), clustered=found)
         for (her2, cep17), (true_her2, true_cep17), found in zip(
             ways["final"].tolist(), crops.counts.tolist(), used.tolist(), strict=True
         )
@@ -96,18 +96,16 @@ def calibrate(net: CounterNet, crops: CropSet) -> Reading:
 def counted(output: CounterOutput, reading: Reading) -> tuple[dict[str, Tensor], Tensor]:
     """Counts float[N, 2] by each way as `reading` takes them, and which nuclei are taken for clustered, bool[N].
 
-    The ways are those of `readings.WAYS`; "final" is the one that her2core gives.
+    The ways are those of `readings.WAYS`; "final" is the one that her2core gives, but that `pipeline.settle` leaves
+    estimates of very few signals to the peaks.
     """
     maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
     peaks = torch.stack([m.counts(t) for m, t in zip(maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
     integral = output.density.sum(dim=(2, 3))
     regressed = output.regressed.clamp(min=0)
     estimate = torch.stack([reading.in_cluster(integral[:, 0], regressed[:, 0], peaks[:, 0]), peaks[:, 1]], 1)
-    if reading.cluster is None:
-        probability = torch.sigmoid(output.cluster_logit)
-    else:
-        probability = reading.cluster.probability(features(output, maps, reading.peak_threshold))
-    used = probability >= CLUSTER_THRESHOLD
+    tell_tales = features(output, maps, reading.peak_threshold)
+    used = reading.cluster_probability(output.cluster_logit, tell_tales) >= CLUSTER_THRESHOLD
     ways = {
         "final": torch.where(used[:, None], estimate.round(), peaks),
         "peaks": peaks,
@@ -118,9 +116,9 @@ def counted(output: CounterOutput, reading: Reading) -> tuple[dict[str, Tensor],
     return ways, used
 
 
-def contributions(net: CounterNet, crops: CropSet, reading: Reading) -> dict[str, str]:
+def contributions(output: CounterOutput, crops: CropSet, reading: Reading) -> dict[str, str]:
     """For the card: what each part adds to the counts, with the error and bias of each way on these nuclei."""
-    ways, used = counted(outputs(net, crops), reading)
+    ways, used = counted(output, reading)
     clustered = crops.clustered > 0.5
 
     def off(way: str) -> str:
@@ -136,15 +134,9 @@ def contributions(net: CounterNet, crops: CropSet, reading: Reading) -> dict[str
         return f" Error / bias on {len(crops)} held-out nuclei: {', '.join(said)}."
 
     hit, taken = int((used & clustered).sum()), int(used.sum())
-    return {
-        "final": _PARTS["final"] + off("final"),
-        "peaks": _PARTS["peaks"] + off("peaks"),
-        "integral": _PARTS["integral"] + off("integral"),
-        "regression": _PARTS["regression"] + off("regression"),
-        "cluster estimate": _PARTS["cluster estimate"] + off("cluster estimate"),
-        "cluster": _PARTS["cluster"] + f" It finds {hit} of {int(clustered.sum())}; {taken - hit} of {taken} are none.",
-        **{name: _PARTS[name] for name in ("context", "field", "doubt")},
-    }
+    found = f" It finds {hit} of {int(clustered.sum())}; {taken - hit} of {taken} are none."
+    measured = {**{way: off(way) for way in ways}, "cluster": found}
+    return {name: words + measured.get(name, "") for name, words in _PARTS.items()}
 
 
 _PARTS = {

@@ -264,8 +264,9 @@ def fit_counter(
                 _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
     net.load_state_dict(best_state)
-    reading = calibrate(net, held_out)
-    parts = contributions(net, held_out, reading)
+    output = outputs(net, held_out)
+    reading = calibrate(output, held_out)
+    parts = contributions(output, held_out, reading)
     save_weights(
         out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before, parts)
     )
@@ -284,9 +285,10 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     net = CounterNet()
     net.load_state_dict(state)
     held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
-    reading = calibrate(net, held_out)
+    output = outputs(net, held_out)
+    reading = calibrate(output, held_out)
     card["config"] |= reading.to_config()
-    card["contributes"] = contributions(net, held_out, reading)
+    card["contributes"] = contributions(output, held_out, reading)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
     card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
     save_weights(out, state, card)

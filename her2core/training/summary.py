@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from her2core.counting import miscounted
+from her2core.counting import nucleus_miscounted
 from her2core.detection.metrics import PrecisionRecall, curve_of, verdicts
 from her2core.records import Nucleus, SystematicError, Tally
 from her2core.scoring import (
@@ -95,11 +95,9 @@ class Matched:
     ways: dict[str, tuple[float, float]]
 
     def wrong(self) -> bool:
-        """Whether a final count is wrong (`counting.miscounted`)."""
-        her2, cep17 = self.ways["final"]
-        return miscounted(her2, self.truth.her2, clustered=self.nucleus.clustered) or miscounted(
-            cep17, self.truth.cep17, clustered=False
-        )
+        """Whether a final count is wrong."""
+        true = self.truth.her2, self.truth.cep17
+        return nucleus_miscounted(self.ways["final"], true, clustered=self.nucleus.clustered)
 
     def error(self) -> float:
         """Signals that the final counts are off, both channels together."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from her2core.caselog.entries import Statement, StatementKind
 from her2core.imaging import quality
-from her2core.records import Nucleus, RegionFlags
+from her2core.records import Nucleus, RegionAnalysis, RegionFlags
 from her2core.scoring import (
     CaseAssessment,
     CrossCheck,
@@ -151,7 +151,7 @@ def _of_populations(
         own = [r for r in counting if r.population == label and r.region.flags is not None]
         flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in own)
         for d in population_disagreements(flagged, [_nuclei(r) for r in own], finding.pattern, only_one=not several):
-            yield _warning(d, f"population {label}" if several else "tumour", own)
+            yield _warning(d, _place(label, several), own)
 
 
 def _of_cross_checks(
@@ -162,17 +162,20 @@ def _of_cross_checks(
         if check.warning is None:
             continue
         own = [r for r in counting if r.population == label]
-        parts = ["cross-check", label, "across 2.0" if check.across_cut_off else "apart", *_found(own)]
-        place = f"population {label}" if several else "tumour"
+        found = [f"{r.region.id} {_found(r.analysis)}" for r in own if r.analysis is not None]
+        parts = ["cross-check", label, "across 2.0" if check.across_cut_off else "apart", *found]
+        place = _place(label, several)
         said = f"Population {label}: {check.warning}" if several else check.warning
         yield CaseWarning(_key("\n".join(parts)), said, False, place=place, contradicts=True)
 
 
-def _found(regions: Iterable[RegionReview]) -> Iterator[str]:
-    """What the models found in regions, for a key that the pathologist's own corrections leave as it is."""
-    for r in regions:
-        if r.analysis is not None:
-            yield f"{r.region.id} {[(n.her2, n.cep17, n.clustered, n.scored) for n in r.analysis.nuclei]}"
+def _place(label: str, several: bool) -> str:
+    return f"population {label}" if several else "tumour"
+
+
+def _found(analysis: RegionAnalysis) -> list[tuple[int | None, int | None, bool, bool]]:
+    """What the models found in a region, for a key that the pathologist's own corrections leave as it is."""
+    return [(n.her2, n.cep17, n.clustered, n.scored) for n in analysis.nuclei]
 
 
 def _warning(d: Disagreement, place: str, regions: Sequence[RegionReview]) -> CaseWarning:
@@ -205,8 +208,7 @@ def _disagreement_key(d: Disagreement, regions: Iterable[RegionReview]) -> str:
             DisagreementKind.INTENSITY: flags.signal_intensity.value,
             DisagreementKind.OVERLAP: flags.overlap.value,
         }.get(d.kind, flags.heterogeneous)
-        found = [(n.her2, n.cep17, n.clustered, n.scored) for n in analysis.nuclei]
-        parts.append(f"{r.region.id} {flag} {found}")
+        parts.append(f"{r.region.id} {flag} {_found(analysis)}")
     return _key("\n".join(parts))
 
 

@@ -184,7 +184,7 @@ def test_every_part_of_a_set_has_a_row_with_every_measure() -> None:
 
 def test_parts_of_peers_stand_below_ours_in_the_same_columns() -> None:
     report, _ = summarise(world(), 0.5)
-    text = parts_page("The paper's mix", report, {"other": report}, {"other": "Another way"})
+    text = parts_page("The paper's mix", report, {"Another way": report})
     ours, peer = text.split("## Peer: Another way\n")
     assert peer.strip() == ours.split("## her2core\n")[1].strip()
 

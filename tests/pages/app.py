@@ -14,7 +14,7 @@ from her2core.records import User
 from her2core.settings import load_settings
 from tests.pages.lab import PASSWORDS
 
-__all__ = ["ROOT", "SLOW", "as_user", "fresh", "page_alone", "password_since", "said", "signed_in", "words"]
+__all__ = ["ROOT", "SLOW", "as_user", "fresh", "on_case", "page_alone", "password_since", "said", "signed_in", "words"]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SLOW = 120.0  # seconds; the machine may be busy with training
@@ -33,6 +33,15 @@ def signed_in(name: str, page: str | None = None) -> AppTest:
     at.button(key="sign_in_now").click()
     at.run()
     return at if page is None else at.switch_page(page).run()
+
+
+def on_case(case_id: int, name: str = "berg", *, page: str) -> AppTest:
+    """A page ("pages/review.py") of one of PEOPLE who signed in and opened this case."""
+    at = signed_in(name)
+    at.session_state["her2core_case_id"] = case_id
+    at = at.switch_page(page).run()
+    assert not at.exception
+    return at
 
 
 def page_alone(page: str, user: User | None = None, *, seen: float | None = None) -> AppTest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import tifffile
@@ -14,16 +15,10 @@ from her2core import workflow
 from her2core.imaging import read_region
 from her2core.records import CorrectionKind, Overlap, Population, RegionFlags, SignalIntensity
 from her2core.ui.services import services
-from tests.pages.app import said, signed_in
+from tests.pages.app import on_case, said
 from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory, draw_region
 
-
-def _intake(case_id: int, name: str = "berg") -> AppTest:
-    at = signed_in(name)
-    at.session_state["her2core_case_id"] = case_id
-    at = at.switch_page("pages/intake.py").run()
-    assert not at.exception
-    return at
+_intake = partial(on_case, page="pages/intake.py")
 
 
 def _drop(at: AppTest, case_id: int, files: dict[str, bytes], turn: int = 0) -> None:

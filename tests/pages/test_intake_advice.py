@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from her2core.imaging.quality import LIMITS
 from her2core.scoring import RejectionReason
 from her2core.ui import intake_regions
 from her2core.ui.intake_regions import measured_rows
-from tests.pages.app import said, signed_in
+from tests.pages.app import on_case, said
 from tests.pages.lab import POSITIVE, TestLaboratory
+
+_intake = partial(on_case, page="pages/intake.py")
 
 FEW = "The region shows fewer than 20 nuclei"
 REJECT = "Reason to reject: too few areas or nuclei."
-
-
-def _intake(case_id: int) -> AppTest:
-    at = signed_in("berg")
-    at.session_state["her2core_case_id"] = case_id
-    at = at.switch_page("pages/intake.py").run()
-    assert not at.exception
-    return at
 
 
 def test_advice_names_the_reason_to_reject_and_the_values_stand_beside_their_limits(lab: TestLaboratory) -> None:

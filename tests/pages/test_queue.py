@@ -12,7 +12,7 @@ from her2core.job_store import JobState, JobStore, WorkerMark
 from her2core.jobs import WORKER
 from her2core.records import Region
 from her2core.ui.services import services
-from tests.pages.app import signed_in
+from tests.pages.app import on_case, signed_in
 from tests.pages.lab import FLAGS, POSITIVE, TestLaboratory
 
 pytestmark = pytest.mark.usefixtures("stand_in_models")
@@ -36,11 +36,7 @@ def _submit(lab: TestLaboratory, region: Region, by: str) -> None:
 
 
 def _review(region: Region) -> AppTest:
-    at = signed_in("berg")
-    at.session_state["her2core_case_id"] = region.case_id
-    at = at.switch_page("pages/review.py").run()
-    assert not at.exception
-    return at
+    return on_case(region.case_id, page="pages/review.py")
 
 
 def _words(at: AppTest) -> list[str]:

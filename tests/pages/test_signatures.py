@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import FirstSignature
-from tests.pages.app import said, signed_in
+from tests.pages.app import on_case, said, signed_in
 from tests.pages.lab import PASSWORDS, POSITIVE, TestLaboratory
 
 
@@ -21,9 +21,7 @@ def waiting(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> FirstSignat
 
 
 def sign_out_page(case_id: int, who: str) -> AppTest:
-    at = signed_in(who)
-    at.session_state["her2core_case_id"] = case_id
-    return at.switch_page("pages/sign_out.py").run()
+    return on_case(case_id, who, page="pages/sign_out.py")
 
 
 def keys(at: AppTest) -> set[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from her2core.errors import DuplicateError, NotFoundError, PermissionDeniedError
 from her2core.imaging import DEFAULT_LIMITS, read_region
@@ -15,8 +15,10 @@ from her2core.imaging.fields import Field, Findings
 from her2core.ui.intake_slides import field_words, marked_overview
 from her2core.workflow.slides import SlideFile, SlideSearches, slide_files, take_fields
 from tests.imaging.slides import PATCH_PX, patch, write_slide
-from tests.pages.app import said, signed_in
+from tests.pages.app import on_case, said
 from tests.pages.lab import TestLaboratory
+
+_intake = partial(on_case, page="pages/intake.py")
 
 
 @pytest.fixture
@@ -26,14 +28,6 @@ def slide(lab: TestLaboratory) -> SlideFile:
     write_slide(lab.data_dir / "slides" / "S26-1.tif", [["good", "empty"], ["weak", "sparse"]])
     (file,) = slide_files(lab.data_dir)
     return file
-
-
-def _intake(case_id: int) -> AppTest:
-    at = signed_in("berg")
-    at.session_state["her2core_case_id"] = case_id
-    at = at.switch_page("pages/intake.py").run()
-    assert not at.exception
-    return at
 
 
 def test_without_slides_intake_does_not_speak_of_them(lab: TestLaboratory) -> None:

@@ -9,7 +9,7 @@ from her2core import workflow
 from her2core.caselog import StatementKind
 from her2core.records import IHC, CaseState
 from her2core.ui.services import services
-from tests.pages.app import page_alone, said, signed_in
+from tests.pages.app import on_case, page_alone, said, signed_in
 from tests.pages.lab import (
     FLAGS,
     GROUP_3,
@@ -26,9 +26,7 @@ def _open(at: AppTest, case_id: int, page: str) -> AppTest:
 
 
 def _on(lab: TestLaboratory, case_id: int, page: str, name: str = "berg") -> AppTest:
-    at = _open(signed_in(name), case_id, f"pages/{page}")
-    assert not at.exception
-    return at
+    return on_case(case_id, name, page=f"pages/{page}")
 
 
 # --- intake ------------------------------------------------------------------------------------------------------

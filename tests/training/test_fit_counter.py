@@ -14,7 +14,7 @@ from her2core.models import load_weights, save_weights, short_name
 from her2core.records import SystematicError
 from her2core.training import calibration
 from her2core.training import fit_counter as module
-from her2core.training.calibration import calibrate, cluster_weights, contributions, counted
+from her2core.training.calibration import calibrate, cluster_weights, contributions, counted, outputs
 from her2core.training.counter_data import Batch, augment, identity, load_crops
 from her2core.training.fit_counter import (
     CounterRecipe,
@@ -181,9 +181,10 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert new["read"]["nuclei"] == len(held_out)
     net = CounterNet()
     net.load_state_dict(before)
-    reading = calibrate(net, held_out)
+    output = outputs(net, held_out)
+    reading = calibrate(output, held_out)
     assert new["config"] == old["config"] | reading.to_config()
-    assert new["contributes"] == contributions(net, held_out, reading)
+    assert new["contributes"] == contributions(output, held_out, reading)
     assert short_name(new) != short_name(old)
     twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
     assert short_name(twice) == short_name(new)
@@ -229,7 +230,7 @@ def test_few_clusters_are_estimated_by_the_integral() -> None:
 def test_the_card_says_what_nuclei_of_a_region_are_off_in_common(folder: Path) -> None:
     torch.manual_seed(0)
     crops = load_crops(folder)
-    assert calibrate(CounterNet(), crops).systematic_error is None  # two regions are too few
+    assert calibrate(outputs(CounterNet(), crops), crops).systematic_error is None  # two regions are too few
     known = replace(Reading(), systematic_error=SystematicError(0.04, 0.03, 0.2))
     assert Reading.from_config(known.to_config()).systematic_error == known.systematic_error
 
@@ -270,11 +271,10 @@ def test_the_final_count_is_peaks_and_in_clusters_the_estimate_never_below_them(
     assert ways["final"][2].tolist() == [2, 1]
 
 
-def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path) -> None:
     two = load_crops(folder).select(torch.tensor([0, 1]))
     crops = replace(two, counts=torch.tensor([[3.0, 1.0], [5.0, 2.0]]), clustered=torch.tensor([0.0, 1.0]))
-    monkeypatch.setattr(calibration, "outputs", lambda *_: _output((9.0, 9.0), (-4.0, 4.0)))
-    said = contributions(CounterNet(), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
+    said = contributions(_output((9.0, 9.0), (-4.0, 4.0)), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
     assert said["peaks"].endswith(
         "Error / bias on 2 held-out nuclei: HER2 not clustered 1.00 / -1.00, HER2 clustered 3.00 / -3.00, "
         "CEP17 0.50 / -0.50."

@@ -32,7 +32,7 @@ _TRIES = 60
 _VISIBLE = 0.35
 _HIDDEN = 0.5
 _FEWEST_SCORABLE = 8
-_PAINTINGS, BRIGHTER = 3, 1.7
+BRIGHTER = 1.7
 REGIONS_PER_PATIENT = 2
 
 
@@ -146,14 +146,13 @@ def _visible(scene: Scene, look: Look, rng: np.random.Generator) -> tuple[Scene,
         return data, suffix, np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
     *_, blank_rgb = painted(blank(scene))
-    for painting in range(_PAINTINGS + 1):
-        data, suffix, pixels = painted(scene)
-        if painting == _PAINTINGS:
-            break
+    data, suffix, pixels = painted(scene)
+    for mended in (lighten, lighten, _stripped):
         hidden = unseen(pixels, blank_rgb, scene)
         if not any(hidden):
             break
-        scene = lighten(scene, hidden) if painting < _PAINTINGS - 1 else _stripped(scene, hidden)
+        scene = mended(scene, hidden)
+        data, suffix, pixels = painted(scene)
     return scene, data, suffix, pixels
 
 
