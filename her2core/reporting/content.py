@@ -41,7 +41,7 @@ NOT_CLEARED = "Research use / decision support; not a cleared medical device"
 
 DEFAULT_LIMITATIONS = (
     "Sections cut through nuclei, so signals of either colour can be missing. What the intervals cover stands "
-    "below the counts; errors of preparation and of the choice of area are not among it.",
+    "below the counts; errors of preparation and of the choice of area are not covered.",
     "HER2 signals in clusters cannot be told apart; their number is an estimate.",
 )
 

@@ -113,7 +113,7 @@ _COUNT_APART = (
 )
 
 
-_COUNTED_ALREADY = "Another flag counts nothing anew; only an analysis goes by it."
+_COUNTED_ALREADY = "Changing the flag does not change these counts; only a new analysis goes by it."
 
 
 def _clusters(flags: RegionFlags, nuclei: Sequence[Nucleus]) -> Disagreement | None:

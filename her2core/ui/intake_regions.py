@@ -144,7 +144,7 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
     left.segmented_control(
         "HER2 signals in clusters", [_NO, _YES], disabled=early,
         help="The models then need less evidence to count a nucleus by its cluster. They go by the flag as it stands "
-        "when the region is analysed; changed later, it counts nothing anew.",
+        "when the region is analysed; changing it later does not change the counts.",
         **field("clusters", _yes_no(common(flags.clusters for flags in flagged))),
     )  # fmt: skip
     right.segmented_control(
