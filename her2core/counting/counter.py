@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from her2core.counting.clusters import Light, TypicalSignal
+from her2core.counting.clusters import features as cluster_features
 from her2core.counting.context import Context, region_context
 from her2core.counting.crops import Crop, as_tensors, cut, sharpness, spread_out, to_input
 from her2core.counting.judgement import features
@@ -27,6 +30,7 @@ __all__ = ["Count", "Counter"]
 _BATCH = 64
 _CPU_CHUNK = 16  # crops through the network at once: the maps of more do not stay in a processor's cache
 _ENOUGH_NUCLEI = 80  # show what a region looks like
+_ENOUGH_FOR_LIGHT = 40  # of them, to tell what light a signal has
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
 
@@ -52,6 +56,24 @@ class Count:
     def peaks(self, channel: Channel) -> int:
         """Number of localised signals of a channel."""
         return sum(signal.channel is channel for signal in self.signals)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the network says of N nuclei, and what follows from it without their region; float[N] unless told.
+
+    tell_tales: float[N, len(judgement.FEATURES)]. cluster: the chance that HER2 signals are clustered.
+    """
+
+    output: CounterOutput
+    maps: tuple[PeakMap, PeakMap]
+    her2_peaks: Tensor
+    tell_tales: Tensor
+    cluster: Tensor
+    light: Light
+
+    def typical_signal(self) -> TypicalSignal:
+        return self.light.typical_signal(self.her2_peaks, self.cluster)
 
 
 class Counter:
@@ -93,13 +115,28 @@ class Counter:
             described = torch.cat([self._net.describe(part) for part in planes]).cpu()
             return mean_of_fields(described, torch.zeros(len(described), dtype=torch.int64)).to(self.device)
 
-    def _run(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
+    def _few(self, planes: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of the nuclei by which a region is known as many as tell what light a signal has."""
+        x = torch.cat(list(planes))
+        return torch.split(x[:: math.ceil(len(x) / _ENOUGH_FOR_LIGHT)], len(planes[0]))
+
+    def _ask(self, planes: Sequence[Tensor], field: Tensor) -> _Said:
         with torch.inference_mode():
             outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in planes]
-        return CounterOutput(
+        output = CounterOutput(
             torch.cat([o.regressed for o in outputs]).cpu(),
             torch.cat([o.density for o in outputs]).float().cpu(),
             torch.cat([o.cluster_logit for o in outputs]).cpu(),
+        )
+        maps = PeakMap.of(output.density[:, 0]), PeakMap.of(output.density[:, 1])
+        tell_tales = features(output, maps, self.reading.peak_threshold)
+        return _Said(
+            output,
+            maps,
+            maps[0].counts(self.reading.peak_threshold[0]),
+            tell_tales,
+            self.reading.cluster_probability(output.cluster_logit, tell_tales),
+            Light.of(planes, maps[0]),
         )
 
     def count(
@@ -124,32 +161,33 @@ class Counter:
         context = region_context(*as_tensors(crops))
         planes = self._planes(crops, context)
         field = self._field(planes)
+        said = self._ask(planes if at_once else self._few(planes), field)
+        signal = said.typical_signal()
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
             if not at_once:
                 crops = cut(pixels_rgb, boxes[start : start + _BATCH])
-                planes = self._planes(crops, context)
-            counts += self._read(self._run(planes, field), crops)
+                said = self._ask(self._planes(crops, context), field)
+            counts += self._read(said, signal, crops)
             if progress is not None:
                 progress(len(counts) / len(boxes))
         return counts
 
-    def _read(self, output: CounterOutput, crops: Sequence[Crop]) -> list[Count]:
+    def _read(self, said: _Said, signal: TypicalSignal, crops: Sequence[Crop]) -> list[Count]:
         reading = self.reading
-        raw = output.density.sum(dim=(2, 3))
+        raw = said.output.density.sum(dim=(2, 3))
         integral = (raw * torch.tensor(reading.integral_gain)).tolist()
-        regressed = output.regressed.clamp(min=0)
-        maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
-        tell_tales = features(output, maps, reading.peak_threshold)
-        cluster = reading.cluster_probability(output.cluster_logit, tell_tales).tolist()
+        regressed = said.output.regressed.clamp(min=0)
         peaks = [
-            peak_map.positions(threshold) for peak_map, threshold in zip(maps, reading.peak_threshold, strict=True)
+            peak_map.positions(threshold) for peak_map, threshold in zip(said.maps, reading.peak_threshold, strict=True)
         ]
-        her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
-        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], her2_peaks).tolist()
+        columns = cluster_features(
+            raw[:, 0], regressed[:, 0], said.her2_peaks, said.output.cluster_logit, said.light, signal
+        )
+        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], said.her2_peaks, columns).tolist()
         doubt = reading.doubt
-        wrong = None if doubt is None else doubt.probability(tell_tales).tolist()
+        wrong = None if doubt is None else doubt.probability(said.tell_tales).tolist()
         sharp = sharpness(crops)
         counts = []
         for n, crop in enumerate(crops):
@@ -164,7 +202,7 @@ class Counter:
                     (her2, cep17),
                     (integral[n][0], integral[n][1]),
                     signals,
-                    cluster[n],
+                    float(said.cluster[n]),
                     in_cluster[n],
                     float(sharp[n]),
                     None if wrong is None else wrong[n],

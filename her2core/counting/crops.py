@@ -21,11 +21,27 @@ from torch import Tensor
 
 from her2core.records import Box
 
-__all__ = ["CROP_PX", "INPUT_PLANES", "NUCLEUS_PX", "Crop", "as_tensors", "cut", "sharpness", "spread_out", "to_input"]
+__all__ = [
+    "CROP_PX",
+    "ELLIPSE_PLANE",
+    "HER2_UNITS_PLANE",
+    "INPUT_PLANES",
+    "NUCLEUS_PX",
+    "UNITS_SCALE",
+    "Crop",
+    "as_tensors",
+    "cut",
+    "sharpness",
+    "spread_out",
+    "to_input",
+]
 
 NUCLEUS_PX = 64
 CROP_PX = 80
 INPUT_PLANES = 8
+ELLIPSE_PLANE = 3
+HER2_UNITS_PLANE = 6  # HER2 in typical signals of the region, divided by:
+UNITS_SCALE = 2
 _MOST_UNITS = 8.0
 _LEAST_NOISE = 1 / 255
 _BLACK = 6 / 255
@@ -158,4 +174,4 @@ def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tenso
     probes = torch.einsum("npc,nchw->nphw", unmixing.to(raw), raw)
     above = probes - _middle(probes, seen)
     against_unit = above / (unit.to(raw)[:, :, None, None] / 255)
-    return torch.cat([x, ellipse, _stretched(above, seen), against_unit.clamp(-1, _MOST_UNITS) / 2], dim=1)
+    return torch.cat([x, ellipse, _stretched(above, seen), against_unit.clamp(-1, _MOST_UNITS) / UNITS_SCALE], dim=1)

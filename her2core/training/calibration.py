@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from her2core.counting.clusters import ClusterEstimate, Light, TypicalSignal
+from her2core.counting.clusters import features as cluster_features
 from her2core.counting.crops import to_input
 from her2core.counting.judgement import Judgement, features, nucleus_miscounted
 from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
@@ -19,7 +21,28 @@ from her2core.records import SystematicError
 from her2core.scoring.systematic import Compared, measured_systematic_error
 from her2core.training.counter_data import Batch, CropSet, identity, numbered
 
-__all__ = ["as_float", "calibrate", "cluster_weights", "contributions", "counted", "outputs", "planes"]
+__all__ = ["Answers", "answers", "as_float", "calibrate", "cluster_weights", "contributions", "counted", "planes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the network says of N nuclei, the maxima of both of its maps, the nuclei's HER2 light, and which region each
+    is from, int64[N], numbered from 0."""
+
+    output: CounterOutput
+    maps: tuple[PeakMap, PeakMap]
+    light: Light
+    region: Tensor
+
+    @property
+    def integral(self) -> Tensor:
+        """Sums of the maps, float[N, 2]."""
+        return self.output.density.sum(dim=(2, 3))
+
+    @property
+    def regressed(self) -> Tensor:
+        """Counts by regression, float[N, 2], none below 0."""
+        return self.output.regressed.clamp(min=0)
 
 
 def planes(batch: Batch) -> Tensor:
@@ -33,34 +56,40 @@ def as_float(output: CounterOutput) -> CounterOutput:
     return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
 
 
-def outputs(net: CounterNet, crops: CropSet, batch_size: int = 128) -> CounterOutput:
+def answers(net: CounterNet, crops: CropSet, batch_size: int = 128) -> Answers:
     """What the network says of crops as they are; a field is what all crops of its region show of it."""
     net.eval()
     slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
+    region = numbered(crops.region)
+    said, lit = [], []
     with torch.inference_mode():
         described = torch.cat([net.describe(planes(identity(crops.select(part)))) for part in slices])
-        region = numbered(crops.region)
         field = mean_of_fields(described, region)[region]
-        parts = [as_float(net(planes(identity(crops.select(part))), field[part])) for part in slices]
-    return CounterOutput(
-        torch.cat([p.regressed for p in parts]),
-        torch.cat([p.density for p in parts]),
-        torch.cat([p.cluster_logit for p in parts]),
+        for part in slices:
+            x = planes(identity(crops.select(part)))
+            said.append(as_float(net(x, field[part])))
+            lit.append(Light.of([x], PeakMap.of(said[-1].density[:, 0])))
+    output = CounterOutput(
+        torch.cat([p.regressed for p in said]),
+        torch.cat([p.density for p in said]),
+        torch.cat([p.cluster_logit for p in said]),
     )
+    light = Light(*(torch.cat([getattr(part, name) for part in lit]) for name in Light.__dataclass_fields__))
+    her2, cep17 = (PeakMap.of(output.density[:, i]) for i in range(2))
+    return Answers(output, (her2, cep17), light, region)
 
 
-def calibrate(output: CounterOutput, crops: CropSet) -> Reading:
-    """How the output is read so that counts are right on average, from the `outputs` of nuclei that training has not
-    seen.
+def calibrate(said: Answers, crops: CropSet) -> Reading:
+    """How answers are read so that counts are right on average, from those about nuclei that training has not seen.
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: least squares over integral and regression, on clustered nuclei.
+    (`Judgement`). Clusters: Poisson regression on nuclei that are scored and taken for clustered (`ClusterEstimate`);
+    where these are few, least squares over integral and regression, on clustered nuclei.
     """
-    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
     clustered = crops.clustered > 0.5
     thresholds, gains = [], []
-    for channel, peak_map in enumerate(maps):
+    for channel, peak_map in enumerate(said.maps):
         true = crops.counts[:, channel]
 
         def loss(threshold: float, peak_map: PeakMap = peak_map, true: Tensor = true) -> float:
@@ -71,54 +100,72 @@ def calibrate(output: CounterOutput, crops: CropSet) -> Reading:
         thresholds.append(best)
         chosen = clustered if channel == 0 and clustered.any() else torch.ones_like(clustered)
         gains.append(float(true[chosen].sum() / peak_map.density[chosen].sum().clamp(min=1e-6)))
-    integral = output.density[:, 0].sum(dim=(1, 2))
-    regressed = output.regressed[:, 0].clamp(min=0)
-    tell_tales = features(output, maps, (thresholds[0], thresholds[1]))
+    tell_tales = features(said.output, said.maps, (thresholds[0], thresholds[1]))
 
     def judgement(yes: Tensor) -> Judgement | None:
         return Judgement.fit(tell_tales, yes) if yes.any() and not yes.all() else None
 
-    cluster = judgement(clustered)
-    weights = cluster_weights(torch.stack([integral, regressed], 1)[clustered], crops.counts[clustered, 0])
-    reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, cluster)
-    ways, used = counted(output, reading)
+    ways = torch.stack([said.integral[:, 0], said.regressed[:, 0]], 1)
+    weights = cluster_weights(ways[clustered], crops.counts[clustered, 0])
+    reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, judgement(clustered))
+    taken = (_cluster_probability(said, reading) >= CLUSTER_THRESHOLD) & crops.scorable
+    in_clusters = ClusterEstimate.fit(_cluster_columns(said, reading)[taken], crops.counts[taken, 0])
+    reading = replace(reading, in_clusters=in_clusters)
+    final, used = counted(said, reading)
     wrong = [
         nucleus_miscounted((her2, cep17), (true_her2, true_cep17), clustered=found)
         for (her2, cep17), (true_her2, true_cep17), found in zip(
-            ways["final"].tolist(), crops.counts.tolist(), used.tolist(), strict=True
+            final["final"].tolist(), crops.counts.tolist(), used.tolist(), strict=True
         )
     ]
     return replace(
-        reading, doubt=judgement(torch.tensor(wrong)), systematic_error=_in_common(crops, ways["final"], used)
+        reading, doubt=judgement(torch.tensor(wrong)), systematic_error=_in_common(crops, final["final"], used)
     )
 
 
-def counted(output: CounterOutput, reading: Reading) -> tuple[dict[str, Tensor], Tensor]:
+def _cluster_probability(said: Answers, reading: Reading) -> Tensor:
+    tell_tales = features(said.output, said.maps, reading.peak_threshold)
+    return reading.cluster_probability(said.output.cluster_logit, tell_tales)
+
+
+def _cluster_columns(said: Answers, reading: Reading) -> Tensor:
+    """`clusters.features` of all nuclei, each against the typical signal of its region, float[N, len(FEATURES)]."""
+    peaks = said.maps[0].counts(reading.peak_threshold[0])
+    cluster = _cluster_probability(said, reading)
+    typical = torch.empty(len(peaks), 2)
+    for region in range(int(said.region.max()) + 1):
+        of = said.region == region
+        signal = said.light.of_some(of).typical_signal(peaks[of], cluster[of])
+        typical[of] = torch.stack([signal.light, signal.area_px])
+    signals = TypicalSignal(typical[:, 0], typical[:, 1])
+    return cluster_features(
+        said.integral[:, 0], said.regressed[:, 0], peaks, said.output.cluster_logit, said.light, signals
+    )
+
+
+def counted(said: Answers, reading: Reading) -> tuple[dict[str, Tensor], Tensor]:
     """Counts float[N, 2] by each way as `reading` takes them, and which nuclei are taken for clustered, bool[N].
 
     The ways are those of `readings.WAYS`; "final" is the one that her2core gives, but that `pipeline.settle` leaves
     estimates of very few signals to the peaks.
     """
-    maps = [PeakMap.of(output.density[:, i]) for i in range(2)]
-    peaks = torch.stack([m.counts(t) for m, t in zip(maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
-    integral = output.density.sum(dim=(2, 3))
-    regressed = output.regressed.clamp(min=0)
-    estimate = torch.stack([reading.in_cluster(integral[:, 0], regressed[:, 0], peaks[:, 0]), peaks[:, 1]], 1)
-    tell_tales = features(output, maps, reading.peak_threshold)
-    used = reading.cluster_probability(output.cluster_logit, tell_tales) >= CLUSTER_THRESHOLD
+    peaks = torch.stack([m.counts(t) for m, t in zip(said.maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
+    her2 = reading.in_cluster(said.integral[:, 0], said.regressed[:, 0], peaks[:, 0], _cluster_columns(said, reading))
+    estimate = torch.stack([her2, peaks[:, 1]], 1)
+    used = _cluster_probability(said, reading) >= CLUSTER_THRESHOLD
     ways = {
         "final": torch.where(used[:, None], estimate.round(), peaks),
         "peaks": peaks,
-        "integral": integral * torch.tensor(reading.integral_gain),
-        "regression": regressed,
+        "integral": said.integral * torch.tensor(reading.integral_gain),
+        "regression": said.regressed,
         "cluster estimate": estimate,
     }
     return ways, used
 
 
-def contributions(output: CounterOutput, crops: CropSet, reading: Reading) -> dict[str, str]:
+def contributions(said: Answers, crops: CropSet, reading: Reading) -> dict[str, str]:
     """For the card: what each part adds to the counts, with the error and bias of each way on these nuclei."""
-    ways, used = counted(output, reading)
+    ways, used = counted(said, reading)
     clustered = crops.clustered > 0.5
 
     def off(way: str) -> str:
@@ -144,7 +191,8 @@ _PARTS = {
     "peaks": "Maxima of the density map: every signal has its place.",
     "integral": "The density map's sum: signals that run into each other count, too.",
     "regression": "The way of Xue et al. 2023. Selectable; a tell-tale for doubts, and part of the cluster estimate.",
-    "cluster estimate": "HER2 in clusters: integral and regression in the shares `cluster_weights`; peaks at least.",
+    "cluster estimate": "HER2 in clusters: a log-linear mean of integral, regression, peaks and the cluster's light in "
+    "typical signals of its region (`in_clusters`); peaks at least.",
     "cluster": "Whether HER2 signals are clustered, by logistic regression on tell-tales of all ways.",
     "context": "How the stains of the region mix and how bright a typical signal is, measured on all its nuclei.",
     "field": "What the nuclei of a region say together about how it looks scales and shifts the features by which each "

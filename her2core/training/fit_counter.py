@@ -16,12 +16,11 @@ from torch import Tensor, nn
 
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
-from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
 from her2core.training.averaging import follow, save_state
-from her2core.training.calibration import as_float, calibrate, contributions, outputs, planes
+from her2core.training.calibration import answers, as_float, calibrate, contributions, planes
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.counter_data import Batch, CropSet, augment, load_crops, numbered
 from her2core.training.detector_data import data_digest
@@ -115,11 +114,11 @@ def _forward(net: CounterNet, batch: Batch) -> CounterOutput:
 
 def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
     """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
-    output = outputs(net, crops, batch_size)
+    said = answers(net, crops, batch_size)
     rows = {
-        "regressed": output.regressed,
-        "integral": output.density.sum(dim=(2, 3)),
-        "peaks": torch.stack([PeakMap.of(output.density[:, i]).counts() for i in range(2)], dim=1),
+        "regressed": said.output.regressed,
+        "integral": said.integral,
+        "peaks": torch.stack([peak_map.counts() for peak_map in said.maps], dim=1),
     }
     clustered = crops.clustered > 0.5
     metrics = {}
@@ -264,9 +263,9 @@ def fit_counter(
                 _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
     net.load_state_dict(best_state)
-    output = outputs(net, held_out)
-    reading = calibrate(output, held_out)
-    parts = contributions(output, held_out, reading)
+    said = answers(net, held_out)
+    reading = calibrate(said, held_out)
+    parts = contributions(said, held_out, reading)
     save_weights(
         out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before, parts)
     )
@@ -285,10 +284,10 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     net = CounterNet()
     net.load_state_dict(state)
     held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
-    output = outputs(net, held_out)
-    reading = calibrate(output, held_out)
+    said = answers(net, held_out)
+    reading = calibrate(said, held_out)
     card["config"] |= reading.to_config()
-    card["contributes"] = contributions(output, held_out, reading)
+    card["contributes"] = contributions(said, held_out, reading)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
     card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
     save_weights(out, state, card)

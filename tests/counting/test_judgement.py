@@ -93,12 +93,6 @@ def test_where_the_map_holds_more_than_its_peaks_a_cluster_is_told() -> None:
     assert tell_tale(name, output(3.0, 3.0)) > 0.4
 
 
-def test_a_cluster_never_has_fewer_signals_than_peaks() -> None:
-    reading = Reading(cluster_weights=(0.5, 0.5))
-    found = reading.in_cluster(torch.tensor([20.0, 4.0]), torch.tensor([10.0, 4.0]), torch.tensor([9.0, 7.0]))
-    assert found.tolist() == [15.0, 7.0]
-
-
 def crop_of_disc(edge_px: float) -> Crop:
     ys, xs = np.mgrid[:120, :120]
     depth = 30 - np.hypot(xs - 60, ys - 60)

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from her2core.counting.clusters import Light
 from her2core.counting.network import CounterNet, CounterOutput
+from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name
 from her2core.records import SystematicError
 from her2core.training import calibration
 from her2core.training import fit_counter as module
-from her2core.training.calibration import calibrate, cluster_weights, contributions, counted, outputs
+from her2core.training.calibration import Answers, answers, calibrate, cluster_weights, contributions, counted
 from her2core.training.counter_data import Batch, augment, identity, load_crops
 from her2core.training.fit_counter import (
     CounterRecipe,
@@ -181,10 +183,10 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert new["read"]["nuclei"] == len(held_out)
     net = CounterNet()
     net.load_state_dict(before)
-    output = outputs(net, held_out)
-    reading = calibrate(output, held_out)
+    said = answers(net, held_out)
+    reading = calibrate(said, held_out)
     assert new["config"] == old["config"] | reading.to_config()
-    assert new["contributes"] == contributions(output, held_out, reading)
+    assert new["contributes"] == contributions(said, held_out, reading)
     assert short_name(new) != short_name(old)
     twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
     assert short_name(twice) == short_name(new)
@@ -230,7 +232,7 @@ def test_few_clusters_are_estimated_by_the_integral() -> None:
 def test_the_card_says_what_nuclei_of_a_region_are_off_in_common(folder: Path) -> None:
     torch.manual_seed(0)
     crops = load_crops(folder)
-    assert calibrate(outputs(CounterNet(), crops), crops).systematic_error is None  # two regions are too few
+    assert calibrate(answers(CounterNet(), crops), crops).systematic_error is None  # two regions are too few
     known = replace(Reading(), systematic_error=SystematicError(0.04, 0.03, 0.2))
     assert Reading.from_config(known.to_config()).systematic_error == known.systematic_error
 
@@ -248,20 +250,23 @@ def test_only_nuclei_that_a_reader_would_score_tell_the_error_in_common(folder: 
     assert calibration._in_common(crops, wrong_elsewhere, torch.zeros(96, dtype=torch.bool)) is None  # no cluster
 
 
-def _output(her2_regressed: tuple[float, ...], cluster_logit: tuple[float, ...]) -> CounterOutput:
-    """Each nucleus: two clear HER2 signals and one CEP17 signal in its map."""
+def _said(her2_regressed: tuple[float, ...], cluster_logit: tuple[float, ...]) -> Answers:
+    """Nuclei of one region, each: two clear HER2 signals and one CEP17 signal in its map."""
     density = torch.zeros(len(her2_regressed), 2, 80, 80)
     peak = 1 / (2 * torch.pi * 1.2**2)
     ys, xs = torch.meshgrid(torch.arange(80.0), torch.arange(80.0), indexing="ij")
     for channel, x in ((0, 20.0), (0, 60.0), (1, 40.0)):
         density[:, channel] += peak * torch.exp(-((xs - x) ** 2 + (ys - 40) ** 2) / (2 * 1.2**2))
     regressed = torch.tensor([[her2, 1.0] for her2 in her2_regressed])
-    return CounterOutput(regressed, density, torch.tensor(cluster_logit))
+    output = CounterOutput(regressed, density, torch.tensor(cluster_logit))
+    her2, cep17 = (PeakMap.of(density[:, i]) for i in range(2))
+    lit = torch.full((len(density),), 60.0)
+    return Answers(output, (her2, cep17), Light(lit, lit, lit), torch.zeros(len(density), dtype=torch.int64))
 
 
 def test_the_final_count_is_peaks_and_in_clusters_the_estimate_never_below_them() -> None:
     reading = Reading((0.6, 0.6), (1.5, 2.0), (0.5, 0.5))
-    ways, clustered = counted(_output((9.0, 9.0, 0.4), (-4.0, 4.0, 4.0)), reading)
+    ways, clustered = counted(_said((9.0, 9.0, 0.4), (-4.0, 4.0, 4.0)), reading)
     assert clustered.tolist() == [False, True, True]
     assert ways["peaks"].tolist() == [[2, 1]] * 3
     assert ways["integral"].tolist() == [pytest.approx([3, 2], abs=0.02)] * 3
@@ -274,7 +279,7 @@ def test_the_final_count_is_peaks_and_in_clusters_the_estimate_never_below_them(
 def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path) -> None:
     two = load_crops(folder).select(torch.tensor([0, 1]))
     crops = replace(two, counts=torch.tensor([[3.0, 1.0], [5.0, 2.0]]), clustered=torch.tensor([0.0, 1.0]))
-    said = contributions(_output((9.0, 9.0), (-4.0, 4.0)), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
+    said = contributions(_said((9.0, 9.0), (-4.0, 4.0)), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
     assert said["peaks"].endswith(
         "Error / bias on 2 held-out nuclei: HER2 not clustered 1.00 / -1.00, HER2 clustered 3.00 / -3.00, "
         "CEP17 0.50 / -0.50."
