@@ -81,7 +81,7 @@ def _cells(part: Part, one_group: bool) -> list[str]:
         *(error(counts[channel][kind]) for channel in ("her2", "cep17") for kind in ("not clustered", "clustered")),
         percent(part["accuracy"]),
         interval(part["accuracy_95"]),
-        DASH if one_group else number(part["kappa"]),
+        number(part["kappa"]),
         both(part["group1_sensitivity"], part["group1_specificity"]),
         f"{percent(patients['accuracy'])} of {patients['n']}",
     ]

@@ -97,7 +97,8 @@ def wilson(successes: int, total: int, z: float = 1.959964) -> tuple[float, floa
 def group_agreement(pairs: Iterable[tuple[int, int | None]]) -> GroupAgreement:
     """Agreement of (true group, found group or None) pairs.
 
-    An image without a call counts as wrong. Raises TrainingError without any pair.
+    An image without a call counts as wrong. Kappa is None where all true groups are one: nothing is told apart there.
+    Raises TrainingError without any pair.
     """
     pairs = list(pairs)
     if not pairs:
@@ -114,7 +115,7 @@ def group_agreement(pairs: Iterable[tuple[int, int | None]]) -> GroupAgreement:
         total=total,
         accuracy=right / total,
         accuracy_95=wilson(right, total),
-        kappa=(right / total - expected) / (1 - expected) if expected < 1 else None,
+        kappa=(right / total - expected) / (1 - expected) if max(rows) < total else None,
         recall={g: matrix[i][i] / rows[i] if rows[i] else None for i, g in enumerate(GROUPS)},
         group1_sensitivity=matrix[0][0] / rows[0] if rows[0] else None,
         group1_specificity=sum(t != 1 and f != 1 for t, f in pairs) / negatives if negatives else None,

@@ -97,10 +97,13 @@ def _two(fit: TwoPopulations | None, unit: str, ashmans_d: float | None = None) 
         return "not measured (fewer than 20 cells, or all alike)"
     distance = fit.ashmans_d if ashmans_d is None else ashmans_d
     apart = "separate" if distance > ASHMANS_D_SEPARATED else "not separate"
-    return (
-        f"{100 * (1 - fit.high_share):.0f} % with {fit.low_mean:.1f} and {100 * fit.high_share:.0f} % with "
-        f"{fit.high_mean:.1f} {unit}; Ashman's D {distance:.1f}: {apart} ({ASHMANS_D_SEPARATED:.0f} parts them)"
+    low, high = f"{fit.low_mean:.1f}", f"{fit.high_mean:.1f}"
+    parts = (
+        f"no two parts, all about {high} {unit}"
+        if low == high
+        else f"{100 * (1 - fit.high_share):.0f} % with {low} and {100 * fit.high_share:.0f} % with {high} {unit}"
     )
+    return f"{parts}; Ashman's D {distance:.1f}: {apart} ({ASHMANS_D_SEPARATED:.0f} parts them)"
 
 
 def _bimodality(measured: Heterogeneity) -> str:

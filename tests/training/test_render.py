@@ -3,6 +3,7 @@
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from her2core.errors import TrainingError
 from her2core.imaging import read_region
 from her2core.records import Tally
 from her2core.scoring import group
-from her2core.training.render import render_dataset, render_region
+from her2core.training.render import optics, render_dataset, render_region
 from her2core.training.render.biology import PAPER_MIX, group_sequence, margin, sample_counts
+from her2core.training.render.optics import sample_look
+from her2core.training.render.scene import sample_conditions
 from her2core.training.render.shapes import tumour_outline
 
 SMALL = (40.0, 60.0)
@@ -93,6 +96,22 @@ def test_no_counted_signal_drowns_in_the_finished_image(seed: int) -> None:
             drowned += bool(core <= np.median(pixels[y0:y1, x0:x1, plane]) + 3)
     assert asked > 50
     assert drowned / asked < 0.02
+
+
+def test_over_nuclei_dirt_never_has_the_colour_of_a_signal() -> None:
+    rng = np.random.default_rng(6)
+    look = replace(sample_look(rng), debris=60, specks=300, dapi=80.0)
+    painter = optics._Painter(replace(sample_conditions(rng), nucleus_px=60, width_px=600, height_px=600), look, rng)
+    ys, xs = np.mgrid[:600, :600]
+    painter.planes[2, np.hypot(xs - 300, ys - 300) < 200] = 80.0
+    clean = painter.planes.copy()
+    painter.debris()
+    red, green, _ = painter.planes - clean
+    inside, outside = np.hypot(xs - 300, ys - 300) < 190, np.hypot(xs - 300, ys - 300) > 260
+    of_a_signal = np.maximum(red, green) > 2 * np.minimum(red, green) + 20
+    assert (red[inside] > 20).mean() > 0.02
+    assert of_a_signal[outside].mean() > 0.004
+    assert of_a_signal[inside].mean() < 0.0005
 
 
 def test_signals_closer_than_a_signal_count_once_outside_clusters() -> None:

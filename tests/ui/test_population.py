@@ -100,3 +100,11 @@ def test_each_population_has_a_panel_of_its_own(lab: TestLaboratory) -> None:
     lab.analyse(lab.add_region(case, NEGATIVE, shade=120), replace(FLAGS, population="A"))
     lab.analyse(lab.add_region(case, POSITIVE, shade=130), replace(FLAGS, population="B", heterogeneous=True))
     assert panels(lab, case.id) == [("Cells of population A", False), ("Cells of population B", False)]
+
+
+def test_two_parts_of_the_same_mean_are_not_called_two(lab: TestLaboratory) -> None:
+    shown = rows(lab, [*[(4, 2)] * 10, *[(5, 2)] * 10, *[(4, 2), (5, 2)] * 5])
+    assert (
+        " % with 4." in shown["Two populations by HER2"]
+        or "no two parts, all about 4." in shown["Two populations by HER2"]
+    )

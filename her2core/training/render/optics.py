@@ -192,20 +192,30 @@ class _Painter:
         distance = ((xs - x) / stretch) ** 2 + ((ys - y) * stretch) ** 2
         self.planes[plane, rows, columns] += peak * np.exp(-distance / (2 * sigma**2))
 
+    def over_nucleus(self, x: float, y: float, reach_px: float) -> bool:
+        """Whether a spot at (x, y) that reaches so far lies over stain."""
+        place = self.patch(x - reach_px, y - reach_px, x + reach_px, y + reach_px)
+        return place is not None and float(self.planes[2][place[:2]].max()) > 0.2 * self.look.dapi
+
     def debris(self) -> None:
-        """Specks of dye and shreds of DNA, round or ragged; inside nuclei never of a signal's colour."""
+        """Specks of dye and shreds of DNA, round or ragged; over nuclei never of a signal's colour, for what looks like
+        a signal or a cluster there would be one to a reader."""
         d, rng = self.c.nucleus_px, self.rng
         for _ in range(self.look.specks):
             x, y = rng.uniform(0, self.c.width_px), rng.uniform(0, self.c.height_px)
-            in_nucleus = self.planes[2, int(y), int(x)] > 0.2 * self.look.dapi
-            tone = np.full(3, 0.8) if in_nucleus else rng.dirichlet([0.6, 0.6, 0.6])
             size, peak = d * rng.uniform(0.03, 0.12), rng.uniform(8, 90)
+            tone = rng.dirichlet([0.6, 0.6, 0.6])
+            if self.over_nucleus(x, y, size):
+                tone = np.full(3, 0.8)
             for plane in range(3):
                 self.spot(x, y, max(size, 1.5), float(peak * tone[plane]), plane)
         for _ in range(self.look.debris):
             x, y, size = rng.uniform(0, self.c.width_px), rng.uniform(0, self.c.height_px), d * rng.uniform(0.1, 0.3)
             tone = rng.dirichlet([0.4, 0.4, 1.0]) * self.look.dapi * rng.uniform(0.5, 1.6)
-            for px, py in rng.normal((x, y), size / 2, (int(rng.integers(4, 14)), 2)):
+            points = rng.normal((x, y), size / 2, (int(rng.integers(4, 14)), 2))
+            if any(self.over_nucleus(px, py, size) for px, py in points):
+                tone = np.full(3, tone.mean())
+            for px, py in points:
                 for plane in range(3):
                     self.spot(px, py, max(size * rng.uniform(0.3, 0.8), 2.0), float(tone[plane] * 0.5), plane)
 
