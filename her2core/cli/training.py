@@ -192,7 +192,8 @@ def counter(
 @_data_argument
 @_out_option
 @weights_option
-def reading(truth_dir: Path, out: Path, weights: Path | None) -> None:
+@click.option("--unseen", is_flag=True, help="No training knows these regions: use all of them, not the held-out only.")
+def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool) -> None:
     """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
 
     The network's weights stay; OUT/counter.safetensors has them with a new card.
@@ -200,7 +201,7 @@ def reading(truth_dir: Path, out: Path, weights: Path | None) -> None:
     from her2core.training.fit_counter import read_anew
 
     source = chosen_models(load_settings(), weights) / "counter.safetensors"
-    click.echo(read_anew(source, truth_dir, out / "counter.safetensors"))
+    click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen))
 
 
 @click.command()

@@ -273,8 +273,9 @@ def fit_counter(
     return out
 
 
-def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
-    """Calibrate how a counter's output is read, on all nuclei of the regions that training holds out of `data_dir`.
+def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False) -> Path:
+    """Calibrate how a counter's output is read, on all nuclei of the regions that training holds out of `data_dir`, or
+    of all its regions where they are `unseen`: no training knows them.
 
     The weights stay as they are; the card written with them to `out` has the new reading, says what it is from, and
     has a version of its own, because other readings make other counts.
@@ -283,7 +284,8 @@ def read_anew(weights: Path, data_dir: Path, out: Path) -> Path:
     state, card = load_weights(weights)
     net = CounterNet()
     net.load_state_dict(state)
-    held_out = load_crops(data_dir, split_images(data_dir, card["recipe"]["validation_share"])[1])
+    share = card["recipe"]["validation_share"]
+    held_out = load_crops(data_dir, None if unseen else split_images(data_dir, share)[1])
     said = answers(net, held_out)
     reading = calibrate(said, held_out)
     card["config"] |= reading.to_config()

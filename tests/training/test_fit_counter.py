@@ -190,6 +190,8 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert short_name(new) != short_name(old)
     twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
     assert short_name(twice) == short_name(new)
+    of_all = load_weights(read_anew(trained, folder, tmp_path / "all.safetensors", unseen=True))[1]
+    assert of_all["read"]["nuclei"] == len(load_crops(folder)) > len(held_out)
 
 
 def test_a_loss_that_is_not_finite_stops_training(

@@ -23,7 +23,10 @@ class NucleusPanel {
     by("previous").addEventListener("click", () => editor.step(-1));
     by("next").addEventListener("click", () => editor.step(1));
     this.cluster.addEventListener("click", () => editor.toggleCluster());
-    this.reason.addEventListener("change", () => this.reason.blur()); // the next key is an act again
+    this.reason.addEventListener("change", () => {
+      this.reason.blur(); // the next key is an act again
+      this.update();
+    });
     this.exclude.addEventListener("click", () => editor.toggleExcluded());
     by("confirm").addEventListener("click", () => editor.confirm());
     for (const [channel, input] of Object.entries(this.inputs)) {
@@ -93,6 +96,7 @@ class NucleusPanel {
     this.cluster.textContent = nucleus.clustered ? "Not clustered" : "Clustered";
     this.exclude.textContent = nucleus.scored ? "Exclude" : "Include";
     this.reason.hidden = !nucleus.scored;
+    this.reason.title = `Reason to exclude: ${this.reason.value}`; // longer than its field may be
     for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
     this.fill(nucleus.id !== this.shownId);
     this.shownId = nucleus.id;
