@@ -10,6 +10,7 @@ divided by their peaks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -123,6 +124,10 @@ class ClusterEstimate:
     def signals(self, columns: Tensor) -> Tensor:
         """HER2 signals float[N] of nuclei with clusters, from `features`."""
         return torch.exp((columns @ torch.tensor(self.weights) + self.bias).clamp(max=_HIGHEST_LOG))
+
+    def times(self, factor: float) -> Self:
+        """The estimate that says `factor` as many."""
+        return type(self)(self.weights, self.bias + math.log(factor))
 
     def to_dict(self) -> dict[str, Any]:
         """As in the card."""

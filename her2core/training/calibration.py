@@ -24,6 +24,9 @@ from her2core.training.counter_data import Batch, CropSet, identity, numbered
 __all__ = ["Answers", "answers", "as_float", "calibrate", "cluster_weights", "contributions", "counted", "planes"]
 
 
+_MOST_FOR_MISSED = 1.2
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the network says of N nuclei, the maxima of both of its maps, the nuclei's HER2 light, and which region each
@@ -84,8 +87,9 @@ def calibrate(said: Answers, crops: CropSet) -> Reading:
 
     Peaks: the threshold of least mean absolute error plus bias where HER2 is not clustered. Integrals: unbiased (HER2
     in clusters, CEP17 everywhere). Whether signals are clustered and whether a count is wrong: logistic regression
-    (`Judgement`). Clusters: Poisson regression on nuclei that are scored and taken for clustered (`ClusterEstimate`);
-    where these are few, least squares over integral and regression, on clustered nuclei.
+    (`Judgement`). Clusters: Poisson regression on nuclei that are scored and taken for clustered (`ClusterEstimate`),
+    times what makes up for those that are missed; where they are few, least squares over integral and regression, on
+    clustered nuclei.
     """
     clustered = crops.clustered > 0.5
     thresholds, gains = [], []
@@ -110,7 +114,9 @@ def calibrate(said: Answers, crops: CropSet) -> Reading:
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, judgement(clustered))
     taken = (_cluster_probability(said, reading) >= CLUSTER_THRESHOLD) & crops.scorable
     in_clusters = ClusterEstimate.fit(_cluster_columns(said, reading)[taken], crops.counts[taken, 0])
-    reading = replace(reading, in_clusters=in_clusters)
+    if in_clusters is not None:
+        reading = replace(reading, in_clusters=in_clusters)
+        reading = replace(reading, in_clusters=in_clusters.times(_for_missed(said, crops, reading, taken)))
     final, used = counted(said, reading)
     wrong = [
         nucleus_miscounted((her2, cep17), (true_her2, true_cep17), clustered=found)
@@ -121,6 +127,16 @@ def calibrate(said: Answers, crops: CropSet) -> Reading:
     return replace(
         reading, doubt=judgement(torch.tensor(wrong)), systematic_error=_in_common(crops, final["final"], used)
     )
+
+
+def _for_missed(said: Answers, crops: CropSet, reading: Reading, taken: Tensor) -> float:
+    """By what factor estimates of the clusters `taken` for such, bool[N], make HER2 of all scored nuclei right in sum.
+
+    Groups come from that sum, and where clusters are some are missed and counted by their peaks, far too low.
+    """
+    her2 = counted(said, reading)[0]["final"][:, 0]
+    short = float((crops.counts[:, 0] - her2)[crops.scorable].sum())
+    return min(max(1 + short / max(float(her2[taken].sum()), 1.0), 1 / _MOST_FOR_MISSED), _MOST_FOR_MISSED)
 
 
 def _cluster_probability(said: Answers, reading: Reading) -> Tensor:

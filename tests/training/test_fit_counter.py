@@ -1,13 +1,14 @@
 """Training of stage 2 on a handful of nuclei: targets, repeatability, resuming, and the error on a broken loss."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from her2core.counting.clusters import Light
+from her2core.counting.clusters import FEATURES, ClusterEstimate, Light
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
@@ -276,6 +277,25 @@ def test_the_final_count_is_peaks_and_in_clusters_the_estimate_never_below_them(
     assert ways["final"][0].tolist() == [2, 1]
     assert ways["final"][1].tolist() in ([5, 1], [6, 1])
     assert ways["final"][2].tolist() == [2, 1]
+
+
+def test_estimates_of_clusters_make_up_for_those_that_are_missed(folder: Path) -> None:
+    said = _said((9.0,) * 6, (4.0, 4.0, 4.0, -4.0, -4.0, -4.0))
+    ten = ClusterEstimate((0.0,) * len(FEATURES), math.log(10))
+    reading = replace(Reading((0.6, 0.6)), in_clusters=ten)
+    taken = torch.tensor([True] * 3 + [False] * 3)
+    few = load_crops(folder).select(torch.zeros(6, dtype=torch.int64))
+
+    def factor(*true: float, scorable: int = 6) -> float:
+        counts = torch.tensor([[her2, 1.0] for her2 in true])
+        crops = replace(few, counts=counts, scorable=torch.arange(6) < scorable)
+        return calibration._for_missed(said, crops, reading, taken)
+
+    assert factor(10, 10, 10, 2, 2, 2) == pytest.approx(1.0)
+    assert factor(10, 10, 10, 5, 2, 2) == pytest.approx(1.1)  # a cluster of five is read as two peaks
+    assert factor(10, 10, 10, 5, 2, 2, scorable=3) == pytest.approx(1.0)  # nobody scores it
+    assert factor(10, 10, 10, 30, 30, 30) == 1.2  # no further
+    assert ten.times(1.1).signals(torch.zeros(1, len(FEATURES))).item() == pytest.approx(11.0)
 
 
 def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path) -> None:
