@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,20 +60,29 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the network says of N nuclei, and what follows from it without their region; float[N] unless told.
+    """What is kept of the network's answers about N nuclei until all of their region are known, float[N] each: what
+    `clusters.features` asks for, and `cluster`, the chance that HER2 signals are clustered."""
 
-    tell_tales: float[N, len(judgement.FEATURES)]. cluster: the chance that HER2 signals are clustered.
-    """
-
-    output: CounterOutput
-    maps: tuple[PeakMap, PeakMap]
-    her2_peaks: Tensor
-    tell_tales: Tensor
+    integral: Tensor
+    regressed: Tensor
+    peaks: Tensor
+    cluster_logit: Tensor
     cluster: Tensor
     light: Light
 
-    def typical_signal(self) -> TypicalSignal:
-        return self.light.typical_signal(self.her2_peaks, self.cluster)
+    @classmethod
+    def joined(cls, parts: Sequence[_Said]) -> _Said:
+        """Those of several batches as one."""
+
+        def join(name: str) -> Tensor:
+            return torch.cat([getattr(part, name) for part in parts])
+
+        light = Light.joined([part.light for part in parts])
+        return cls(join("integral"), join("regressed"), join("peaks"), join("cluster_logit"), join("cluster"), light)
+
+    def typical_signal(self, shown: Tensor) -> TypicalSignal:
+        """A HER2 signal of the region, by the nuclei that are `shown`, bool[N]."""
+        return self.light.of_some(shown).typical_signal(self.peaks[shown], self.cluster[shown])
 
 
 class Counter:
@@ -115,28 +124,13 @@ class Counter:
             described = torch.cat([self._net.describe(part) for part in planes]).cpu()
             return mean_of_fields(described, torch.zeros(len(described), dtype=torch.int64)).to(self.device)
 
-    def _few(self, planes: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Of the nuclei by which a region is known as many as tell what light a signal has."""
-        x = torch.cat(list(planes))
-        return torch.split(x[:: math.ceil(len(x) / _ENOUGH_FOR_LIGHT)], len(planes[0]))
-
-    def _ask(self, planes: Sequence[Tensor], field: Tensor) -> _Said:
+    def _ask(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
         with torch.inference_mode():
             outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in planes]
-        output = CounterOutput(
+        return CounterOutput(
             torch.cat([o.regressed for o in outputs]).cpu(),
             torch.cat([o.density for o in outputs]).float().cpu(),
             torch.cat([o.cluster_logit for o in outputs]).cpu(),
-        )
-        maps = PeakMap.of(output.density[:, 0]), PeakMap.of(output.density[:, 1])
-        tell_tales = features(output, maps, self.reading.peak_threshold)
-        return _Said(
-            output,
-            maps,
-            maps[0].counts(self.reading.peak_threshold[0]),
-            tell_tales,
-            self.reading.cluster_probability(output.cluster_logit, tell_tales),
-            Light.of(planes, maps[0]),
         )
 
     def count(
@@ -153,41 +147,66 @@ class Counter:
         `others`: further nuclei of the region. They are not counted, but show what the region looks like.
         Raises CancelledError when `cancelled()` says so, ValueError for a box without area.
         """
-        counts: list[Count] = []
         if not boxes:
-            return counts
+            return []
         at_once = len(boxes) <= _BATCH and not others
-        crops = cut(pixels_rgb, boxes if at_once else spread_out([*boxes, *others], _ENOUGH_NUCLEI))
+        shown = boxes if at_once else spread_out([*boxes, *others], _ENOUGH_NUCLEI)
+        crops = cut(pixels_rgb, shown)
         context = region_context(*as_tensors(crops))
         planes = self._planes(crops, context)
         field = self._field(planes)
-        said = self._ask(planes if at_once else self._few(planes), field)
-        signal = said.typical_signal()
+        counts: list[Count] = []
+        parts: list[_Said] = []
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
             if not at_once:
                 crops = cut(pixels_rgb, boxes[start : start + _BATCH])
-                said = self._ask(self._planes(crops, context), field)
-            counts += self._read(said, signal, crops)
+                planes = self._planes(crops, context)
+            read, said = self._read(self._ask(planes, field), planes, crops)
+            counts += read
+            parts.append(said)
             if progress is not None:
                 progress(len(counts) / len(boxes))
-        return counts
+        said = _Said.joined(parts)
+        few = set(shown if at_once else shown[:: math.ceil(len(shown) / _ENOUGH_FOR_LIGHT)])
+        if others:
+            signal = self._typical_signal(pixels_rgb, sorted(few), context, field)
+        else:
+            signal = said.typical_signal(torch.tensor([box in few for box in boxes]))
+        return self._with_clusters(counts, said, signal)
 
-    def _read(self, said: _Said, signal: TypicalSignal, crops: Sequence[Crop]) -> list[Count]:
+    def _typical_signal(
+        self, pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], context: Context, field: Tensor
+    ) -> TypicalSignal:
+        """A HER2 signal of the region, by nuclei that are not counted themselves."""
+        crops = cut(pixels_rgb, boxes)
+        planes = self._planes(crops, context)
+        _, said = self._read(self._ask(planes, field), planes, crops)
+        return said.typical_signal(torch.ones(len(boxes), dtype=torch.bool))
+
+    def _with_clusters(self, counts: Sequence[Count], said: _Said, signal: TypicalSignal) -> list[Count]:
+        """The counts with HER2 signals as they are if they cluster, which takes a typical signal of the region."""
+        columns = cluster_features(said.integral, said.regressed, said.peaks, said.cluster_logit, said.light, signal)
+        in_cluster = self.reading.in_cluster(said.integral, said.regressed, said.peaks, columns).tolist()
+        return [replace(count, in_cluster=signals) for count, signals in zip(counts, in_cluster, strict=True)]
+
+    def _read(
+        self, output: CounterOutput, planes: Sequence[Tensor], crops: Sequence[Crop]
+    ) -> tuple[list[Count], _Said]:
+        """Counts without what they are in clusters, and what that takes."""
         reading = self.reading
-        raw = said.output.density.sum(dim=(2, 3))
+        raw = output.density.sum(dim=(2, 3))
         integral = (raw * torch.tensor(reading.integral_gain)).tolist()
-        regressed = said.output.regressed.clamp(min=0)
+        regressed = output.regressed.clamp(min=0)
+        maps = PeakMap.of(output.density[:, 0]), PeakMap.of(output.density[:, 1])
+        tell_tales = features(output, maps, reading.peak_threshold)
+        cluster = reading.cluster_probability(output.cluster_logit, tell_tales)
         peaks = [
-            peak_map.positions(threshold) for peak_map, threshold in zip(said.maps, reading.peak_threshold, strict=True)
+            peak_map.positions(threshold) for peak_map, threshold in zip(maps, reading.peak_threshold, strict=True)
         ]
-        columns = cluster_features(
-            raw[:, 0], regressed[:, 0], said.her2_peaks, said.output.cluster_logit, said.light, signal
-        )
-        in_cluster = reading.in_cluster(raw[:, 0], regressed[:, 0], said.her2_peaks, columns).tolist()
         doubt = reading.doubt
-        wrong = None if doubt is None else doubt.probability(said.tell_tales).tolist()
+        wrong = None if doubt is None else doubt.probability(tell_tales).tolist()
         sharp = sharpness(crops)
         counts = []
         for n, crop in enumerate(crops):
@@ -202,11 +221,12 @@ class Counter:
                     (her2, cep17),
                     (integral[n][0], integral[n][1]),
                     signals,
-                    float(said.cluster[n]),
-                    in_cluster[n],
-                    float(sharp[n]),
-                    None if wrong is None else wrong[n],
-                    doubt is None or wrong is None or wrong[n] >= doubt.threshold,
+                    float(cluster[n]),
+                    sharpness=float(sharp[n]),
+                    wrong=None if wrong is None else wrong[n],
+                    uncertain=doubt is None or wrong is None or wrong[n] >= doubt.threshold,
                 )
             )
-        return counts
+        her2_peaks = torch.tensor([float(len(found)) for found in peaks[0]])
+        light = Light.of(planes, maps[0])
+        return counts, _Said(raw[:, 0], regressed[:, 0], her2_peaks, output.cluster_logit, cluster, light)

@@ -77,9 +77,8 @@ def answers(net: CounterNet, crops: CropSet, batch_size: int = 128) -> Answers:
         torch.cat([p.density for p in said]),
         torch.cat([p.cluster_logit for p in said]),
     )
-    light = Light(*(torch.cat([getattr(part, name) for part in lit]) for name in Light.__dataclass_fields__))
     her2, cep17 = (PeakMap.of(output.density[:, i]) for i in range(2))
-    return Answers(output, (her2, cep17), light, region)
+    return Answers(output, (her2, cep17), Light.joined(lit), region)
 
 
 def calibrate(said: Answers, crops: CropSet) -> Reading:
