@@ -20,6 +20,7 @@ from torch import Tensor
 
 from her2core.counting.crops import ELLIPSE_PLANE, HER2_UNITS_PLANE, UNITS_SCALE
 from her2core.counting.peaks import PeakMap
+from her2core.counting.regression import HIGHEST_LOG, fitted, poisson
 
 __all__ = ["FEATURES", "ClusterEstimate", "Light", "TypicalSignal", "features"]
 
@@ -36,7 +37,6 @@ FEATURES = (
 _LEAST_HELD = 0.3
 # What is known of signals before a region is looked at, and as how many of its signals that counts.
 _USUAL_LIGHT, _USUAL_AREA, _USUAL_SIGNALS = 30.0, 25.0, 8.0
-_HIGHEST_LOG = 5.0
 _FEWEST_TO_FIT = 60
 
 
@@ -128,7 +128,7 @@ class ClusterEstimate:
 
     def signals(self, columns: Tensor) -> Tensor:
         """HER2 signals float[N] of nuclei with clusters, from `features`."""
-        return torch.exp((columns @ torch.tensor(self.weights) + self.bias).clamp(max=_HIGHEST_LOG))
+        return torch.exp((columns @ torch.tensor(self.weights) + self.bias).clamp(max=HIGHEST_LOG))
 
     def times(self, factor: float) -> Self:
         """The estimate that says `factor` as many."""
@@ -154,19 +154,6 @@ class ClusterEstimate:
         """Poisson regression of true counts float[N] on `features`; None of too few nuclei."""
         if len(true) < _FEWEST_TO_FIT or not true.any():
             return None
-        x, y = columns.double(), true.double()
-        centre, spread = x.mean(0), x.std(0).clamp(min=1e-6)
-        scaled = torch.cat([(x - centre) / spread, torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
-        beta = torch.zeros(scaled.shape[1], dtype=torch.float64)
-        beta[-1] = y.mean().log()
-        penalty = ridge * torch.eye(len(beta), dtype=torch.float64)
-        penalty[-1, -1] = 0
-        for _ in range(50):  # Newton's method
-            mean = torch.exp((scaled @ beta).clamp(max=_HIGHEST_LOG))
-            curvature = scaled.T @ (scaled * mean[:, None]) + penalty
-            step = torch.linalg.solve(curvature, scaled.T @ (y - mean) - penalty @ beta)
-            beta = beta + step
-            if float(step.abs().max()) < 1e-8:
-                break
-        weights = beta[:-1] / spread
-        return cls(tuple(weights.tolist()), float(beta[-1] - (weights * centre).sum()))
+        start = float(true.double().mean().log())
+        weights, bias = fitted(columns, true, poisson, ridge=ridge, start=start)
+        return cls(tuple(weights.tolist()), bias)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,11 +168,12 @@ class Counter:
             if progress is not None:
                 progress(len(counts) / len(boxes))
         said = _Said.joined(parts)
-        few = set(shown if at_once else shown[:: math.ceil(len(shown) / _ENOUGH_FOR_LIGHT)])
+        few = shown if at_once else spread_out(shown, _ENOUGH_FOR_LIGHT)
         if others:
-            signal = self._typical_signal(pixels_rgb, sorted(few), context, field)
+            signal = self._typical_signal(pixels_rgb, few, context, field)
         else:
-            signal = said.typical_signal(torch.tensor([box in few for box in boxes]))
+            chosen = set(few)
+            signal = said.typical_signal(torch.tensor([box in chosen for box in boxes]))
         return self._with_clusters(counts, said, signal)
 
     def _typical_signal(

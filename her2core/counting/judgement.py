@@ -17,6 +17,7 @@ from torch import Tensor
 
 from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
+from her2core.counting.regression import fitted, logistic
 
 __all__ = ["FEATURES", "WRONG_SHARE_IN_CLUSTER", "Judgement", "features", "miscounted", "nucleus_miscounted"]
 
@@ -109,23 +110,9 @@ class Judgement:
         """
         if not (yes.any() and (~yes).any()):
             raise ValueError("a judgement cannot be fitted where all answers are alike")
-        x, y = tell_tales.double(), yes.double()
-        centre, spread = x.mean(0), x.std(0).clamp(min=1e-6)
-        scaled = torch.cat([(x - centre) / spread, torch.ones(len(x), 1, dtype=torch.float64)], dim=1)
-        beta = torch.zeros(scaled.shape[1], dtype=torch.float64)
-        penalty = ridge * len(x) * torch.eye(len(beta), dtype=torch.float64)
-        penalty[-1, -1] = 0
-        for _ in range(50):  # Newton's method
-            p = torch.sigmoid(scaled @ beta)
-            gradient = scaled.T @ (p - y) + penalty @ beta
-            curvature = scaled.T @ (scaled * (p * (1 - p)).clamp(min=1e-6)[:, None]) + penalty
-            step = torch.linalg.solve(curvature, gradient)
-            beta = beta - step
-            if float(step.abs().max()) < 1e-8:
-                break
-        weights = beta[:-1] / spread
-        fitted = cls(tuple(weights.tolist()), float(beta[-1] - (weights * centre).sum()), 0.5)
-        p = fitted.probability(tell_tales.float())
+        weights, bias = fitted(tell_tales, yes, logistic, ridge=ridge * len(tell_tales))
+        found = cls(tuple(weights.tolist()), bias, 0.5)
+        p = found.probability(tell_tales.float())
         cuts = torch.linspace(0.05, 0.9, 86)
         gains = torch.stack([(p[yes] >= c).float().mean() - (p[~yes] >= c).float().mean() for c in cuts])
-        return cls(fitted.weights, fitted.bias, float(cuts[int(gains.argmax())]))
+        return cls(found.weights, found.bias, float(cuts[int(gains.argmax())]))

@@ -111,8 +111,9 @@ def calibrate(said: Answers, crops: CropSet) -> Reading:
     ways = torch.stack([said.integral[:, 0], said.regressed[:, 0]], 1)
     weights = cluster_weights(ways[clustered], crops.counts[clustered, 0])
     reading = Reading((thresholds[0], thresholds[1]), (gains[0], gains[1]), weights, judgement(clustered))
-    taken = (_cluster_probability(said, reading) >= CLUSTER_THRESHOLD) & crops.scorable
-    in_clusters = ClusterEstimate.fit(_cluster_columns(said, reading)[taken], crops.counts[taken, 0])
+    cluster = _cluster_probability(said, reading)
+    taken = (cluster >= CLUSTER_THRESHOLD) & crops.scorable
+    in_clusters = ClusterEstimate.fit(_cluster_columns(said, reading, cluster)[taken], crops.counts[taken, 0])
     if in_clusters is not None:
         reading = replace(reading, in_clusters=in_clusters)
         reading = replace(reading, in_clusters=in_clusters.times(_for_missed(said, crops, reading, taken)))
@@ -143,10 +144,9 @@ def _cluster_probability(said: Answers, reading: Reading) -> Tensor:
     return reading.cluster_probability(said.output.cluster_logit, tell_tales)
 
 
-def _cluster_columns(said: Answers, reading: Reading) -> Tensor:
+def _cluster_columns(said: Answers, reading: Reading, cluster: Tensor) -> Tensor:
     """`clusters.features` of all nuclei, each against the typical signal of its region, float[N, len(FEATURES)]."""
     peaks = said.maps[0].counts(reading.peak_threshold[0])
-    cluster = _cluster_probability(said, reading)
     typical = torch.empty(len(peaks), 2)
     for region in range(int(said.region.max()) + 1):
         of = said.region == region
@@ -165,9 +165,12 @@ def counted(said: Answers, reading: Reading) -> tuple[dict[str, Tensor], Tensor]
     estimates of very few signals to the peaks.
     """
     peaks = torch.stack([m.counts(t) for m, t in zip(said.maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
-    her2 = reading.in_cluster(said.integral[:, 0], said.regressed[:, 0], peaks[:, 0], _cluster_columns(said, reading))
+    cluster = _cluster_probability(said, reading)
+    her2 = reading.in_cluster(
+        said.integral[:, 0], said.regressed[:, 0], peaks[:, 0], _cluster_columns(said, reading, cluster)
+    )
     estimate = torch.stack([her2, peaks[:, 1]], 1)
-    used = _cluster_probability(said, reading) >= CLUSTER_THRESHOLD
+    used = cluster >= CLUSTER_THRESHOLD
     ways = {
         "final": torch.where(used[:, None], estimate.round(), peaks),
         "peaks": peaks,

@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 from her2core import workflow
 from her2core.records import Nucleus, Population
 from her2core.scoring import measure_heterogeneity, second_population_alert
+from her2core.scoring.heterogeneity import TwoPopulations
+from her2core.ui import population
 from her2core.ui.population import population_rows
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory
@@ -102,9 +104,8 @@ def test_each_population_has_a_panel_of_its_own(lab: TestLaboratory) -> None:
     assert panels(lab, case.id) == [("Cells of population A", False), ("Cells of population B", False)]
 
 
-def test_two_parts_of_the_same_mean_are_not_called_two(lab: TestLaboratory) -> None:
-    shown = rows(lab, [*[(4, 2)] * 10, *[(5, 2)] * 10, *[(4, 2), (5, 2)] * 5])
-    assert (
-        " % with 4." in shown["Two populations by HER2"]
-        or "no two parts, all about 4." in shown["Two populations by HER2"]
-    )
+def test_two_parts_of_the_same_mean_are_not_called_two() -> None:
+    alike = TwoPopulations(low_mean=4.61, high_mean=4.64, low_sd=0.5, high_sd=0.9, high_share=0.44)
+    said = population._two(alike, "signals")
+    assert said.startswith("no two parts, all about 4.6 signals; Ashman's D ")
+    assert ": not separate" in said
