@@ -19,7 +19,15 @@ from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
 from her2core.counting.regression import fitted, logistic
 
-__all__ = ["FEATURES", "WRONG_SHARE_IN_CLUSTER", "Judgement", "features", "miscounted", "nucleus_miscounted"]
+__all__ = [
+    "FEATURES",
+    "WRONG_SHARE",
+    "WRONG_SHARE_IN_CLUSTER",
+    "Judgement",
+    "features",
+    "miscounted",
+    "nucleus_miscounted",
+]
 
 FEATURES = (
     "HER2 peaks near the threshold",
@@ -34,18 +42,21 @@ FEATURES = (
     "network's cluster score",
 )
 Pair = tuple[float, float]
-# An estimate of a cluster is wrong from this share of the truth on (and from one signal).
-WRONG_SHARE_IN_CLUSTER = 0.15
+# A count is wrong from this share of the truth on (and from one signal): one in ten changes no group, and the number
+# of a cluster, an estimate at best, none by a fifth. If less were wrong, all of an amplified region would be doubtful,
+# and doubt would no longer tell where to look.
+WRONG_SHARE = 0.15
+WRONG_SHARE_IN_CLUSTER = 0.25
 # Peaks that hold within about this much of the threshold are doubtful.
 _NEAR = 0.15
 _LOWEST_PEAK = 0.1
 
 
 def miscounted(counted: float, true: float, *, clustered: bool) -> bool:
-    """Whether a count is wrong: by one signal; by `WRONG_SHARE_IN_CLUSTER`, too, where signals were `clustered`, whose
-    number can only be estimated."""
-    least = max(1.0, WRONG_SHARE_IN_CLUSTER * true) if clustered else 1.0
-    return abs(counted - true) >= least
+    """Whether a count is wrong: by one signal and by `WRONG_SHARE`, or by `WRONG_SHARE_IN_CLUSTER` where signals were
+    `clustered`."""
+    share = WRONG_SHARE_IN_CLUSTER if clustered else WRONG_SHARE
+    return abs(counted - true) >= max(1.0, share * true)
 
 
 def nucleus_miscounted(counted: Pair, true: Pair, *, clustered: bool) -> bool:

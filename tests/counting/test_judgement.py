@@ -122,14 +122,15 @@ def test_what_is_brighter_outside_or_black_has_no_sharpness() -> None:
         (4, 4, False, False),
         (5, 4, False, True),
         (3, 4, True, True),  # one signal of few is one too many in a cluster, too
-        (12, 10, True, True),
-        (11, 10, True, False),  # an estimate within 15 %
-        (11, 10, False, True),
-        (17, 20, True, True),  # just 15 %
-        (18, 20, True, False),
+        (7, 6, False, True),
+        (8, 7, False, False),  # one of seven is less than 15 %
+        (17, 20, False, True),  # just 15 %
+        (18, 20, False, False),
+        (12, 10, True, False),  # an estimate within a quarter
+        (13, 10, True, True),
+        (15, 20, True, True),  # just a quarter
+        (16, 20, True, False),
     ],
 )
-def test_a_count_is_wrong_by_a_signal_and_in_clusters_by_a_share(
-    counted: float, true: float, clustered: bool, wrong: bool
-) -> None:
+def test_a_count_is_wrong_by_a_signal_and_a_share(counted: float, true: float, clustered: bool, wrong: bool) -> None:
     assert miscounted(counted, true, clustered=clustered) is wrong
