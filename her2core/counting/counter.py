@@ -125,12 +125,8 @@ class Counter:
 
     def _ask(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
         with torch.inference_mode():
-            outputs: list[CounterOutput] = [self._net(part, field.expand(len(part), -1)) for part in planes]
-        return CounterOutput(
-            torch.cat([o.regressed for o in outputs]).cpu(),
-            torch.cat([o.density for o in outputs]).float().cpu(),
-            torch.cat([o.cluster_logit for o in outputs]).cpu(),
-        )
+            said = CounterOutput.joined([self._net(part, field.expand(len(part), -1)) for part in planes])
+        return CounterOutput(said.regressed.cpu(), said.density.cpu(), said.cluster_logit.cpu())
 
     def count(
         self,

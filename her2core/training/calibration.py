@@ -16,7 +16,7 @@ from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.reading import Reading
 from her2core.errors import ScoringError
-from her2core.pipeline import CLUSTER_THRESHOLD
+from her2core.pipeline import CLUSTER_THRESHOLD, FEWEST_IN_CLUSTER
 from her2core.records import SystematicError
 from her2core.scoring.systematic import Compared, measured_systematic_error
 from her2core.training.counter_data import Batch, CropSet, identity, numbered
@@ -64,21 +64,19 @@ def answers(net: CounterNet, crops: CropSet, batch_size: int = 128) -> Answers:
     net.eval()
     slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
     region = numbered(crops.region)
-    said, lit = [], []
+    said: list[CounterOutput] = []
+    her2: list[PeakMap] = []
+    lit = []
     with torch.inference_mode():
         described = torch.cat([net.describe(planes(identity(crops.select(part)))) for part in slices])
         field = mean_of_fields(described, region)[region]
         for part in slices:
             x = planes(identity(crops.select(part)))
             said.append(as_float(net(x, field[part])))
-            lit.append(Light.of([x], PeakMap.of(said[-1].density[:, 0])))
-    output = CounterOutput(
-        torch.cat([p.regressed for p in said]),
-        torch.cat([p.density for p in said]),
-        torch.cat([p.cluster_logit for p in said]),
-    )
-    her2, cep17 = (PeakMap.of(output.density[:, i]) for i in range(2))
-    return Answers(output, (her2, cep17), Light.joined(lit), region)
+            her2.append(PeakMap.of(said[-1].density[:, 0]))
+            lit.append(Light.of([x], her2[-1]))
+    output = CounterOutput.joined(said)
+    return Answers(output, (PeakMap.joined(her2), PeakMap.of(output.density[:, 1])), Light.joined(lit), region)
 
 
 def calibrate(said: Answers, crops: CropSet) -> Reading:
@@ -161,8 +159,7 @@ def _cluster_columns(said: Answers, reading: Reading, cluster: Tensor) -> Tensor
 def counted(said: Answers, reading: Reading) -> tuple[dict[str, Tensor], Tensor]:
     """Counts float[N, 2] by each way as `reading` takes them, and which nuclei are taken for clustered, bool[N].
 
-    The ways are those of `readings.WAYS`; "final" is the one that her2core gives, but that `pipeline.settle` leaves
-    estimates of very few signals to the peaks.
+    The ways are those of `readings.WAYS`; "final" is the one that her2core gives, as `pipeline.settle` does.
     """
     peaks = torch.stack([m.counts(t) for m, t in zip(said.maps, reading.peak_threshold, strict=True)], 1)  # (N, 2)
     cluster = _cluster_probability(said, reading)
@@ -170,7 +167,7 @@ def counted(said: Answers, reading: Reading) -> tuple[dict[str, Tensor], Tensor]
         said.integral[:, 0], said.regressed[:, 0], peaks[:, 0], _cluster_columns(said, reading, cluster)
     )
     estimate = torch.stack([her2, peaks[:, 1]], 1)
-    used = cluster >= CLUSTER_THRESHOLD
+    used = (cluster >= CLUSTER_THRESHOLD) & (her2.maximum(peaks[:, 0]) >= FEWEST_IN_CLUSTER)
     ways = {
         "final": torch.where(used[:, None], estimate.round(), peaks),
         "peaks": peaks,
