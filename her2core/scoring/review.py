@@ -44,13 +44,15 @@ class ReviewedNucleus:
     """A nucleus as it counts now, beside what the AI said of it (None if a person added it) and what changed it.
 
     `covered`: it is scored, and a box that was added or moved since somebody last dealt with it hides more of it than a
-    scored nucleus may have hidden.
+    scored nucleus may have hidden. `freed`: it was left out as overlapping, and boxes were moved since then so that it
+    no longer is.
     """
 
     nucleus: Nucleus
     ai: Nucleus | None
     corrections: tuple[Correction, ...] = ()
     covered: bool = False
+    freed: bool = False
 
     @property
     def edited(self) -> bool:
@@ -159,15 +161,22 @@ def apply_corrections(nuclei: Sequence[Nucleus], corrections: Sequence[Correctio
     for nucleus_id, made in history.items():
         _refuse_impossible_inclusion(ai.get(nucleus_id), made)
     reviewed = (_review(ai.get(key), history.get(key, ())) for key in dict.fromkeys((*ai, *history)))
-    return _with_covered([r for r in reviewed if r is not None])
+    return _beside_drawn([r for r in reviewed if r is not None])
 
 
-def _with_covered(reviewed: Sequence[ReviewedNucleus]) -> tuple[ReviewedNucleus, ...]:
-    """Mark the scored nuclei that a box drawn after anything said of them covers beyond the limit."""
+def _beside_drawn(reviewed: Sequence[ReviewedNucleus]) -> tuple[ReviewedNucleus, ...]:
+    """Mark the scored nuclei that a box drawn after anything said of them covers beyond the limit, and those left out
+    as overlapping that no box covers so far any more."""
     drawn = [(max((c.id for c in r.corrections if c.kind in _DRAWN), default=0), r.nucleus.box) for r in reviewed]
     newer = [(number, box) for number, box in drawn if number]
+    if not newer:
+        return tuple(reviewed)
     return tuple(
-        replace(r, covered=True) if r.nucleus.scored and newer and _is_covered(r, newer, reviewed) else r
+        replace(r, covered=True)
+        if r.nucleus.scored and _is_covered(r, newer, reviewed)
+        else replace(r, freed=True)
+        if _is_freed(r, newer, reviewed)
+        else r
         for r in reviewed
     )
 
@@ -175,12 +184,27 @@ def _with_covered(reviewed: Sequence[ReviewedNucleus]) -> tuple[ReviewedNucleus,
 def _is_covered(r: ReviewedNucleus, drawn: Iterable[tuple[int, Box]], reviewed: Iterable[ReviewedNucleus]) -> bool:
     """drawn: boxes and the corrections that drew them."""
     own = r.nucleus.box
-    known = max((c.id for c in r.corrections), default=0)  # what was drawn before was seen
-    since = [box for number, box in drawn if number > known and _meet(own, box)]
-    if not since or not overlap_fractions([own, *since])[0]:
+    since = [box for number, box in drawn if number > _known(r) and _meet(own, box)]
+    return bool(since) and overlap_fractions([own, *since])[0] > 0 and _hidden(r, reviewed) > MOST_OVERLAP
+
+
+def _is_freed(r: ReviewedNucleus, drawn: Iterable[tuple[int, Box]], reviewed: Iterable[ReviewedNucleus]) -> bool:
+    """drawn: boxes and the corrections that drew them."""
+    if r.nucleus.reason is not Exclusion.OVERLAP or all(number <= _known(r) for number, _ in drawn):
         return False
+    return _hidden(r, reviewed) <= MOST_OVERLAP
+
+
+def _known(r: ReviewedNucleus) -> int:
+    """The last correction of a nucleus: what was drawn before was seen by whoever made it."""
+    return max((c.id for c in r.corrections), default=0)
+
+
+def _hidden(r: ReviewedNucleus, reviewed: Iterable[ReviewedNucleus]) -> float:
+    """How much of a nucleus lies under the boxes as they are now, 0..1."""
+    own = r.nucleus.box
     around = [o.nucleus.box for o in reviewed if o is not r and _meet(own, o.nucleus.box)]
-    return overlap_fractions([own, *around])[0] > MOST_OVERLAP
+    return overlap_fractions([own, *around])[0]
 
 
 def _meet(a: Box, b: Box) -> bool:

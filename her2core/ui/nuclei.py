@@ -8,6 +8,7 @@ from her2core.scoring import COLOUR_REASONS, ReviewedNucleus
 __all__ = ["doubt"]
 
 _MOST = 6.0
+_FREED = 3
 _EVEN_SIGNALS = 4.0  # a disagreement of so many signals weighs like an even chance of a wrong count
 
 
@@ -22,13 +23,13 @@ def doubt(reviewed: ReviewedNucleus) -> float:
     n = reviewed.nucleus
     if reviewed.covered:
         return _MOST
-    if reviewed.edited:
+    if reviewed.edited and not reviewed.freed:
         return 0.0
     chance = n.uncertainty
     if chance is None:
         apart = abs((n.her2 or 0) - n.her2_regressed) + abs((n.cep17 or 0) - n.cep17_regressed)
         chance = apart / (apart + _EVEN_SIGNALS)
-    return _rank(n) + min(chance, 0.99)
+    return (_FREED if reviewed.freed else _rank(n)) + min(chance, 0.99)
 
 
 def _rank(n: Nucleus) -> int:

@@ -187,6 +187,27 @@ def test_an_overlap_that_the_models_let_pass_is_not_marked_for_a_box_elsewhere(n
     assert covered(ai, made(1, 3, Kind.BOX, box=[310.0, 0.0, 360.0, 60.0])) == []
 
 
+def freed(nuclei: list[Nucleus], *corrections: Correction) -> list[int]:
+    return [r.nucleus.id for r in apply_corrections(nuclei, corrections) if r.freed]
+
+
+def test_a_nucleus_left_out_as_overlapping_is_marked_when_the_box_over_it_moves_away(nucleus: Build) -> None:
+    ai = [
+        nucleus(4, 2, id=1, box=LEFT, reason=Exclusion.OVERLAP),
+        nucleus(4, 2, id=2, box=tuple(OVER_LEFT), reason=Exclusion.OVERLAP),
+        nucleus(4, 2, id=3, box=FAR, reason=Exclusion.EDGE),
+    ]
+    away = made(1, 2, Kind.BOX, box=[300.0, 300.0, 360.0, 360.0])
+    a_little = made(1, 2, Kind.BOX, box=[side + 1 for side in OVER_LEFT])
+    left_out = made(2, 1, Kind.EXCLUDE, reason=Exclusion.OVERLAP.value)
+    assert freed(ai) == []
+    assert freed(ai, away) == [1]
+    assert freed(ai, a_little) == []
+    assert freed(ai, away, left_out) == []  # whoever left it out saw the boxes as they are
+    assert freed(ai, away, undo(2, 2, 1)) == []
+    assert not any(r.nucleus.scored for r in apply_corrections(ai, [away])[::2])  # a person decides
+
+
 def test_a_person_who_left_a_nucleus_out_is_not_overruled_by_a_recount(nucleus: Build) -> None:
     left_out = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)
     moved = made(2, 1, Kind.BOX, box=[1, 2, 90.5, 80], recount=RECOUNT)

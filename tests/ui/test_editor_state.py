@@ -70,6 +70,25 @@ def test_a_nucleus_that_a_moved_box_covers_asks_to_be_looked_at_whatever_was_sai
     assert not any(n["covered"] for n in _told(lab, case.id)["nuclei"])
 
 
+def test_a_nucleus_that_a_box_moved_away_from_asks_to_be_scored_before_what_is_left_out_for_good(
+    lab: TestLaboratory,
+) -> None:
+    case, by = lab.analysed(NEGATIVE), lab.person("berg")
+    region = lab.log.regions(case.id)[0]
+    x0, y0, x1, y1 = _told(lab, case.id)["nuclei"][1]["box"]
+    away = [x0, y0, x1, y1]
+    x0, y0, x1, y1 = _told(lab, case.id)["nuclei"][0]["box"]
+    workflow.correct(lab.log, region.id, 2, CorrectionKind.BOX, {"box": [x0 + 10, y0, x1 + 10, y1]}, by)
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.EXCLUDE, {"reason": Exclusion.OVERLAP.value}, by)
+    assert not any(n["freed"] for n in _told(lab, case.id)["nuclei"])
+    workflow.correct(lab.log, region.id, 2, CorrectionKind.BOX, {"box": away}, by)
+    first = _told(lab, case.id)["nuclei"][0]
+    assert (first["freed"], first["scored"], first["state"]) == (True, False, "not scored")
+    assert 3 <= first["doubt"] < 4
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.INCLUDE, {}, by)
+    assert not any(n["freed"] for n in _told(lab, case.id)["nuclei"])
+
+
 def test_distinct_populations_are_told_apart(lab: TestLaboratory) -> None:
     case = lab.open_case()
     workflow.set_populations(

@@ -129,6 +129,7 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "uncertain": n.uncertain,
         "uncertainty": n.uncertainty,
         "covered": reviewed.covered,
+        "freed": reviewed.freed,
         "state": state.name.lower().replace("_", " "),
         "doubt": round(doubt(reviewed), 4),
         "edited": _edited(reviewed, names),

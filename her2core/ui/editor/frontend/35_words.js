@@ -38,6 +38,8 @@ function standing(nucleus) {
   if (nucleus.clustered) said.push("HER2 clustered, estimated");
   if (nucleus.covered) {
     said.push("overlapped by a box drawn since: exclude or confirm it");
+  } else if (nucleus.freed) {
+    said.push("no longer overlapped: score it if it can be counted");
   } else if (nucleus.uncertain && !nucleus.edited) {
     const chance = nucleus.uncertainty === null ? "" : `, ${Math.round(100 * nucleus.uncertainty)} % likely miscounted`;
     said.push(`uncertain${chance}`);
