@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from her2core.counting.planes import blur_matrix, highest
+from her2core.counting.planes import blur_matrix, highest, median
 
 __all__ = ["Context", "region_context"]
 
@@ -51,7 +51,7 @@ def _share(own: Tensor, other: Tensor, usual: float) -> float:
 def _peaks(plane: Tensor, inside: Tensor) -> Tensor:
     """Where a plane float[N, S, S] has clear peaks inside nuclei bool[N, S, S], strongest first: indices int64[K] of
     its flat pixels."""
-    noise = 1.4826 * float(plane[inside].abs().median())
+    noise = 1.4826 * median(plane[inside].abs())
     clear = inside & (plane == highest(plane, 1)) & (plane > max(_LEAST, _CLEAR * noise))
     where = torch.nonzero(clear.flatten()).flatten()
     return where[plane.flatten()[where].argsort(descending=True)[:_BRIGHTEST]]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from her2core.counting.planes import arsinh, medians
 from her2core.records import Box
 
 __all__ = [
@@ -132,18 +133,12 @@ def sharpness(crops: Sequence[Crop]) -> NDArray[np.float32]:
     return np.asarray(relative.nanquantile(0.25, dim=1).numpy(), np.float32)
 
 
-def _middle(probes: Tensor, inside: Tensor) -> Tensor:
-    """Medians float[N, 2, 1, 1] of probes float[N, 2, S, S] inside nuclei bool[N, 1, S, S]; 0 without pixels."""
-    flat = torch.where(inside, probes, torch.nan).flatten(2)  # (N, 2, S*S)
-    return flat.nanmedian(dim=2).values.nan_to_num(0)[:, :, None, None]
-
-
 def _stretched(above: Tensor, inside: Tensor) -> Tensor:
     """Probes above their median, float[N, 2, S, S], as multiples of their fluctuation in the nucleus, compressed: faint
     and bright signals become alike, as when a reader turns up the contrast. inside: bool[N, 1, S, S]."""
-    below = torch.where(inside & (above < 0), -above, torch.nan).flatten(2).nanmedian(dim=2).values  # signals are above
-    noise = 1.4826 * below.nan_to_num(0)[:, :, None, None] + _LEAST_NOISE
-    return torch.asinh(above / (3 * noise)) / 3
+    below = medians(-above, inside & (above < 0))  # signals are above
+    noise = 1.4826 * below[:, :, None, None] + _LEAST_NOISE
+    return arsinh(above / (3 * noise)) / 3
 
 
 def _quantile_995(planes: Tensor) -> Tensor:
@@ -172,6 +167,6 @@ def to_input(pixels: Tensor, half_axes_px: Tensor, unmixing: Tensor, unit: Tenso
     ellipse = torch.sigmoid((1.08 - torch.sqrt(dx**2 + dy**2)) * 14)[:, None]  # (N, 1, S, S)
     seen = (ellipse > 0.5) & (raw.amax(dim=1, keepdim=True) > _BLACK)  # black is beyond the image
     probes = torch.einsum("npc,nchw->nphw", unmixing.to(raw), raw)
-    above = probes - _middle(probes, seen)
+    above = probes - medians(probes, seen)[:, :, None, None]
     against_unit = above / (unit.to(raw)[:, :, None, None] / 255)
     return torch.cat([x, ellipse, _stretched(above, seen), against_unit.clamp(-1, _MOST_UNITS) / UNITS_SCALE], dim=1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["blur_matrix", "highest"]
+__all__ = ["arsinh", "blur_matrix", "highest", "median", "medians"]
 
 
 def blur_matrix(side_px: int, sigma_px: float, reach_px: int, *, repeat_border: bool) -> Tensor:
@@ -39,3 +41,28 @@ def highest(planes: Tensor, reach_px: int) -> Tensor:
             best = torch.maximum(best, padded.narrow(dim, offset, side))
         padded = best
     return padded
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    at = (len(values) - 1) // 2
+    return float(np.partition(values, at)[at]) if len(values) else 0.0
+
+
+def median(values: Tensor) -> float:
+    """The median of float[K], the lower one where K is even; 0 without values."""
+    return _median(values.cpu().numpy())
+
+
+def medians(planes: Tensor, inside: Tensor) -> Tensor:
+    """Medians float[N, C] of planes float[N, C, S, S] where `inside` bool[N, C or 1, S, S]; 0 where that is nowhere."""
+    flat, chosen = planes.flatten(2), inside.expand_as(planes).flatten(2)
+    if planes.device.type != "cpu":
+        return torch.where(chosen, flat, torch.nan).nanmedian(dim=2).values.nan_to_num(0)
+    pairs = zip(flat.flatten(0, 1).numpy(), chosen.flatten(0, 1).numpy(), strict=True)
+    return planes.new_tensor([_median(plane[mask]) for plane, mask in pairs]).reshape(planes.shape[:2])
+
+
+def arsinh(values: Tensor) -> Tensor:
+    """`torch.asinh` to 3e-7, many times quicker on a CPU."""
+    size = values.abs()
+    return torch.log(size + torch.sqrt(size * size + 1)).copysign(values)

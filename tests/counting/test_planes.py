@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from her2core.counting.planes import blur_matrix, highest
+from her2core.counting.planes import arsinh, blur_matrix, highest, median, medians
 
 
 def convolved(planes: Tensor, sigma_px: float, reach_px: int, mode: str) -> Tensor:
@@ -31,3 +31,28 @@ def test_the_highest_around_a_pixel_is_the_pooled_maximum(reach_px: int) -> None
     planes = torch.randn(3, 17, 17, generator=torch.Generator().manual_seed(2))
     pooled = F.max_pool2d(planes[:, None], 2 * reach_px + 1, stride=1, padding=reach_px)[:, 0]
     assert torch.equal(highest(planes, reach_px), pooled)
+
+
+def test_a_median_is_that_of_torch() -> None:
+    values = torch.randn(200, generator=torch.Generator().manual_seed(3))
+    for count in (1, 2, 3, 199, 200):
+        assert median(values[:count]) == float(values[:count].median())
+    assert median(values[:0]) == 0.0
+
+
+def test_medians_inside_are_those_without_what_is_outside() -> None:
+    generator = torch.Generator().manual_seed(4)
+    planes = torch.randn(3, 2, 9, 9, generator=generator)
+    inside = torch.rand(3, 1, 9, 9, generator=generator) < 0.4
+    inside[1] = False
+    wanted = torch.where(inside, planes, torch.nan).flatten(2).nanmedian(dim=2).values.nan_to_num(0)
+    assert torch.equal(medians(planes, inside), wanted)
+    assert wanted[1].tolist() == [0, 0]
+    own = torch.rand(3, 2, 9, 9, generator=generator) < 0.4
+    wanted = torch.where(own, planes, torch.nan).flatten(2).nanmedian(dim=2).values
+    assert torch.equal(medians(planes, own), wanted)
+
+
+def test_the_inverse_hyperbolic_sine_is_that_of_torch() -> None:
+    values = torch.cat([torch.linspace(-60, 60, 4001), torch.tensor([-1e-7, 0.0, 1e-7, 1e6])])
+    torch.testing.assert_close(arsinh(values), torch.asinh(values), atol=3e-7, rtol=3e-7)
