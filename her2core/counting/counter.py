@@ -26,10 +26,9 @@ from her2core.records import Box, Channel, Signal
 
 __all__ = ["Count", "Counter"]
 
-_BATCH = 64
+_BATCH = 80  # nuclei that are worked on at once; so many show, too, what a region looks like
 _CPU_CHUNK = 16  # crops through the network at once: the maps of more do not stay in a processor's cache
-_ENOUGH_NUCLEI = 80  # show what a region looks like
-_ENOUGH_FOR_LIGHT = 40  # of them, to tell what light a signal has
+_ENOUGH_FOR_LIGHT = 40  # tell what light a signal has
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
 
@@ -145,7 +144,7 @@ class Counter:
         if not boxes:
             return []
         at_once = len(boxes) <= _BATCH and not others
-        shown = boxes if at_once else spread_out([*boxes, *others], _ENOUGH_NUCLEI)
+        shown = boxes if at_once else spread_out([*boxes, *others], _BATCH)
         crops = cut(pixels_rgb, shown)
         context = region_context(*as_tensors(crops))
         planes = self._planes(crops, context)
