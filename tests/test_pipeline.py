@@ -173,7 +173,7 @@ def test_the_batches_of_a_gpu_find_and_count_what_the_processor_does(
     batches: dict[str, list[int]] = {"detector": [], "counter": []}
     hooks = [
         network.register_forward_pre_hook(lambda _, given, seen=batches[stage]: seen.append(len(given[0])))
-        for stage, network in (("detector", gpu.detector._model), ("counter", gpu.counter._net))
+        for stage, network in (("detector", gpu.detector._model), ("counter", gpu.counter._net.backbone.conv1))
     ]
     monkeypatch.setattr(gpu.detector, "device", LikeGpu("cpu"))
     monkeypatch.setattr(gpu.counter, "device", LikeGpu("cpu"))
@@ -185,7 +185,7 @@ def test_the_batches_of_a_gpu_find_and_count_what_the_processor_does(
         for hook in hooks:
             hook.remove()
     assert max(batches["detector"]) == CUDA_BATCH
-    assert len(boxes) in batches["counter"]  # 16 at a time on a processor
+    assert len(boxes) in batches["counter"]  # 20 at a time on a processor
     assert len(boxes) in pinned
     assert len(alone.nuclei) == 9
     for a, b in zip(alone.nuclei, batched.nuclei, strict=True):

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from her2core.counting import Counter
+from her2core.counting import Counter, network
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, FIELD, CounterNet, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
@@ -159,6 +160,22 @@ def test_folding_the_batch_normalisations_changes_no_number() -> None:
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(net).modules())
     for name in ("regressed", "density", "cluster_logit"):
         assert torch.allclose(getattr(whole, name), getattr(folded, name), rtol=1e-3, atol=1e-5)
+
+
+def test_a_decoder_without_idle_products_makes_the_same_features_up_to_the_border() -> None:
+    torch.manual_seed(4)
+    up = network._Up(6, 4, 5)
+    conv, norm = up.conv[0], up.conv[1]
+    assert isinstance(conv, torch.nn.Conv2d)
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    torch.nn.init.normal_(norm.weight)
+    x, skip = torch.randn(3, 6, 5, 7), torch.randn(3, 4, 10, 14)
+    up(x, skip)  # statistics of its own
+    up.eval()
+    quick = network._QuickUp(fuse_conv_bn_eval(conv, norm), 6)
+    torch.testing.assert_close(quick(x, skip), up(x, skip), rtol=1e-5, atol=1e-5)
+    assert quick(x, skip).min() == 0
+    assert quick(x, skip)[:, :, 0].std() > 0.1
 
 
 def test_a_field_is_the_mean_of_what_its_nuclei_say_and_how_many_they_are() -> None:
