@@ -141,7 +141,7 @@ class _ByField(nn.Module):
 def _adapted(x: Tensor, by: tuple[Tensor, Tensor]) -> Tensor:
     """Features float[N, C, H, W] or float[N, C], scaled and shifted."""
     scale, shift = (part.reshape(*part.shape, *(1,) * (x.dim() - 2)) for part in by)
-    return torch.addcmul(x + shift, x, scale)
+    return (x * (1 + scale)).add_(shift)
 
 
 class CounterNet(nn.Module):
