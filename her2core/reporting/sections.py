@@ -393,7 +393,7 @@ def _picture(thumbnail: Thumbnail, width: float, height: float) -> tuple[Image, 
 def ai_section(content: ReportContent) -> list[Flowable]:
     """Which models took part and how much of their work a person changed."""
     ai = content.ai
-    review = " and reviewed by the signatory" if content.signatories else "; no signatory has reviewed all of them yet"
+    review = " and reviewed by the signatory" if content.signatories else "; the report is not signed yet"
     text = (
         f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}){review}. "
         f"Nuclei found by the models: {ai.found}. {ai.edits} The values of the models are kept beside the final ones."

@@ -12,7 +12,7 @@ from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.imaging import quality
 from her2core.records import CaseState, Overlap, Region, SignalIntensity, User
-from her2core.scoring import RejectionReason, countability
+from her2core.scoring import RejectionReason, corrections_in_force, countability
 from her2core.ui.flagging import REASONS, UNSUITABLE, common, summary, with_field
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.services import Services, region_image
@@ -183,21 +183,23 @@ def _reflagged(rooms: Services, user: User, review: CaseReview, chosen: Sequence
     if not counted or not review.editable:
         return
     under = ", ".join(f"{plain(r.region.filename)} with “{_yes_no(then[r.region.id])}”" for r in counted)
-    corrected = any(r.corrections for r in counted)
-    todo = (
-        "A new analysis would set corrections aside, so look in Review at the nuclei with many HER2 signals, and mark "
-        "by hand which are clustered."
-        if corrected
-        else "Look in Review at the nuclei with many HER2 signals, or analyse again."
-    )
+    corrected = [r for r in counted if corrections_in_force(r.corrections)]
+    free = tuple(r.region.id for r in counted if r not in corrected)
+    look = "look in Review at the nuclei with many HER2 signals"
+    if corrected:
+        of_which = f" of {', '.join(plain(r.region.filename) for r in corrected)}" if free else ""
+        todo = f"A new analysis would set corrections{of_which} aside, so {look}, and mark by hand which are clustered."
+    else:
+        todo = f"{look[0].upper()}{look[1:]}, or analyse again."
     st.warning(
         f"Analysed under another flag for clusters: {under}. The counts stay as they were made then. {todo}",
         icon=":material/warning:",
     )
-    if not corrected:
+    if free:
+        others = f" the other {len(free)}" if corrected else ""
         st.button(
-            "Analyse again", key="intake_again", icon=":material/replay:", on_click=saved,
-            args=(rooms.jobs.submit, review.case.id, tuple(r.region.id for r in counted), user),
+            f"Analyse{others} again", key="intake_again", icon=":material/replay:", on_click=saved,
+            args=(rooms.jobs.submit, review.case.id, free, user),
             kwargs={"done": "The analysis has begun. Review shows how far it is."},
         )  # fmt: skip
 

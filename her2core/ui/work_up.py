@@ -53,6 +53,7 @@ WORK_UP_STYLE = """<style>
 </style>"""
 
 _FITS, _DISCORDANT = "fits the histology", "discordant"
+_SAMPLE = {True: "same sample", False: "another sample"}
 _CONTROLS = {True: "as expected", False: "not as expected"}
 # State to class of the step, mark and what a screen reader says of it: shape and mark tell it without colour.
 _MARKS = {
@@ -240,7 +241,10 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
 
     def save() -> None:
         ihc = st.session_state[score_key]
-        same = None if ihc is None else bool(st.session_state[same_key])
+        if ihc is None and details.ihc is None:
+            flash("error", "Choose an IHC score first.")
+            return
+        same = None if ihc is None else st.session_state[same_key]
         changed = replace(details, ihc=ihc, ihc_same_sample=same)
         _take(
             rooms, user, review, workflow.set_details, rooms.log, case.id, changed, case.version, user,
@@ -248,14 +252,14 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
         )  # fmt: skip
 
     with st.form(f"ihc_{shown}", border=False):
-        left, middle, right = st.columns([1.3, 1.55, 0.75], vertical_alignment="center")
+        left, middle, right = st.columns([1.1, 1.9, 0.7], vertical_alignment="center")
         left.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
             format_func=IHC_WORDS.__getitem__, key=score_key, label_visibility="collapsed",
         )  # fmt: skip
-        middle.toggle(
-            "same sample", bool(details.ihc_same_sample), key=same_key,
-            help="Groups 2 to 4 are decided with IHC of the tissue sample that FISH was done on.",
+        middle.segmented_control(
+            "IHC on the tissue sample that FISH was done on", list(_SAMPLE), default=details.ihc_same_sample,
+            format_func=_SAMPLE.__getitem__, key=same_key, label_visibility="collapsed",
         )  # fmt: skip
         right.form_submit_button("Save", key="ihc_save", width="stretch", on_click=save)
 

@@ -277,3 +277,20 @@ def test_no_new_analysis_is_offered_that_would_set_corrections_aside(lab: TestLa
     at = _intake(case.id)
     assert said(at, "A new analysis would set corrections aside")
     assert "intake_again" not in [button.key for button in at.button]
+    workflow.undo_last(lab.log, region.id, by)
+    at = _intake(case.id)
+    assert not said(at, "A new analysis would set corrections aside")
+    assert at.button(key="intake_again").label == "Analyse again"
+
+
+def test_of_several_regions_those_that_nobody_corrected_may_be_analysed_again(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(POSITIVE), lab.person("berg")
+    lab.analyse(lab.add_region(case, POSITIVE, shade=90))
+    first, second = lab.log.regions(case.id)
+    workflow.correct(lab.log, first.id, 1, CorrectionKind.CLUSTER, {"clustered": True}, by)
+    for region in (first, second):
+        workflow.set_flags(lab.log, region.id, replace(FLAGS, clusters=True), by)
+    at = _intake(case.id)
+    at.button(key="intake_pick_All").click().run()
+    assert said(at, f"A new analysis would set corrections of {first.filename} aside")
+    assert at.button(key="intake_again").label == "Analyse the other 1 again"

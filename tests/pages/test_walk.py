@@ -124,7 +124,7 @@ def test_late_ihc_moves_the_case_on(lab: TestLaboratory) -> None:
     at = _on(lab, case.id, "sign_out.py")
     assert said(at, "Enter the HER2 IHC score")
     at.selectbox(key="ihc_score_None_None").select(IHC.ONE_PLUS)
-    at.toggle(key="ihc_same_None_None").set_value(True)
+    at.segmented_control(key="ihc_same_None_None").select("same sample")
     at.button(key="ihc_save").click().run()
     assert not at.exception
     assert said(at, "comment C")

@@ -208,7 +208,7 @@ def test_a_preliminary_report_is_marked_on_every_page_and_has_no_field_to_sign()
     assert "PRELIMINARY REPORT" in pages[0]
     assert all("PRELIMINARY" in page for page in pages)
     assert "not final: pending IHC" in pages[0]
-    assert "no signatory has reviewed all of them yet" in " ".join(pages)
+    assert "the report is not signed yet" in " ".join(pages)
     assert b"/Sig" not in pdf
 
 

@@ -78,6 +78,7 @@ def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> 
         "redo": "" if redo is None else _redone(redo, region.corrections),
         "cards": _cards(review, region),
         "reasons": [reason.value for reason in REASONS],
+        "overlap": Exclusion.OVERLAP.value,
         "styles": {state.name.lower().replace("_", " "): _style(state) for state in NucleusState},
         "signals": {channel.value: style.colour for channel, style in SIGNAL_STYLES.items()},
         "acknowledged": {"window": inbox.window, "upto": inbox.upto},

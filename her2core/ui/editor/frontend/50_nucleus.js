@@ -18,12 +18,23 @@ class NucleusPanel {
     this.listen(by);
   }
 
+  /** What is overlapped by a box drawn since is left out for that, unless the reader says otherwise. */
+  offerReason(nucleus) {
+    const offered = `${nucleus.id} ${nucleus.covered}`;
+    if (offered === this.reason.dataset.offered) return;
+    this.reason.dataset.offered = offered;
+    this.offersOverlap = nucleus.covered;
+    const { overlap, reasons } = this.editor.state;
+    this.reason.value = nucleus.covered ? overlap : (this.usualReason ?? reasons[0]);
+  }
+
   listen(by) {
     const { editor } = this;
     by("previous").addEventListener("click", () => editor.step(-1));
     by("next").addEventListener("click", () => editor.step(1));
     this.cluster.addEventListener("click", () => editor.toggleCluster());
     this.reason.addEventListener("change", () => {
+      if (!this.offersOverlap) this.usualReason = this.reason.value;
       this.reason.blur(); // the next key is an act again
       this.update();
     });
@@ -96,6 +107,7 @@ class NucleusPanel {
     this.cluster.textContent = nucleus.clustered ? "Not clustered" : "Clustered";
     this.exclude.textContent = nucleus.scored ? "Exclude" : "Include";
     this.reason.hidden = !nucleus.scored;
+    this.offerReason(nucleus);
     this.reason.title = `Reason to exclude: ${this.reason.value}`; // longer than its field may be
     for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
     this.fill(nucleus.id !== this.shownId);
