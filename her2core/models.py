@@ -7,7 +7,6 @@ that no result can name a model that did not make it.
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -29,7 +28,6 @@ __all__ = [
     "cards_of",
     "fingerprint",
     "full_precision",
-    "keep_freed_memory",
     "load_weights",
     "pick_device",
     "save_weights",
@@ -38,8 +36,6 @@ __all__ = [
     "used_models",
     "write_atomically",
 ]
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -166,19 +162,6 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
-
-
-def keep_freed_memory() -> bool:
-    """From now on this process keeps what it frees, up to 256 MB, for its next tensors; True where glibc does so.
-
-    Otherwise each analysis gives its maps back to the kernel and gets pages filled with zeros again: a twelfth of its
-    time. Pieces beyond 32 MB, such as a large region, are given back as before.
-    """
-    try:
-        set_option = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # not Linux, or another C library
-        return False
-    return bool(set_option(_MMAP_THRESHOLD, 32 << 20)) and bool(set_option(_TRIM_THRESHOLD, 256 << 20))
 
 
 def full_precision() -> None:

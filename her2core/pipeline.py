@@ -19,7 +19,7 @@ from her2core.counting import Count, Counter
 from her2core.counting.crops import cut, sharpness, spread_out
 from her2core.detection import Detection, Detector
 from her2core.imaging import WindowedPixels, measured
-from her2core.models import full_precision, keep_freed_memory, pick_device, used_models
+from her2core.models import full_precision, pick_device, used_models
 from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions, typical_width_px
 from her2core.settings import COUNTING
@@ -89,7 +89,6 @@ def load_models(weights_dir: Path, device: str = "auto", counting: str = "densit
         raise ValueError(f"counting is one of {', '.join(COUNTING)}, not {counting!r}")
     by_regression = counting == "regression"
     place = pick_device(device)
-    keep_freed_memory()
     if place.type == "cuda":
         full_precision()
     try:

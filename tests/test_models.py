@@ -1,9 +1,6 @@
 """Weights are what their card says, or are not used."""
 
 import json
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -120,30 +117,3 @@ def test_a_models_name_in_results_carries_what_its_card_says_of_its_error() -> N
     assert counter.systematic_error == SystematicError(0.041, 0.032, 0.217)
     with pytest.raises(ModelError, match="systematic error"):
         used_models({"counter": card | {"config": {"systematic_error": {"her2": 7}}}}, "density")
-
-
-_TOUCHES_PAGES = """
-import resource, sys
-import torch
-from her2core.models import keep_freed_memory
-keep_freed_memory() if sys.argv[1] == "kept" else None
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
-    tensors = [torch.ones(5_000_000) for _ in range(3)]
-    del tensors
-before = faults()
-for _ in range(10):
-    tensors = [torch.ones(5_000_000) for _ in range(3)]
-    del tensors
-print(faults() - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told what to keep")
-def test_freed_memory_is_kept_for_the_next_tensor() -> None:
-    def faults(how: str) -> int:
-        done = subprocess.run([sys.executable, "-c", _TOUCHES_PAGES, how], capture_output=True, text=True, check=True)
-        return int(done.stdout)
-
-    assert faults("kept") < 100 < faults("given back")

@@ -89,7 +89,7 @@ def page(found: dict[str, Any]) -> str:
         "## Distance to the limit",
         "",
         f"A region of 1360 × 1024 px needs {limit['gigaflop']:.1f} GFLOP in convolutions and linear layers. The "
-        f"machine reaches {limit['machine gigaflop per second']:.0f} GFLOP/s in products of float32 matrices, so "
+        f"machine reaches {limit['machine gigaflop per second']:.0f} GFLOP/s in float32 at best, so "
         f"these alone would take {limit['seconds at the limit']:.3f} s of the {limit['seconds']:.3f} s: "
         f"{limit['share of the limit']:.0%} of the limit.",
         "",

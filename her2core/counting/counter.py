@@ -29,6 +29,7 @@ __all__ = ["Count", "Counter"]
 _BATCH = 80  # nuclei that are worked on at once; so many show, too, what a region looks like
 _CPU_CHUNK = 20  # crops mapped at once: the maps of more do not stay in a processor's cache
 _ENOUGH_FOR_LIGHT = 40  # tell what light a signal has
+_SAID = 8  # numbers a nucleus that are kept until all are counted
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
 
@@ -68,15 +69,18 @@ class _Said:
     cluster: Tensor
     light: Light
 
+    @property
+    def table(self) -> Tensor:
+        """All of it as float[N, 8]."""
+        light = self.light.total, self.light.area_px, self.light.brightest
+        ways = self.integral, self.regressed, self.peaks, self.cluster_logit, self.cluster
+        return torch.stack([*ways, *light], dim=1)
+
     @classmethod
-    def joined(cls, parts: Sequence[_Said]) -> _Said:
-        """Those of several batches as one."""
-
-        def join(name: str) -> Tensor:
-            return torch.cat([getattr(part, name) for part in parts])
-
-        light = Light.joined([part.light for part in parts])
-        return cls(join("integral"), join("regressed"), join("peaks"), join("cluster_logit"), join("cluster"), light)
+    def of_table(cls, table: Tensor) -> _Said:
+        """Inverse of `table`."""
+        integral, regressed, peaks, cluster_logit, cluster, total, area_px, brightest = table.unbind(1)
+        return cls(integral, regressed, peaks, cluster_logit, cluster, Light(total, area_px, brightest))
 
     def typical_signal(self, shown: Tensor) -> TypicalSignal:
         """A HER2 signal of the region, by the nuclei that are `shown`, bool[N]."""
@@ -152,7 +156,8 @@ class Counter:
         planes = self._planes(crops, context)
         field = self._field(planes)
         counts: list[Count] = []
-        parts: list[_Said] = []
+        # Kept in one piece: small pieces between large, short-lived maps would bar their memory from being used again.
+        table = torch.empty(len(boxes), _SAID)
         for start in range(0, len(boxes), _BATCH):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
@@ -160,11 +165,11 @@ class Counter:
                 crops = cut(pixels_rgb, boxes[start : start + _BATCH])
                 planes = self._planes(crops, context)
             read, said = self._read(self._ask(planes, field), planes, crops)
+            table[start : start + len(read)] = said.table
             counts += read
-            parts.append(said)
             if progress is not None:
                 progress(len(counts) / len(boxes))
-        said = _Said.joined(parts)
+        said = _Said.of_table(table)
         few = shown if at_once else spread_out(shown, _ENOUGH_FOR_LIGHT)
         if others:
             signal = self._typical_signal(pixels_rgb, few, context, field)

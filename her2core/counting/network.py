@@ -88,7 +88,7 @@ class _Up(nn.Module):
 
 
 class _QuickUp(nn.Module):
-    """`_Up` after its batch normalisation was folded: the same numbers from half as many products.
+    """`_Up` after its batch normalisation was folded: the same numbers from fewer products.
 
     A pixel of the doubled features stands for four alike, so of a kernel's nine weights those that fall on the same
     pixel are added first: four kernels of 2 x 2, one for each corner, on the features as they are. Nothing is joined.
