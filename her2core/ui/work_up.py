@@ -252,12 +252,12 @@ def _ihc_form(rooms: Services, user: User, review: CaseReview) -> None:
         )  # fmt: skip
 
     with st.form(f"ihc_{shown}", border=False):
-        left, middle, right = st.columns([1.1, 1.9, 0.7], vertical_alignment="center")
+        left, right = st.columns([2.6, 0.9], vertical_alignment="center")
         left.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(details.ihc),
             format_func=IHC_WORDS.__getitem__, key=score_key, label_visibility="collapsed",
         )  # fmt: skip
-        middle.segmented_control(
+        st.segmented_control(
             "IHC on the tissue sample that FISH was done on", list(_SAMPLE), default=details.ihc_same_sample,
             format_func=_SAMPLE.__getitem__, key=same_key, label_visibility="collapsed",
         )  # fmt: skip
