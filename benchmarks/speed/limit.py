@@ -53,7 +53,7 @@ def machine_gflops(side: int = _SIDE, tries: int = _TRIES) -> float:
     wide convolution, for which other libraries are used and either may be the quicker."""
     a, b = torch.rand(side, side), torch.rand(side, side)
     channels, places = max(side // 8, 8), max(side // 32, 8)
-    wide = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    wide = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
     x = torch.rand(4, channels, places, places).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         return max(
