@@ -179,6 +179,23 @@ def test_boxes_are_drawn_moved_and_counted_by_the_models(lab: TestLaboratory, pa
     assert at.corrections()[-1] == moved
 
 
+def test_what_a_new_box_overlaps_is_left_out_for_that_and_anything_else_for_the_usual_reason(
+    lab: TestLaboratory, page: Page
+) -> None:
+    case, by = lab.analysed(COUNTS), lab.person("berg")
+    region = lab.log.regions(case.id)[0]
+    x0, y0, x1, y1 = BOX_1
+    workflow.correct(lab.log, region.id, 2, CorrectionKind.BOX, {"box": [x0 + 10, y0, x1 + 10, y1]}, by)
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(1)
+    expect(at.part("said")).to_contain_text("overlapped by a box drawn since")
+    at.press("x")
+    expect(at.part("said")).to_contain_text("not scored: overlaps another nucleus", timeout=PATIENCE_MS)
+    at.choose(5)
+    at.press("x")
+    expect(at.part("said")).to_contain_text("not scored: not an invasive tumour nucleus", timeout=PATIENCE_MS)
+
+
 def test_looking_changes_nothing_and_stays_over_edits(lab: TestLaboratory, page: Page) -> None:
     case = lab.analysed(COUNTS)
     at = ReviewPage(page, lab, case).alone()
