@@ -70,11 +70,6 @@ class Light:
         lit = torch.where(signals, units.clamp(min=0), 0)
         return cls(lit.sum(dim=(1, 2)), signals.sum(dim=(1, 2)).float(), lit.amax(dim=(1, 2)))
 
-    @classmethod
-    def joined(cls, parts: Sequence[Light]) -> Self:
-        """The light of all nuclei of several batches."""
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__slots__))
-
     def of_some(self, chosen: Tensor) -> Self:
         """The light of nuclei at `chosen`, bool[N] or int64[K]."""
         return type(self)(self.total[chosen], self.area_px[chosen], self.brightest[chosen])

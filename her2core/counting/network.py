@@ -8,7 +8,7 @@ common, as the mean of what its members say); Perez et al. 2018 (features scaled
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -43,15 +43,6 @@ class CounterOutput:
     regressed: Tensor
     density: Tensor
     cluster_logit: Tensor
-
-    @classmethod
-    def joined(cls, parts: Sequence[CounterOutput]) -> CounterOutput:
-        """Those of several batches as one."""
-        return cls(
-            torch.cat([part.regressed for part in parts]),
-            torch.cat([part.density for part in parts]),
-            torch.cat([part.cluster_logit for part in parts]),
-        )
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

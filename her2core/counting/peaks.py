@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -56,15 +55,6 @@ class PeakMap:
         along = torch.arange(density.shape[-1], dtype=density.dtype)
         ranked = smooth + 2e-8 * along + 3e-8 * along[:, None]
         return cls(density, ranked >= highest(ranked, 1), five @ density @ five.T / _HELD_BY_ONE)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """Those of several batches as one."""
-        return cls(
-            torch.cat([part.density for part in parts]),
-            torch.cat([part.is_peak for part in parts]),
-            torch.cat([part.held for part in parts]),
-        )
 
     def found(self, threshold: float) -> Tensor:
         """Maxima that hold at least `threshold` signals, bool[N, S, S]."""

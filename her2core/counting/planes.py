@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["arsinh", "blur_matrix", "highest", "median", "medians"]
+__all__ = ["arsinh", "blur_matrix", "highest", "joined", "median", "medians"]
+
+Parts = TypeVar("Parts")
+
+
+def joined(parts: Sequence[Parts]) -> Parts:
+    """Dataclasses of tensors float[N, ...] of several batches as one."""
+    one = parts[0]
+    names = (field.name for field in fields(cast(Any, one)))
+    return type(one)(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def blur_matrix(side_px: int, sigma_px: float, reach_px: int, *, repeat_border: bool) -> Tensor:

@@ -14,6 +14,7 @@ from her2core.counting.crops import to_input
 from her2core.counting.judgement import Judgement, features, nucleus_miscounted
 from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
+from her2core.counting.planes import joined
 from her2core.counting.reading import Reading
 from her2core.errors import ScoringError
 from her2core.pipeline import CLUSTER_THRESHOLD, FEWEST_IN_CLUSTER
@@ -75,8 +76,8 @@ def answers(net: CounterNet, crops: CropSet, batch_size: int = 128) -> Answers:
             said.append(as_float(net(x, field[part])))
             her2.append(PeakMap.of(said[-1].density[:, 0]))
             lit.append(Light.of([x], her2[-1]))
-    output = CounterOutput.joined(said)
-    return Answers(output, (PeakMap.joined(her2), PeakMap.of(output.density[:, 1])), Light.joined(lit), region)
+    output = joined(said)
+    return Answers(output, (joined(her2), PeakMap.of(output.density[:, 1])), joined(lit), region)
 
 
 def calibrate(said: Answers, crops: CropSet) -> Reading:
