@@ -193,7 +193,8 @@ def counter(
 @_out_option
 @weights_option
 @click.option("--unseen", is_flag=True, help="No training knows these regions: use all of them, not the held-out only.")
-def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool) -> None:
+@click.option("--float32", is_flag=True, help="The network is to work in float32 everywhere, slower, not in 8 bits.")
+def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool) -> None:
     """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
 
     The network's weights stay; OUT/counter.safetensors has them with a new card.
@@ -201,7 +202,7 @@ def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool) -> N
     from her2core.training.fit_counter import read_anew
 
     source = chosen_models(load_settings(), weights) / "counter.safetensors"
-    click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen))
+    click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen, float32=float32))
 
 
 @click.command()

@@ -17,8 +17,9 @@ from her2core.counting.clusters import features as cluster_features
 from her2core.counting.context import Context, region_context
 from her2core.counting.crops import Crop, as_tensors, cut, sharpness, spread_out, to_input
 from her2core.counting.judgement import features
-from her2core.counting.network import CounterNet, CounterOutput, completed, fused, mean_of_fields
+from her2core.counting.network import CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.peaks import PeakMap
+from her2core.counting.quick import in_use
 from her2core.counting.reading import Reading
 from her2core.errors import CancelledError, ModelError, ScoringError
 from her2core.models import load_weights, to_device
@@ -104,7 +105,7 @@ class Counter:
             raise ModelError(
                 "The counter's weights do not fit its network. Restore both from the same release."
             ) from error
-        self._net = fused(net).requires_grad_(False).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net = in_use(net, card, self.device)
 
     @classmethod
     def load(cls, path: Path, device: torch.device | None = None) -> Counter:
@@ -128,9 +129,9 @@ class Counter:
 
     def _ask(self, planes: Sequence[Tensor], field: Tensor) -> CounterOutput:
         with torch.inference_mode():
-            parts = [self._net.maps(part, field.expand(len(part), -1)) for part in planes]
+            parts = [self._net.maps(part, field) for part in planes]
             density, deep = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-            said = self._net.with_head(density, deep, field.expand(len(deep), -1))
+            said = self._net.with_head(density, deep, field)
         return CounterOutput(said.regressed.cpu(), said.density.cpu(), said.cluster_logit.cpu())
 
     def count(

@@ -15,6 +15,7 @@ from her2core.counting.judgement import Judgement, features, nucleus_miscounted
 from her2core.counting.network import CounterNet, CounterOutput, mean_of_fields
 from her2core.counting.peaks import PEAK_THRESHOLD, PeakMap
 from her2core.counting.planes import joined
+from her2core.counting.quick import QuickCounterNet
 from her2core.counting.reading import Reading
 from her2core.errors import ScoringError
 from her2core.pipeline import CLUSTER_THRESHOLD, FEWEST_IN_CLUSTER
@@ -55,29 +56,35 @@ def planes(batch: Batch) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def as_float(output: CounterOutput) -> CounterOutput:
-    """The same in float32."""
-    return CounterOutput(output.regressed.float(), output.density.float(), output.cluster_logit.float())
+def as_float(output: CounterOutput, device: torch.device | None = None) -> CounterOutput:
+    """The same in float32, there."""
+    parts = (part.to(device, torch.float32) for part in (output.regressed, output.density, output.cluster_logit))
+    return CounterOutput(*parts)
 
 
-def answers(net: CounterNet, crops: CropSet, batch_size: int = 128) -> Answers:
+def answers(net: CounterNet | QuickCounterNet, crops: CropSet) -> Answers:
     """What the network says of crops as they are; a field is what all crops of its region show of it."""
-    net.eval()
-    slices = [torch.arange(i, min(i + batch_size, len(crops))) for i in range(0, len(crops), batch_size)]
-    region = numbered(crops.region)
+    device = torch.device("cpu")
+    if isinstance(net, CounterNet):
+        device = next(net.eval().parameters()).device
+    sizes = torch.unique_consecutive(crops.region, return_counts=True)[1].tolist()
     said: list[CounterOutput] = []
     her2: list[PeakMap] = []
     lit = []
     with torch.inference_mode():
-        described = torch.cat([net.describe(planes(identity(crops.select(part)))) for part in slices])
-        field = mean_of_fields(described, region)[region]
-        for part in slices:
+        for part in torch.split(torch.arange(len(crops)), sizes):
             x = planes(identity(crops.select(part)))
-            said.append(as_float(net(x, field[part])))
+            there = x.to(device)
+            said.append(as_float(net(there, field_of(net, there)), x.device))
             her2.append(PeakMap.of(said[-1].density[:, 0]))
             lit.append(Light.of([x], her2[-1]))
     output = joined(said)
-    return Answers(output, (joined(her2), PeakMap.of(output.density[:, 1])), joined(lit), region)
+    return Answers(output, (joined(her2), PeakMap.of(output.density[:, 1])), joined(lit), numbered(crops.region))
+
+
+def field_of(net: CounterNet | QuickCounterNet, x: Tensor) -> Tensor:
+    """What the planes of a region's nuclei show of it, float[1, FIELD + 1]."""
+    return mean_of_fields(net.describe(x), torch.zeros(len(x), dtype=torch.int64, device=x.device))
 
 
 def calibrate(said: Answers, crops: CropSet) -> Reading:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
+from her2core.counting.quick import RANGES, counter_ranges, in_use
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 CHANNEL_WEIGHTS = (1.0, 2.5)  # HER2, CEP17, in the loss of the density map
+_REGIONS_FOR_RANGES = 60
 _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
 
 
@@ -112,9 +114,9 @@ def _forward(net: CounterNet, batch: Batch) -> CounterOutput:
     return as_float(output)
 
 
-def validate(net: CounterNet, crops: CropSet, *, batch_size: int = 128) -> dict[str, float]:
+def validate(net: CounterNet, crops: CropSet) -> dict[str, float]:
     """Errors of counts on crops as they are: mean absolute error (mae) and bias by method, channel and clustering."""
-    said = answers(net, crops, batch_size)
+    said = answers(net, crops)
     rows = {
         "regressed": said.output.regressed,
         "integral": said.integral,
@@ -262,20 +264,34 @@ def fit_counter(
                 best_state,
                 _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
-    net.load_state_dict(best_state)
-    said = answers(net, held_out)
-    reading = calibrate(said, held_out)
-    parts = contributions(said, held_out, reading)
-    save_weights(
-        out, best_state, _card(recipe, len(training), len(held_out), best_metrics, data_dir, reading, before, parts)
-    )
+    net.load_state_dict(load_weights(out)[0])  # as they are stored, rounded
+    card = _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {})
+    save_weights(out, best_state, _read(net, card, held_out))
     state_path.unlink(missing_ok=True)
     return out
 
 
-def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False) -> Path:
-    """Calibrate how a counter's output is read, on all nuclei of the regions that training holds out of `data_dir`, or
-    of all its regions where they are `unseen`: no training knows them.
+def _read(net: CounterNet, card: dict[str, Any], nuclei: CropSet, *, float32: bool = False) -> dict[str, Any]:
+    """The card with what the nuclei show: the ranges by which the network works in 8 bits, unless it is to work in
+    `float32`, and how its output, as it then is, is read."""
+    config = {name: value for name, value in card["config"].items() if name != RANGES}
+    if not float32:
+        regions = numbered(nuclei.region)
+        some = nuclei.select(regions % (int(regions.max()) // _REGIONS_FOR_RANGES + 1) == 0)
+        config[RANGES] = counter_ranges(net, lambda plain: answers(plain, some))
+    said = answers(in_use(net, {"config": config}, torch.device("cpu")), nuclei)
+    reading = calibrate(said, nuclei)
+    return card | {
+        "config": config | reading.to_config(),
+        "contributes": contributions(said, nuclei, reading),
+    }
+
+
+def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False, float32: bool = False) -> Path:
+    """Calibrate in what ranges a counter works and how its output is read, on all nuclei of the regions that training
+    holds out of `data_dir`, or of all its regions where they are `unseen`: no training knows them.
+
+    float32: it is to work without ranges, in float32.
 
     The weights stay as they are; the card written with them to `out` has the new reading, says what it is from, and
     has a version of its own, because other readings make other counts.
@@ -286,10 +302,7 @@ def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False)
     net.load_state_dict(state)
     share = card["recipe"]["validation_share"]
     held_out = load_crops(data_dir, None if unseen else split_images(data_dir, share)[1])
-    said = answers(net, held_out)
-    reading = calibrate(said, held_out)
-    card["config"] |= reading.to_config()
-    card["contributes"] = contributions(said, held_out, reading)
+    card = _read(net, card, held_out, float32=float32)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
     card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
     save_weights(out, state, card)

@@ -11,6 +11,7 @@ import torch
 from her2core.counting.clusters import FEATURES, ClusterEstimate, Light
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.counting.peaks import PeakMap
+from her2core.counting.quick import RANGES, in_use
 from her2core.counting.reading import Reading
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name
@@ -184,13 +185,19 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert new["read"]["nuclei"] == len(held_out)
     net = CounterNet()
     net.load_state_dict(before)
-    said = answers(net, held_out)
+    said = answers(in_use(net, new, torch.device("cpu")), held_out)
     reading = calibrate(said, held_out)
     assert new["config"] == old["config"] | reading.to_config()
+    assert set(new["config"][RANGES]) > {"backbone.conv1", "up0.conv.0", "last", "backbone.layer4.0.downsample output"}
     assert new["contributes"] == contributions(said, held_out, reading)
     assert short_name(new) != short_name(old)
     twice = load_weights(read_anew(again, folder, tmp_path / "twice.safetensors"))[1]
     assert short_name(twice) == short_name(new)
+    plain = load_weights(read_anew(trained, folder, tmp_path / "plain.safetensors", float32=True))[1]
+    assert RANGES not in plain["config"]
+    in_float32 = answers(in_use(net, plain, torch.device("cpu")), held_out)
+    assert plain["config"] == plain["config"] | calibrate(in_float32, held_out).to_config()
+    assert not torch.equal(in_float32.integral, said.integral)
     of_all = load_weights(read_anew(trained, folder, tmp_path / "all.safetensors", unseen=True))[1]
     assert of_all["read"]["nuclei"] == len(load_crops(folder)) > len(held_out)
 

@@ -1,0 +1,200 @@
+"""Convolutions in whole numbers of 8 bits: a quarter of the work of float32 on processors that can multiply so (VNNI).
+
+Features are stored as one of 256 levels of a range that was observed when the model was made, weights as one of 255
+levels for each output channel (Jacob et al., CVPR 2018). The ranges belong to the model: its card holds them, and
+whoever loads it gets its counts, on every device: sums of whole numbers do not depend on their order. A processor
+without such instructions, or a GPU, makes the same sums in float32, which takes longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from her2core.errors import ModelError
+
+__all__ = ["Convolution", "Levels", "Ranges", "multiplies_8_bits", "observed", "read_ranges"]
+
+_LEVELS = 255
+_WEIGHT_LEVELS = 127
+_BEYOND = 1e-5  # share of a tensor's features at either end that its range leaves out
+_SAMPLE = 2**20  # features of a tensor that are looked at
+_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "amx_int8")
+
+Ranges = dict[str, tuple[float, float]]
+
+
+def multiplies_8_bits() -> bool:
+    """Whether this processor sums products of 8 bits exactly; the older ones of x86 overflow at 16 bits, unnoticed."""
+    can = torch.cpu.get_capabilities()
+    return any(can.get(name, False) for name in _INSTRUCTIONS) and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """256 levels of features: value = (level - zero) x step; level `zero` is exactly 0, as padding is."""
+
+    step: float
+    zero: int
+
+    @classmethod
+    def spanning(cls, low: float, high: float) -> Levels:
+        """Levels from `low` to `high`; 0 is always among them. Raises ValueError where they span nothing."""
+        low, high = min(low, 0.0), max(high, 0.0)
+        if not 0 < high - low < float("inf"):
+            raise ValueError(f"no levels lie between {low} and {high}")
+        step = (high - low) / _LEVELS
+        return cls(step, round(-low / step))
+
+    def of(self, values: Tensor) -> Tensor:
+        """The nearest levels uint8 of float values of any shape; those beyond the range are at its ends."""
+        return self.of_steps(values * (1 / self.step))
+
+    def of_steps(self, steps: Tensor) -> Tensor:
+        """The same of values in `step`s, which are spoilt."""
+        # Whole numbers are made by cutting off what lies behind the point.
+        return steps.add_(self.zero + 0.5).clamp_(0, _LEVELS + 0.5).to(torch.uint8)
+
+    def values(self, levels: Tensor) -> Tensor:
+        """Inverse of `of`."""
+        return levels.float().sub_(self.zero).mul_(self.step)
+
+
+class Convolution:
+    """A convolution of levels uint8[N, C, H, W], channels last in memory, with weights of 8 bits; safe to share."""
+
+    def __init__(self, conv: nn.Conv2d, came: Levels, device: torch.device) -> None:
+        weights = conv.weight.detach()
+        scales = (weights.abs().amax(dim=(1, 2, 3)) / _WEIGHT_LEVELS).clamp(min=1e-12)
+        whole = (weights / scales[:, None, None, None]).round().to(torch.int8)
+        self.came = came
+        self._scales = scales.to(device)
+        self._bias = (torch.zeros(len(scales)) if conv.bias is None else conv.bias.detach().clone()).to(device)
+        self._how = int(conv.stride[0]), int(conv.padding[0]), int(conv.dilation[0])  # alike both ways
+        self._native = device.type == "cpu" and multiplies_8_bits()
+        if self._native:
+            self._weights: Tensor = torch.ops.onednn.qconv_prepack(
+                whole, scales, came.step, came.zero, *self._twice(), 1, None
+            )
+            self._zeros = torch.zeros(len(scales), dtype=torch.int64)
+        else:
+            self._weights = whole.float().to(device, memory_format=torch.channels_last)
+
+    def __call__(
+        self,
+        features: Tensor,
+        to: Levels | None = None,
+        *,
+        relu: bool = False,
+        by: tuple[Tensor, Tensor] | None = None,
+        plus: tuple[Tensor, Levels] | None = None,
+        unit: float = 1.0,
+    ) -> Tensor:
+        """The convolution of `features`, levels `self.came`: float in `unit`s, or levels `to`.
+
+        relu: nothing below 0. by: then each channel times (1 + the first) plus the second, float[1, C] each. plus:
+        levels that are added before `relu`, and spoilt; needs `to`, and goes with no `by`.
+        """
+        scales, bias = self._scales, self._bias
+        if unit != 1:
+            scales, bias = scales / unit, bias / unit
+        if by is None:
+            return self._sum(features, scales, bias, to, relu, plus)
+        factor, shift = 1 + by[0][0], by[1][0]
+        # max(v, 0) f + s is max(v f + s, s), or the least of both where f is negative.
+        adapted = self._sum(features, scales * factor, bias * factor + shift, to, False, None)
+        return _bounded(adapted, factor, shift, to) if relu else adapted
+
+    def _twice(self) -> list[list[int]]:
+        """Stride, padding and dilation as oneDNN's operation wants them."""
+        return [[part, part] for part in self._how]
+
+    def _sum(
+        self,
+        features: Tensor,
+        scales: Tensor,
+        bias: Tensor,
+        to: Levels | None,
+        relu: bool,
+        plus: tuple[Tensor, Levels] | None,
+    ) -> Tensor:
+        came, unary = self.came, "relu" if relu else "none"
+        step, zero, kind = (1.0, 0, torch.float32) if to is None else (to.step, to.zero, torch.uint8)
+        if self._native:
+            start = features, came.step, came.zero, self._weights, scales, self._zeros
+            end = step, zero, kind
+            result: Tensor
+            if plus is None:
+                result = torch.ops.onednn.qconv2d_pointwise(*start, bias, *self._twice(), 1, *end, unary, [], "")
+            else:
+                other, levels = plus
+                result = torch.ops.onednn.qconv2d_pointwise.binary(
+                    *start, other, bias, *self._twice(), 1, *end, levels.step, levels.zero, "sum", 1.0, unary, [], ""
+                )
+            return result
+        # Float32 sums whole numbers of this size exactly; what another way to convolve adds to them is rounded off.
+        summed = F.conv2d(features.float().sub_(came.zero), self._weights, None, *self._how).round_()
+        summed = summed.mul_((scales * came.step)[:, None, None]).add_(bias[:, None, None])
+        if plus is not None:
+            summed += plus[1].values(plus[0])
+        if relu:
+            summed = summed.relu_()
+        return summed if to is None else to.of(summed)
+
+
+def _bounded(features: Tensor, factor: Tensor, shift: Tensor, levels: Levels | None) -> Tensor:
+    """Features of channels, none on the other side of its `shift`, float[C], than its `factor` says."""
+    bound = shift[:, None, None] if levels is None else levels.of(shift)[:, None, None]
+    upwards = (factor >= 0)[:, None, None]
+    if bool(upwards.all()):
+        return torch.maximum(features, bound, out=features)
+    return torch.where(upwards, torch.maximum(features, bound), torch.minimum(features, bound))
+
+
+def observed(net: nn.Module, run: Callable[[], object], outputs: tuple[str, ...] = ()) -> Ranges:
+    """What spans the input of every convolution of `net`, by its name, while `run()` makes it work; of each tensor that
+    passes, all but the rarest at either end: finer steps for all others are worth more than these.
+
+    outputs: names of modules whose output is observed, too.
+    """
+    seen: Ranges = {}
+
+    def note(name: str, values: Tensor) -> None:
+        low, high = seen.get(name, (0.0, 0.0))
+        flat = values.flatten()[:: max(values.numel() // _SAMPLE, 1)]
+        beyond = max(round(flat.numel() * _BEYOND), 1)
+        seen[name] = min(low, -float((-flat).topk(beyond).values[-1])), max(high, float(flat.topk(beyond).values[-1]))
+
+    def before(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda module, inputs: note(name, inputs[0])
+
+    def after(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda module, inputs, output: note(f"{name} output", output)
+
+    handles = [
+        module.register_forward_pre_hook(before(name))
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Conv2d)
+    ]
+    handles += [net.get_submodule(name).register_forward_hook(after(name)) for name in outputs]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: (float(f"{low:.5g}"), float(f"{high:.5g}")) for name, (low, high) in seen.items()}
+
+
+def read_ranges(value: object) -> dict[str, Levels]:
+    """Levels by name from the ranges of a model card. Raises ModelError where they are none."""
+    try:
+        if not isinstance(value, Mapping):
+            raise TypeError(type(value).__name__)
+        return {str(name): Levels.spanning(*(float(end) for end in ends)) for name, ends in value.items()}
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The ranges of 8-bit features in the model card cannot be read ({error}).") from error
