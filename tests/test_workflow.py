@@ -314,6 +314,8 @@ def test_another_group_at_the_recount_asks_for_adjudication(lab: TestLaboratory)
     )
     assert review.assessment is not None
     assert review.assessment.outcome is Outcome.POSITIVE
+    assert (review.assessment.group, review.assessment.final_group) == (4, 1)
+    assert lab.log.look_up(Query("S26-001"))[0].group == 1  # not that of the count that was overruled
 
 
 def test_a_recount_of_too_few_nuclei_is_refused(lab: TestLaboratory) -> None:

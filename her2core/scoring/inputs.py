@@ -200,6 +200,15 @@ class CaseAssessment:
     rule_set: str = RULE_SET
 
     @property
+    def final_group(self) -> int | None:
+        """The group that stands: `group`, or where two counts fell into different groups the one that the adjudicator
+        holds to be right, None if only the category was decided."""
+        for population in self.populations:
+            if population.label == self.deciding and population.adjudication is not None:
+                return population.adjudication.group
+        return self.group
+
+    @property
     def signable(self) -> bool:
         """True if the rules allow a final report now."""
         return not self.blockers

@@ -302,7 +302,7 @@ def _about_another_result(assessment: CaseAssessment, entries: Sequence[AuditEnt
     """True if the statement on the histology was about a result that is no longer the one of the case."""
     stated = standing.attested_result(entries)
     final = not assessment.outcome.pending
-    return final and stated is not None and stated != (assessment.group, assessment.outcome.value)
+    return final and stated is not None and stated != (assessment.final_group, assessment.outcome.value)
 
 
 def _adjudication(records: Sequence[AdjudicationRecord], label: str) -> Adjudication | None:

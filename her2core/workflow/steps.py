@@ -77,7 +77,7 @@ def refresh_state(log: CaseLog, case_id: int, by: User) -> CaseReview:
     final = review.reviewed and review.assessment is not None
     outcome = review.assessment.outcome if final and review.assessment is not None else None
     settled = outcome is not None and not outcome.pending
-    group = review.assessment.group if settled and review.assessment is not None else None
+    group = review.assessment.final_group if settled and review.assessment is not None else None
     log.set_result(case_id, group, None if outcome is None else outcome.value, by)
     return review
 
