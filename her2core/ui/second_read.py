@@ -260,8 +260,12 @@ def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int
     def save() -> None:
         given = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
         _keep(rooms, user, case_id, {made: given})
-        _go(region, nucleus_id, 1)
         _new_table()
+        if None in given:  # stays at hand until it is complete or left out
+            flash("info", _half(nucleus_id, given))
+            st.session_state[_NUCLEUS] = nucleus_id
+        else:
+            _go(region, nucleus_id, 1)
 
     def leave_out() -> None:
         _keep(rooms, user, case_id, {made: (None, None)})
@@ -287,6 +291,14 @@ def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int
             "Leave out", key=f"recount_skip_{made}", width="stretch", on_click=leave_out, shortcut="X",
             help="Not an invasive tumour nucleus, overlapped, out of focus, or damaged.",
         )  # fmt: skip
+
+
+def _half(nucleus_id: int, given: tuple[int | None, int | None]) -> str:
+    """What is to be done about a nucleus of which one count, or none, was given."""
+    if given == (None, None):
+        return f"Nucleus {nucleus_id} has no counts yet. Give both (0 where you see no signal), or press “Leave out”."
+    name = "HER2" if given[0] is None else "CEP17"
+    return f"{name} of nucleus {nucleus_id} is missing. Give it (0 where you see no signal), or press “Leave out”."
 
 
 def _go(region: BlindedRegion, nucleus_id: int, step: int) -> None:
@@ -338,21 +350,22 @@ def _new_table() -> None:
 def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
     """How far the recount is, and the button that hands it in."""
     made = scored_nuclei(own)
+    lacking = missing(own)
     left, right = st.columns([1.9, 1], vertical_alignment="center")
     left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
     right.button(
-        "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(missing(own)),
+        "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(lacking),
         on_click=_hand_in, args=(rooms, user, case_id, population),
-        help="Makes the recount a record of the case. It cannot be changed afterwards.",
+        help=" ".join(lacking) or "Makes the recount a record of the case. It cannot be changed afterwards.",
     )  # fmt: skip
+    if lacking:
+        left.markdown(f":orange[:material/pending_actions:] **Before you hand in:** {plain(' '.join(lacking))}")
 
 
 def _notes(own: Counts) -> None:
-    """What the recount still needs; under all else, so that nothing moves while counts are typed."""
+    """Under all else: how many nuclei cannot be scored, and that nothing needs saving."""
     one_colour = sum(None not in pair for pair in own.values()) - len(scored_nuclei(own))
-    notes = [*missing(own)]
-    if one_colour:
-        notes.append(f"{one_colour} without signals of both colours, not scored.")
+    notes = [f"{one_colour} without signals of both colours, not scored."] if one_colour else []
     st.caption(" ".join([*notes, "Each count is kept as you give it."]))
 
 
@@ -365,4 +378,13 @@ def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None
         flash("error", str(error))
         return
     _new_table()
-    flash("success", f"Recount saved. The case is now: {STATE_WORDS[state]}.")
+    flash("success", f"Your recount of population {plain(population)} is on record. {_after(state)}")
+
+
+def _after(state: CaseState) -> str:
+    """What becomes of a case after a recount."""
+    if state is CaseState.PENDING_ADJUDICATION:
+        return "It falls into another group than the first count: the case waits for an adjudication."
+    if state is CaseState.PENDING_RECOUNT:
+        return "Another population of the case still waits for its recount."
+    return f"Nothing more is asked of you; the case is now: {STATE_WORDS[state]}."

@@ -209,6 +209,22 @@ def test_hand_in_waits_for_twenty_nuclei_with_both_colours(lab: TestLaboratory) 
     assert lab.log.recounts(case.id) == []
 
 
+def test_half_a_count_is_kept_and_asked_for_and_the_nucleus_stays(lab: TestLaboratory) -> None:
+    case = waiting(lab)
+    at = opened(lab, "okafor", case)
+    region = region_of(lab, case)
+    at.number_input(key=f"recount_{region}_1_None_None_her2").set_value(6)
+    at.button(key=f"recount_{region}_1_None_None_save").click().run()
+    assert said(at, "Nr 1")
+    assert any("CEP17 of nucleus 1 is missing" in info.value for info in at.info)
+    assert said(at, "Before you hand in:")
+    assert said(at, "Give both counts of nucleus 1, or leave it out.")
+    at.number_input(key=f"recount_{region}_1_6_None_cep17").set_value(0)
+    at.button(key=f"recount_{region}_1_6_None_save").click().run()
+    assert said(at, "Nr 2")
+    assert not said(at, "Give both counts of nucleus 1")
+
+
 def test_recount_in_the_same_group_settles_the_outcome(lab: TestLaboratory) -> None:
     case = waiting(lab)
     count(lab, case, full((6, 4)))
@@ -230,7 +246,7 @@ def test_recount_in_another_group_leads_to_adjudication(lab: TestLaboratory) -> 
     at.run()
     at.button(key="hand_in").click().run()
     assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
-    assert any("Pending adjudication" in toast.value for toast in at.toast)
+    assert any("waits for an adjudication" in toast.value for toast in at.toast)
 
 
 def test_second_click_stores_nothing_more(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
