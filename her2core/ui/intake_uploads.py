@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -150,21 +151,39 @@ def _by_hand(rooms: Services, user: User, case_id: int, tray: _Tray) -> None:
             column.image(shown.pixels, caption=shown.name, width="stretch")
         chosen = _choices(tray, previews)
         channels = _map_of(chosen)
+        if len(alike) > 1:
+            others = ", ".join(f"**{plain(other.name)}**" for other in alike if other is not file)
+            st.caption(f"The channels of {others} are arranged alike: the same choice can hold for them.")
         if channels is not None:
-            st.columns(max(4, len(previews) + 1))[0].image(png(_composite(previews, channels)), caption="As it will be")
+            _as_they_will_be(rooms, alike, channels)
         buttons = st.container(horizontal=True)
         if buttons.button(
             "Add region" if len(alike) == 1 else f"Add these {len(alike)} regions", type="primary",
             key="intake_channels_add", disabled=channels is None,
-            help="Files whose channels are arranged alike are added together.",
         ) and channels is not None:  # fmt: skip
             _add(rooms, user, case_id, tray, alike, channels)
+            st.rerun()
+        if len(alike) > 1 and buttons.button(
+            "Add only this one", key="intake_channels_add_one", disabled=channels is None
+        ) and channels is not None:  # fmt: skip
+            _add(rooms, user, case_id, tray, [file], channels)
             st.rerun()
         if buttons.button("Leave this file out", key="intake_channels_leave"):
             tray.waiting.remove(file)
             st.rerun()
         if channels is None and None not in chosen:
             st.caption("Each probe needs a channel of its own.")
+
+
+def _as_they_will_be(rooms: Services, files: Sequence[_Waiting], channels: ChannelMap) -> None:
+    """The files as regions, side by side: a wrong choice shows before anything is stored."""
+    for column, file in zip(itertools.cycle(st.columns(4)), files, strict=False):
+        try:
+            previews = channel_previews(file.data, image_limits(rooms.settings), side_px=_PREVIEW_PX)
+        except Her2CoreError as error:
+            column.warning(f"{plain(file.name)}: {plain(str(error))}")
+            continue
+        column.image(png(_composite(previews, channels)), caption=f"{plain(file.name)}, as it will be")
 
 
 def _choices(tray: _Tray, previews: Sequence[ChannelPreview]) -> list[int | None]:

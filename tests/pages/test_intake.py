@@ -93,6 +93,20 @@ def test_channels_without_names_are_chosen_by_hand(lab: TestLaboratory) -> None:
     assert np.array_equal(image.pixels_rgb > 100, drawn > 100)
 
 
+def test_a_choice_of_channels_can_be_kept_from_files_that_are_arranged_alike(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _intake(case.id)
+    _drop(at, case.id, {"a.tif": _stack(["x", "y", "z"], 120), "b.tif": _stack(["x", "y", "z"], 130)})
+    assert said(at, "**b.tif** are arranged alike")
+    for probe, channel in (("DAPI", 0), ("HER2", 1), ("CEP17", 2)):
+        at.selectbox(key=f"intake_channel_{probe}_1_2").select(channel).run()
+    at.button(key="intake_channels_add_one").click().run()
+    assert not at.exception
+    assert [region.filename for region in lab.log.regions(case.id)] == ["a.tif"]
+    assert said(at, "b.tif** does not say which channel shows which probe")
+    assert at.button(key="intake_channels_add").disabled, "chosen anew for each"
+
+
 def test_channels_named_by_probe_need_nobody(lab: TestLaboratory) -> None:
     case = lab.open_case()
     at = _intake(case.id)
