@@ -142,14 +142,16 @@ def _drafted(rooms: Services, user: User, review: CaseReview) -> Drafted | None:
 
 
 def _still_open(review: CaseReview) -> None:
-    """One line over the steps: whether anything is open."""
+    """Over the steps: what is open, in the order in which it is best dealt with."""
     if not review.editable:
         return
-    number = len(review.obstacles)
-    if number:
-        st.markdown(f":orange[:material/pending_actions:] **{number} point{'s' if number > 1 else ''} still open**")
-    else:
+    if not review.obstacles:
         st.markdown(":green[:material/check_circle:] **Nothing is open: the report can be signed.**")
+        return
+    first, *others = review.obstacles
+    st.markdown(f":orange[:material/pending_actions:] **Open now:** {plain(first)}")
+    if others:
+        st.caption("Then: " + " ".join(plain(line) for line in others))
 
 
 def _what_it_says(review: CaseReview, drafted: Drafted | None) -> None:
