@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.accuracy.sets import SETS, RenderedSet, rendered
 from her2core import eight_bits
 from her2core.counting import Counter
-from her2core.counting.quick import RANGES
+from her2core.eight_bits import RANGES
 from her2core.models import load_weights, short_name, write_atomically
 from her2core.pipeline import Models, analyse, load_models
 from her2core.records import Nucleus

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from her2core.errors import ModelError
 
-__all__ = ["Convolution", "Levels", "Ranges", "multiplies_8_bits", "observed", "read_ranges"]
+__all__ = ["RANGES", "Convolution", "Levels", "Ranges", "multiplies_8_bits", "observed", "read_ranges"]
+
+RANGES = "ranges_of_8_bits"  # where the configuration in a card has them
 
 _LEVELS = 255
 _WEIGHT_LEVELS = 127
@@ -57,8 +59,9 @@ class Levels:
 
     def of_steps(self, steps: Tensor) -> Tensor:
         """The same of values in `step`s, which are spoilt."""
-        # Whole numbers are made by cutting off what lies behind the point.
-        return steps.add_(self.zero + 0.5).clamp_(0, _LEVELS + 0.5).to(torch.uint8)
+        # By way of int8, with the highest bit turned over: torch makes uint8 of float32 four times as slowly.
+        whole = steps.add_(self.zero - 128).round_().clamp_(-128, 127).to(torch.int8)
+        return whole.view(torch.uint8).bitwise_xor_(128)
 
     def values(self, levels: Tensor) -> Tensor:
         """Inverse of `of`."""
@@ -68,18 +71,27 @@ class Levels:
 class Convolution:
     """A convolution of levels uint8[N, C, H, W], channels last in memory, with weights of 8 bits; safe to share."""
 
-    def __init__(self, conv: nn.Conv2d, came: Levels, device: torch.device) -> None:
+    def __init__(self, conv: nn.Conv2d, came: Levels, device: torch.device, unit: float | None = None) -> None:
+        """unit: the result is float in units of it, and to the last bit the same on every device, because a step of
+        weights times a step of features is a power of two of it; that costs weights half a bit. Without, it is not."""
         weights = conv.weight.detach()
         scales = (weights.abs().amax(dim=(1, 2, 3)) / _WEIGHT_LEVELS).clamp(min=1e-12)
+        bias = torch.zeros(len(scales)) if conv.bias is None else conv.bias.detach().clone()
+        self._step = came.step
+        if unit is not None:
+            to_unit = came.step / unit
+            exact = torch.exp2(torch.ceil(torch.log2(scales * to_unit)))
+            scales, bias = exact / to_unit, (bias / unit / exact).round() * exact
         whole = (weights / scales[:, None, None, None]).round().to(torch.int8)
+        if unit is not None:
+            self._step, scales = 1.0, exact
         self.came = came
-        self._scales = scales.to(device)
-        self._bias = (torch.zeros(len(scales)) if conv.bias is None else conv.bias.detach().clone()).to(device)
+        self._scales, self._bias = scales.to(device), bias.to(device)
         self._how = int(conv.stride[0]), int(conv.padding[0]), int(conv.dilation[0])  # alike both ways
         self._native = device.type == "cpu" and multiplies_8_bits()
         if self._native:
             self._weights: Tensor = torch.ops.onednn.qconv_prepack(
-                whole, scales, came.step, came.zero, *self._twice(), 1, None
+                whole, scales, self._step, came.zero, *self._twice(), 1, None
             )
             self._zeros = torch.zeros(len(scales), dtype=torch.int64)
         else:
@@ -93,16 +105,13 @@ class Convolution:
         relu: bool = False,
         by: tuple[Tensor, Tensor] | None = None,
         plus: tuple[Tensor, Levels] | None = None,
-        unit: float = 1.0,
     ) -> Tensor:
-        """The convolution of `features`, levels `self.came`: float in `unit`s, or levels `to`.
+        """The convolution of `features`, levels `self.came`: float, or levels `to`.
 
         relu: nothing below 0. by: then each channel times (1 + the first) plus the second, float[1, C] each. plus:
         levels that are added before `relu`, and spoilt; needs `to`, and goes with no `by`.
         """
         scales, bias = self._scales, self._bias
-        if unit != 1:
-            scales, bias = scales / unit, bias / unit
         if by is None:
             return self._sum(features, scales, bias, to, relu, plus)
         factor, shift = 1 + by[0][0], by[1][0]
@@ -126,7 +135,7 @@ class Convolution:
         came, unary = self.came, "relu" if relu else "none"
         step, zero, kind = (1.0, 0, torch.float32) if to is None else (to.step, to.zero, torch.uint8)
         if self._native:
-            start = features, came.step, came.zero, self._weights, scales, self._zeros
+            start = features, self._step, came.zero, self._weights, scales, self._zeros
             end = step, zero, kind
             result: Tensor
             if plus is None:
@@ -139,7 +148,7 @@ class Convolution:
             return result
         # Float32 sums whole numbers of this size exactly; what another way to convolve adds to them is rounded off.
         summed = F.conv2d(features.float().sub_(came.zero), self._weights, None, *self._how).round_()
-        summed = summed.mul_((scales * came.step)[:, None, None]).add_(bias[:, None, None])
+        summed = summed.mul_((scales * self._step)[:, None, None]).add_(bias[:, None, None])
         if plus is not None:
             summed += plus[1].values(plus[0])
         if relu:

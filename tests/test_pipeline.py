@@ -1,7 +1,7 @@
 """Both stages together, with the committed weights."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -171,22 +171,23 @@ def test_the_batches_of_a_gpu_find_and_count_what_the_processor_does(
     assert not pinned
     gpu = replace(models, detector=copy.copy(models.detector), counter=copy.copy(models.counter))
     batches: dict[str, list[int]] = {"detector": [], "counter": []}
-    hook = gpu.detector._model.register_forward_pre_hook(lambda _, given: batches["detector"].append(len(given[0])))
-    maps = gpu.counter._net.maps
+    look, maps = gpu.detector._model, gpu.counter._net.maps
+
+    def looked(images: torch.Tensor) -> Sequence[torch.Tensor]:
+        batches["detector"].append(len(images))
+        return look(images)
 
     def noted(x: torch.Tensor, field: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         batches["counter"].append(len(x))
         return maps(x, field)
 
+    monkeypatch.setattr(gpu.detector, "_model", looked)
     monkeypatch.setattr(gpu.counter._net, "maps", noted)
     monkeypatch.setattr(gpu.detector, "device", LikeGpu("cpu"))
     monkeypatch.setattr(gpu.counter, "device", LikeGpu("cpu"))
     boxes = [n.box for n in alone.nuclei] * 5
-    try:
-        batched = analyse(pixels, gpu)
-        many = gpu.counter.count(pixels, boxes)
-    finally:
-        hook.remove()
+    batched = analyse(pixels, gpu)
+    many = gpu.counter.count(pixels, boxes)
     assert max(batches["detector"]) == CUDA_BATCH
     assert len(boxes) in batches["counter"]  # 20 at a time on a processor
     assert len(boxes) in pinned

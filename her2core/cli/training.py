@@ -27,6 +27,9 @@ _out_option = click.option(
 )
 _resume_option = click.option("--resume", is_flag=True, help="Go on from the state that a killed training left in OUT.")
 _seed_option = click.option("--seed", type=click.IntRange(0), help="Makes it repeatable.")
+_float32_option = click.option(
+    "--float32", is_flag=True, help="The network is to work in float32 everywhere, slower, not in 8 bits."
+)
 _steps_option = click.option("--steps", type=click.IntRange(1), help="Steps of the optimiser.")
 
 
@@ -193,7 +196,7 @@ def counter(
 @_out_option
 @weights_option
 @click.option("--unseen", is_flag=True, help="No training knows these regions: use all of them, not the held-out only.")
-@click.option("--float32", is_flag=True, help="The network is to work in float32 everywhere, slower, not in 8 bits.")
+@_float32_option
 def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool) -> None:
     """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
 
@@ -203,6 +206,22 @@ def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, floa
 
     source = chosen_models(load_settings(), weights) / "counter.safetensors"
     click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen, float32=float32))
+
+
+@train.command()
+@_data_argument
+@_out_option
+@weights_option
+@_float32_option
+def scores(truth_dir: Path, out: Path, weights: Path | None, float32: bool) -> None:
+    """Calibrate what stage 1's scores state, and in what ranges it works, on regions that no training knows.
+
+    The network's weights stay; OUT/detector.safetensors has them with a new card.
+    """
+    from her2core.training.fit_detector import read_detector_anew
+
+    source = chosen_models(load_settings(), weights) / "detector.safetensors"
+    click.echo(read_detector_anew(source, truth_dir, out / "detector.safetensors", float32=float32))
 
 
 @click.command()

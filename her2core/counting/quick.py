@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from her2core.counting.network import CounterNet, CounterOutput, as_density, folded, fused
-from her2core.eight_bits import Convolution, Levels, Ranges, observed, read_ranges
+from her2core.eight_bits import RANGES, Convolution, Levels, Ranges, observed, read_ranges
 from her2core.errors import ModelError
 
-__all__ = ["RANGES", "QuickCounterNet", "counter_ranges", "in_use"]
+__all__ = ["QuickCounterNet", "counter_ranges", "in_use"]
 
-RANGES = "ranges_of_8_bits"  # where a card's configuration has them
 _SHORTCUTS = tuple(f"backbone.layer{i}.0.downsample" for i in (2, 3, 4))
 
 

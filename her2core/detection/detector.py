@@ -8,10 +8,10 @@ looked at in small, the size of a nucleus is measured, and the image is then res
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from her2core.detection.decode import decode
+from her2core.detection.quick import QuickYolo
 from her2core.detection.tiles import Tile, clip, merge, plan, read_tile, round_up
 from her2core.detection.yolo import YoloConfig, YoloV3, fused
+from her2core.eight_bits import RANGES, read_ranges
 from her2core.errors import CancelledError, ModelError, WeightsMismatchError
 from her2core.models import load_weights, to_device
 from her2core.records import Box
@@ -31,6 +33,7 @@ __all__ = ["Detection", "Detector", "DetectorConfig"]
 Pixels = NDArray[np.uint8]
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
+Network = Callable[[Tensor], Sequence[Tensor]]
 
 PROBE_PX = 512  # longest side of the first, small look
 WHOLE_PROBE_PX = 1400  # longest side up to which the first look is at the whole image
@@ -61,6 +64,7 @@ class DetectorConfig:
 
     `score_threshold` and all that happens inside the detector go by the network's own score; `score_calibration`
     (slope and offset of its logit, Platt 1999) makes a chance of it: of boxes that state 0.7, seven of ten are nuclei.
+    `ranges`: what spans the features of each layer in 8 bits (`quick`); None where the network works in float32.
     """
 
     yolo: YoloConfig
@@ -68,6 +72,7 @@ class DetectorConfig:
     score_threshold: float = 0.3
     nms_iou: float = 0.45
     score_calibration: tuple[float, float] = AS_IT_IS
+    ranges: Mapping[str, tuple[float, float]] | None = None
 
     def __post_init__(self) -> None:
         if not 8 <= self.target_nucleus_px <= 256:
@@ -98,6 +103,7 @@ class DetectorConfig:
             "score_threshold": self.score_threshold,
             "nms_iou": self.nms_iou,
             "score_calibration": list(self.score_calibration),
+            **({} if self.ranges is None else {RANGES: {name: list(ends) for name, ends in self.ranges.items()}}),
         }
 
     @staticmethod
@@ -109,11 +115,32 @@ class DetectorConfig:
             own = {k: float(rest.pop(k)) for k in ("target_nucleus_px", "score_threshold", "nms_iou")}
             slope, offset = rest.pop("score_calibration", AS_IT_IS)  # detectors before 1.3 have none
             calibration = float(slope), float(offset)
+            ranges = _read_ends(rest.pop(RANGES, None))  # nor detectors before 1.4 these
         except (KeyError, TypeError) as error:
             raise ValueError(f"a detector configuration lacks or spoils {error}") from error
         if rest:
             raise ValueError(f"a detector configuration has no {sorted(rest)}")
-        return DetectorConfig(yolo, **own, score_calibration=calibration)
+        return DetectorConfig(yolo, **own, score_calibration=calibration, ranges=ranges)
+
+
+def _read_ends(value: Any) -> Mapping[str, tuple[float, float]] | None:
+    """Ranges of a card; TypeError for what are none."""
+    if value is None:
+        return None
+    try:
+        return {str(name): (float(low), float(high)) for name, (low, high) in value.items()}
+    except (AttributeError, ValueError) as error:
+        raise TypeError(str(error)) from error
+
+
+def _in_use(model: YoloV3, config: DetectorConfig, device: torch.device) -> Network:
+    """The network as results come from it: in 8 bits where the configuration has ranges for it, else in float32."""
+    if config.ranges is None:
+        return fused(model).to(device).to(memory_format=torch.channels_last).requires_grad_(False)
+    try:
+        return QuickYolo(model, read_ranges(config.ranges), device)
+    except KeyError as error:
+        raise ModelError(f"The detector's card has no range for its layer {error}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +174,18 @@ class Detector:
     def __init__(self, model: YoloV3, config: DetectorConfig, device: torch.device | str = "cpu") -> None:
         if model.config != config.yolo:
             raise ValueError("the network is not the one of the configuration")
-        self.config = config
-        self.device = torch.device(device)
-        self._model = fused(model).to(self.device).to(memory_format=torch.channels_last).requires_grad_(False)
-        self._anchors = torch.tensor(config.yolo.anchors_px, dtype=torch.float32, device=self.device)
+        self._use(_in_use(model, config, torch.device(device)), config, torch.device(device))
+
+    @classmethod
+    def running(cls, network: Network, config: DetectorConfig, device: torch.device) -> Self:
+        """A detector with a network that is there already, whatever the configuration says of how it works."""
+        detector = cls.__new__(cls)
+        detector._use(network, config, device)
+        return detector
+
+    def _use(self, network: Network, config: DetectorConfig, device: torch.device) -> None:
+        self.config, self.device, self._model = config, device, network
+        self._anchors = torch.tensor(config.yolo.anchors_px, dtype=torch.float32, device=device)
 
     @staticmethod
     def load(path: Path, device: torch.device | str = "cpu") -> tuple[Detector, dict[str, Any]]:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from her2core.counting.crops import CROP_PX, NUCLEUS_PX
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
-from her2core.counting.quick import RANGES, counter_ranges, in_use
+from her2core.counting.quick import counter_ranges, in_use
 from her2core.counting.reading import Reading
+from her2core.eight_bits import RANGES
 from her2core.errors import TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
 from her2core.training.averaging import follow, save_state

@@ -7,23 +7,24 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from her2core.detection.anchors import kmeans_anchors
 from her2core.detection.decode import decode
-from her2core.detection.detector import Detector, DetectorConfig
+from her2core.detection.detector import AS_IT_IS, Detector, DetectorConfig
 from her2core.detection.loss import detection_loss
 from her2core.detection.metrics import ImageDetections, ImageTruth, PrecisionRecall, precision_recall
 from her2core.detection.pretrained import load_coco_stem
+from her2core.detection.quick import detector_ranges
 from her2core.detection.yolo import YoloConfig, YoloV3
 from her2core.errors import TrainingError
-from her2core.models import load_weights, pick_device, save_weights, short_name
+from her2core.models import fingerprint, load_weights, pick_device, save_weights, short_name
 from her2core.training.averaging import follow, save_state
 from her2core.training.cards import NOT_YET_EVALUATED, REGENERATE
 from her2core.training.detector_data import (
@@ -36,12 +37,13 @@ from her2core.training.detector_data import (
     view_box_sizes,
 )
 
-__all__ = ["DetectorProgress", "evaluate_detector", "fit_detector"]
+__all__ = ["DetectorProgress", "evaluate_detector", "fit_detector", "in_8_bits", "read_detector_anew"]
 
 WARM_UP_STEPS = 200
 FINAL_RATE = 0.02  # of the learning rate, at the end of the cosine
 EMA_DECAY = 0.999
 MAX_GRADIENT_NORM = 20.0
+_EXAMPLES_FOR_RANGES, _EXAMPLES_FOR_SCORES = 30, 120
 LOWEST_SCORE = 0.02  # the tail of the precision-recall curve below this adds nothing but time
 
 
@@ -134,6 +136,48 @@ def evaluate_detector(
         detections.append(ImageDetections([d.box_xyxy for d in found], [d.score for d in found]))
         truths.append(ImageTruth(example.boxes, example.ignored))
     return tuple(precision_recall(detections, truths, iou) for iou in ious)
+
+
+def in_8_bits(
+    model: YoloV3, config: DetectorConfig, examples: Sequence[Example], device: torch.device
+) -> DetectorConfig:
+    """The configuration with the ranges that the network's features have on some of the examples."""
+
+    def look(plain: nn.Module) -> None:
+        detector = Detector.running(plain, replace(config, ranges=None), device)
+        for example in examples[:: max(len(examples) // _EXAMPLES_FOR_RANGES, 1)]:
+            detector.detect(example.pixels_rgb)
+
+    return replace(config, ranges=detector_ranges(model, look))
+
+
+def read_detector_anew(weights: Path, data_dir: Path, out: Path, *, float32: bool = False) -> Path:
+    """Observe in what ranges a detector works, unless it is to work in `float32`, and calibrate what its scores state,
+    on regions of `data_dir` that no training knows.
+
+    The weights and the threshold stay as they are; the card written with them to `out` has a version of its own.
+    Raises TrainingError on unreadable data, ModelError as `load_weights`.
+    """
+    state, card = load_weights(weights)
+    config = replace(DetectorConfig.from_dict(card["config"]), ranges=None, score_calibration=AS_IT_IS)
+    model = YoloV3(config.yolo)
+    model.load_state_dict(state)
+    entries = read_truth(data_dir)
+    every = max(len(entries) // _EXAMPLES_FOR_SCORES, 1)
+    examples = load_examples(data_dir, entries[::every], shrink=False)
+    used = config if float32 else in_8_bits(model, config, examples, torch.device("cpu"))
+    loose, strict = evaluate_detector(Detector(model, used), examples, (0.5, 0.75))
+    calibrated = replace(used, score_calibration=loose.score_calibration())
+    card["config"] = calibrated.to_dict()
+    card["read"] = {
+        "truth_sha256": data_digest(data_dir),
+        "images": len(examples),
+        "ap50": round(loose.average_precision, 4),
+        "ap75": round(strict.average_precision, 4),
+    }
+    card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
+    save_weights(out, state, card)
+    return out
 
 
 def _card(
@@ -283,14 +327,12 @@ def fit_detector(
 
     def validate() -> float:
         # AP@0.5 is soon saturated on rendered images; how well boxes fit still tells checkpoints apart.
-        loose, strict = evaluate_detector(Detector(run.average, config, chosen), held_out, (0.5, 0.75))
+        eight = in_8_bits(run.average, config, held_out, chosen)
+        loose, strict = evaluate_detector(Detector(run.average, eight, chosen), held_out, (0.5, 0.75))
         if strict.average_precision > run.best or not weights_path.exists():
             run.best = strict.average_precision
-            used = DetectorConfig(
-                yolo,
-                target_nucleus_px,
-                loose.lenient_threshold(),
-                score_calibration=loose.score_calibration(),
+            used = replace(
+                eight, score_threshold=loose.lenient_threshold(), score_calibration=loose.score_calibration()
             )
             card = _card(used, (loose, strict), {**recipe, "step": run.step}, len(examples), len(held_out), digest)
             save_weights(weights_path, run.average.state_dict(), card)

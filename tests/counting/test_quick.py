@@ -10,8 +10,8 @@ from her2core import eight_bits
 from her2core.counting import Counter, quick
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import FIELD, CounterNet, fused
-from her2core.counting.quick import RANGES, QuickCounterNet, counter_ranges, in_use
-from her2core.eight_bits import read_ranges
+from her2core.counting.quick import QuickCounterNet, counter_ranges, in_use
+from her2core.eight_bits import RANGES, read_ranges
 from her2core.errors import ModelError
 from her2core.models import load_weights
 from her2core.pipeline import load_models

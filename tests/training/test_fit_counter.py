@@ -11,8 +11,9 @@ import torch
 from her2core.counting.clusters import FEATURES, ClusterEstimate, Light
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.counting.peaks import PeakMap
-from her2core.counting.quick import RANGES, in_use
+from her2core.counting.quick import in_use
 from her2core.counting.reading import Reading
+from her2core.eight_bits import RANGES
 from her2core.errors import TrainingError
 from her2core.models import load_weights, save_weights, short_name
 from her2core.records import SystematicError
