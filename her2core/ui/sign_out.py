@@ -142,16 +142,16 @@ def _drafted(rooms: Services, user: User, review: CaseReview) -> Drafted | None:
 
 
 def _still_open(review: CaseReview) -> None:
-    """Over the steps: what is open, in the order in which it is best dealt with."""
+    """Over the steps: whether the report can be signed; what no step below says is said here."""
     if not review.editable:
         return
     if not review.obstacles:
         st.markdown(":green[:material/check_circle:] **Nothing is open: the report can be signed.**")
         return
-    first, *others = review.obstacles
-    st.markdown(f":orange[:material/pending_actions:] **Open now:** {plain(first)}")
-    if others:
-        st.caption("Then: " + " ".join(plain(line) for line in others))
+    next_one = "the step marked ▶ comes next."
+    if review.to_analyse:
+        next_one = plain(review.obstacles[0])
+    st.markdown(f":orange[:material/pending_actions:] **Not ready to sign:** {next_one}")
 
 
 def _what_it_says(review: CaseReview, drafted: Drafted | None) -> None:
