@@ -7,6 +7,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.records import User
 from her2core.ui.acknowledging import acknowledge_button
+from her2core.ui.nuclei import doubtful_nuclei
 from her2core.ui.services import Services
 from her2core.ui.session import saved
 from her2core.ui.words import plain
@@ -33,9 +34,18 @@ def show(rooms: Services, user: User, review: CaseReview) -> None:
         st.session_state[_ROOM] = review.case.id
         _point(rooms, user, review, review.unsettled[0])
     elif st.session_state.get(_ROOM) == review.case.id:
-        todo = "" if review.reviewed else " Look through the nuclei, then confirm the counts."
         with st.container(key="settled"):
-            st.markdown(f":green[:material/check_circle:] **Nothing is left to settle.**{todo}")
+            st.markdown(f":green[:material/check_circle:] {_settled(review)}")
+
+
+def _settled(review: CaseReview) -> str:
+    """What is left once no point is: nuclei may still be in doubt."""
+    doubtful = len(doubtful_nuclei(review))
+    said = "**Every point is settled.**" if doubtful else "**Nothing is left to settle.**"
+    if review.reviewed:
+        return said
+    which = f", {doubtful} of them in doubt" if doubtful else ""
+    return f"{said} Look through the nuclei{which}, then confirm the counts."
 
 
 def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:

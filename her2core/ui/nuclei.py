@@ -1,11 +1,12 @@
-"""How much each nucleus asks to be looked at."""
+"""Which nuclei ask to be looked at, and how much."""
 
 from __future__ import annotations
 
 from her2core.records import Nucleus
 from her2core.scoring import COLOUR_REASONS, ReviewedNucleus
+from her2core.workflow import CaseReview
 
-__all__ = ["doubt"]
+__all__ = ["doubt", "doubtful_nuclei", "scored_nuclei"]
 
 _MOST = 6.0
 _FREED = 3
@@ -30,6 +31,16 @@ def doubt(reviewed: ReviewedNucleus) -> float:
         apart = abs((n.her2 or 0) - n.her2_regressed) + abs((n.cep17 or 0) - n.cep17_regressed)
         chance = apart / (apart + _EVEN_SIGNALS)
     return (_FREED if reviewed.freed else _rank(n)) + min(chance, 0.99)
+
+
+def scored_nuclei(review: CaseReview) -> list[ReviewedNucleus]:
+    """Those that bear on the result."""
+    return [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
+
+
+def doubtful_nuclei(review: CaseReview) -> list[ReviewedNucleus]:
+    """Those of the scored ones that are overlapped or uncertain."""
+    return [r for r in scored_nuclei(review) if r.doubtful]
 
 
 def _rank(n: Nucleus) -> int:

@@ -19,6 +19,7 @@ from her2core.ui.blinding import stays_blind
 from her2core.ui.editor import EditorNews, Inbox, editor_state, encoded_picture, mount_editor, mount_pictures
 from her2core.ui.flagging import summary
 from her2core.ui.intake_regions import region_thumbnail
+from her2core.ui.nuclei import doubtful_nuclei, scored_nuclei
 from her2core.ui.services import Services, count_box, region_image
 from her2core.ui.session import REVIEW_REGION, guarded, saved, show_flash
 from her2core.ui.words import counting_words, local_time, plain
@@ -278,12 +279,19 @@ def before_confirming(review: CaseReview) -> str:
         return f"First analyse {_number(len(review.to_analyse), 'region')}"
     if review.unsettled:
         return f"First settle {_number(len(review.unsettled), 'point')} above"
-    scored = [r for region in review.regions if region.counts for r in region.nuclei if r.nucleus.scored]
-    covered = sum(r.covered for r in scored)
-    if covered:
-        return f"{covered} scored {'is' if covered == 1 else 'are'} overlapped by a new box"
-    doubtful = sum(r.doubtful for r in scored)
-    return f"{doubtful} of {len(scored)} scored are uncertain" if doubtful else ""
+    return _to_look_at(review)
+
+
+def _to_look_at(review: CaseReview) -> str:
+    """How many are overlapped, and how many others uncertain: a nucleus that is both is settled with its overlap."""
+    doubtful = doubtful_nuclei(review)
+    covered = sum(r.covered for r in doubtful)
+    uncertain = len(doubtful) - covered
+    are = "is" if uncertain == 1 else "are"
+    if not covered:
+        return f"{uncertain} of {len(scored_nuclei(review))} scored {are} uncertain" if uncertain else ""
+    overlapped = f"{covered} scored {'is' if covered == 1 else 'are'} overlapped by a new box"
+    return f"{overlapped}, {_number(uncertain, 'other')} {are} uncertain" if uncertain else overlapped
 
 
 def _number(count: int, what: str) -> str:

@@ -37,10 +37,10 @@ _MOUNT = """async ([script, style]) => {
         name: "her2core_picture", parentElement: (carriers[base64.length] ??= {}),
         data: Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
     });
-    window.draw = (state) => module.default({
+    window.draw = (state) => { window.leave = module.default({
         name: "her2core_editor", data: {state}, parentElement: root,
         setTriggerValue: (name, message) => window.post(message).then((state) => state && window.draw(state)),
-    });
+    }); };
 }"""
 
 
@@ -81,6 +81,13 @@ class ReviewPage:
     def draw(self) -> None:
         """Tell the editor how the case stands now."""
         self.page.evaluate("(state) => draw(state)", self._state())
+
+    def leave_and_return(self) -> None:
+        """Go to another page and come back, in the same session."""
+        self.page.evaluate("() => window.leave()")
+        expect(self.page.locator(".editor")).to_have_count(0)
+        self.draw()
+        self.ready()
 
     def _post(self, message: Mapping[str, Any]) -> str | None:
         self.sent.append(message)
@@ -198,6 +205,17 @@ class ReviewPage:
         self.part("count-her2").fill(str(her2))
         self.part("count-cep17").fill(str(cep17))
         self.part("count-cep17").press("Enter")
+
+    def gallery(self) -> list[int]:
+        """The nuclei in the order in which the gallery shows them."""
+        tiles = self.page.locator(".editor .tile")
+        shown: list[int] = tiles.evaluate_all("(tiles) => tiles.map((tile) => Number(tile.dataset.nucleus))")
+        return shown
+
+    def box(self, number: int) -> Box:
+        """The box of a nucleus of the first region as it is now."""
+        nuclei = workflow.assess(self.lab.log, self.case.id).regions[0].nuclei
+        return next(r.nucleus.box for r in nuclei if r.nucleus.id == number)
 
     def corrections(self) -> list[Correction]:
         """What is stored of the first region."""

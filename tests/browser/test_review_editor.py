@@ -196,6 +196,39 @@ def test_what_a_new_box_overlaps_is_left_out_for_that_and_anything_else_for_the_
     expect(at.part("said")).to_contain_text("not scored: not an invasive tumour nucleus", timeout=PATIENCE_MS)
 
 
+def test_what_a_new_box_overlaps_comes_first_at_once_and_the_others_stay(lab: TestLaboratory, page: Page) -> None:
+    case, by = lab.analysed(COUNTS), lab.person("okafor")
+    region = lab.log.regions(case.id)[0]
+    at = ReviewPage(page, lab, case).alone()
+    before = at.gallery()
+    at.choose(11)
+    at.press("b")
+    at.drag_field((168, 104), (132, 104))
+    expect(page.locator(".editor .tile").first).to_have_attribute("data-nucleus", "10", timeout=PATIENCE_MS)
+    assert at.gallery() == [10, *(n for n in before if n != 10)]
+    at.expect_nucleus(11)  # which is still the one that is looked at
+
+    # Another reader's box, which this one is told of; what is dealt with keeps its place.
+    x0, y0, x1, y1 = at.box(5)
+    workflow.correct(lab.log, region.id, 6, CorrectionKind.BOX, {"box": [x0 + 20, y0, x1 + 20, y1]}, by)
+    at.draw()
+    first = [5, 10, *(n for n in before if n not in (5, 10))]
+    assert at.gallery() == first
+    at.choose(5)
+    at.press("x")
+    expect(at.part("said")).to_contain_text("overlaps another nucleus", timeout=PATIENCE_MS)
+    at.expect_saved()
+    assert at.gallery() == first
+    at.press("n")
+    at.expect_nucleus(10)
+
+    # Also what somebody overlapped while the reader was on another page.
+    x0, y0, x1, y1 = at.box(17)
+    workflow.correct(lab.log, region.id, 18, CorrectionKind.BOX, {"box": [x0 + 20, y0, x1 + 20, y1]}, by)
+    at.leave_and_return()
+    assert at.gallery() == [17, *(n for n in first if n != 17)]
+
+
 def test_looking_changes_nothing_and_stays_over_edits(lab: TestLaboratory, page: Page) -> None:
     case = lab.analysed(COUNTS)
     at = ReviewPage(page, lab, case).alone()
@@ -362,6 +395,33 @@ def test_an_edit_that_came_too_late_is_refused_and_the_newer_one_is_shown(lab: T
     assert len(at.corrections()) == 1
     at.press("x")  # now it was seen
     at.expect_tally(18, 108, 36)
+    expect(at.part("refused")).to_be_hidden()
+
+
+def test_a_dismissed_refusal_stays_dismissed_and_a_new_one_is_shown(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(1)
+    at.press("x")
+    at.press("x")
+    at.expect_tally(19, 114, 38)
+    at.choose(20)
+    at.press("x")
+    expect(at.part("refused")).to_contain_text("no HER2 signal", timeout=PATIENCE_MS)
+    at.leave_and_return()
+    expect(at.part("refused")).to_be_visible()  # nobody said that it was understood
+    at.part("dismiss").click()
+    at.leave_and_return()
+    expect(at.part("refused")).to_be_hidden()
+    at.press("x")  # the first edit since the return
+    expect(at.part("refused")).to_contain_text("no HER2 signal", timeout=PATIENCE_MS)
+    at.part("dismiss").click()
+    at.press("x")
+    expect(at.part("refused")).to_be_visible(timeout=PATIENCE_MS)
+    at.press("n")
+    at.press("x")  # going on says as much as the button
+    at.expect_saved()
+    at.leave_and_return()
     expect(at.part("refused")).to_be_hidden()
 
 

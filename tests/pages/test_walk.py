@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import StatementKind
-from her2core.records import IHC, CaseState
+from her2core.records import IHC, CaseState, CorrectionKind
 from her2core.ui.services import services
 from tests.pages.app import on_case, page_alone, said, signed_in
 from tests.pages.lab import (
@@ -80,6 +82,25 @@ def test_the_review_is_confirmed_with_one_button(lab: TestLaboratory) -> None:
     assert not at.exception
     assert lab.log.case(case.id).state is CaseState.REVIEWED
     assert lab.log.statement(case.id, StatementKind.REVIEWED) is not None
+
+
+def test_nothing_is_left_to_settle_only_when_no_scored_nucleus_asks_to_be_looked_at(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    region = lab.add_region(case, POSITIVE)
+    lab.analyse(region, replace(FLAGS, clusters=True))
+    analysis = lab.log.analysis(region.id)
+    assert analysis is not None
+    doubtful = tuple(replace(n, uncertain=n.id == 3) for n in analysis.nuclei)
+    lab.log.save_analysis(region.id, replace(analysis, nuclei=doubtful), by)
+    at = _on(lab, case.id, "review.py")
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    at.button(key=f"warning_{point.key}").click().run()
+    assert not at.exception
+    assert said(at, "Every point is settled.** Look through the nuclei, 1 of them in doubt, then")
+    assert not said(at, "Nothing is left to settle")
+    workflow.correct(lab.log, region.id, 3, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2}, by)
+    at.run()
+    assert said(at, "Nothing is left to settle")
 
 
 # --- work-up and signature ------------------------------------------------------------------------------------------

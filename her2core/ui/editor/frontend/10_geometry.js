@@ -142,10 +142,12 @@ function ordered(nuclei, by) {
   return [...nuclei].sort(compare).map((n) => n.id);
 }
 
-/** The order as it was, without those that went and with new ones behind: nobody loses the place while editing. */
-function keptOrder(order, nuclei) {
+/** Ids of the scored nuclei that a box drawn since overlaps. */
+const overlapped = (nuclei) => new Set(nuclei.filter((n) => n.covered).map((n) => n.id));
+
+/** The order as it was, without those that went, with `first` before it and new ones behind: of the others nobody loses
+ * the place while editing. */
+function keptOrder(order, nuclei, first = []) {
   const present = new Set(nuclei.map((n) => n.id));
-  const kept = order.filter((id) => present.has(id));
-  const known = new Set(kept);
-  return [...kept, ...nuclei.map((n) => n.id).filter((id) => !known.has(id))];
+  return [...new Set([...first, ...order, ...present])].filter((id) => present.has(id));
 }

@@ -152,7 +152,6 @@ function toolbar() {
       button("undo", "Undo", "Undo (Z)", "↶ Undo"),
       button("redo", "Redo", "Redo (Y)", "↷ Redo"),
     ),
-    element("span", { class: "grow" }),
     element(
       "div", { class: "standing" },
       element("span", { class: "status", "data-part": "status", role: "status" }),

@@ -2,6 +2,8 @@
 
 /** How each region was left, for as long as the page lives. Ids only, nothing of the patient. */
 const leftAt = new Map();
+/** The last refusal that was dismissed, by the window that it answered: outlives the editor, as the refusals do. */
+const dismissed = new Map();
 const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
 const LEAST_HEIGHT_PX = 440;
 const LOW_PX = 600; // below this the side is drawn closer together, so that nothing of it is cut
@@ -9,7 +11,7 @@ const LOW_PX = 600; // below this the side is drawn closer together, so that not
 class Editor {
   constructor(root, post) {
     Object.assign(this, { post, state: null, picture: null, chosen: null, order: [], orderBy: "doubt" });
-    Object.assign(this, { tool: "select", mark: "her2", overlay: true, look: plainLook(), shownSelect: 0, dismissed: 0 });
+    Object.assign(this, { tool: "select", mark: "her2", overlay: true, look: plainLook(), shownSelect: 0 });
     this.dom = build();
     root.append(this.dom);
     this.parts = Object.fromEntries([...this.dom.querySelectorAll("[data-part]")].map((e) => [e.dataset.part, e]));
@@ -29,7 +31,7 @@ class Editor {
     this.state = state;
     this.outbox.acknowledge(state.acknowledged);
     if (another) this.begin();
-    this.order = keptOrder(this.order, state.nuclei);
+    this.bringForward();
     if (state.select.number > this.shownSelect) {
       this.shownSelect = state.select.number;
       if (this.nucleus(state.select.nucleus)) this.chosen = state.select.nucleus;
@@ -42,17 +44,28 @@ class Editor {
     const { region, nuclei } = this.state;
     const left = leftAt.get(region.id);
     this.order = left?.order ?? ordered(nuclei, this.orderBy);
+    this.overlapped = left?.overlapped ?? overlapped(nuclei);
     this.chosen = left?.chosen ?? this.order[0] ?? null;
     this.picture = null;
     this.field.begin(region, left?.view);
     this.loadPicture();
   }
 
+  /** What has come to be overlapped is put first at once, whatever the order; it stays there once it is dealt with. */
+  bringForward() {
+    const { nuclei } = this.state;
+    const now = overlapped(nuclei);
+    const since = [...now].filter((id) => !this.overlapped.has(id));
+    this.order = keptOrder(this.order, nuclei, since);
+    this.overlapped = now;
+  }
+
   /** Remember how the region is left. */
   leave() {
     if (!this.state) return;
+    const { order, chosen } = this;
     const { scale, x, y } = this.field.view;
-    leftAt.set(this.state.region.id, { order: this.order, chosen: this.chosen, view: { scale, x, y } });
+    leftAt.set(this.state.region.id, { order, chosen, overlapped: this.overlapped, view: { scale, x, y } });
   }
 
   async loadPicture() {
@@ -140,9 +153,9 @@ class Editor {
   }
 
   refuse() {
-    const { refused } = this.state;
+    const { refused, acknowledged } = this.state;
     const latest = refused.at(-1);
-    const shown = latest && latest.number > this.dismissed;
+    const shown = latest && latest.number > (dismissed.get(acknowledged.window) ?? 0);
     this.parts.refused.hidden = !shown;
     if (shown) this.parts.why.textContent = latest.message;
   }
@@ -239,7 +252,8 @@ class Editor {
   }
 
   dismiss() {
-    this.dismissed = Math.max(this.dismissed, ...(this.state?.refused ?? []).map((r) => r.number));
+    const { refused, acknowledged } = this.state;
+    if (refused.length) dismissed.set(acknowledged.window, refused.at(-1).number);
     this.parts.refused.hidden = true;
   }
 
