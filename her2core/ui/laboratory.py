@@ -30,7 +30,7 @@ from her2core.laboratory.ledger import QUALITY, LineReader, Lines, is_made
 from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
 from her2core.scoring import describe_group, with_sign
-from her2core.ui import palette
+from her2core.ui import axes, palette
 from her2core.ui.case_log import show_cases
 from her2core.ui.services import Services
 from her2core.ui.words import STATE_WORDS, plain
@@ -242,8 +242,11 @@ def _volumes(view: _View) -> None:
     for name, found, colour in (("opened", opened, palette.SKY), ("signed", signed, palette.ORANGE)):
         days, counts = [p.start for p in found], [len(p.members) for p in found]
         figure.add_bar(x=days, y=counts, name=name, marker={"color": colour})
+    if len(_dates(figure)) == 1:  # plotly would make the bars of a single date a millisecond wide
+        for bar, offset in zip(figure.data, (-axes.BAR_MS, 0), strict=True):
+            bar.update(width=axes.BAR_MS, offset=offset)
     figure.update_layout(barmode="group")
-    figure.update_yaxes(title="cases")
+    figure.update_yaxes(title="cases", **axes.of_cases([len(p.members) for p in (*opened, *signed)]))
     _show(
         "Volume",
         len(view.opened),
@@ -517,7 +520,7 @@ def _differences(view: _View, what: str) -> None:
             hovertemplate="%{text}<br>mean %{x:.2f}, difference %{y:+.2f}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="mean of AI and final")
+    figure.update_xaxes(title="mean of AI and final", rangemode="nonnegative")
     figure.update_yaxes(title="final minus AI")
     says = "Too few cases for limits."
     if found.bias is not None and found.low is not None and found.high is not None and found.bias_95 is not None:
@@ -735,7 +738,8 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
             },
             hovertemplate=f"{name}: {kappa_words(k.value)}, {k.equal} of {k.n} equal<extra></extra>",
         )
-    figure.update_xaxes(title="kappa of the groups, with 95 % interval", range=[-0.05, 1.05])
+    low = min((k.interval[0] for k, _ in wanted.values() if k.interval is not None), default=0.0)
+    figure.update_xaxes(title="kappa of the groups, with 95 % interval", range=[min(0.0, low) - 0.05, 1.05])
     figure.update_yaxes(autorange="reversed")
     lead = wanted["AI and final" if only_ai else "first reader and blinded recount"][0]
     _show(
@@ -794,6 +798,7 @@ def _control(
         x=days,
         y=[p.value for p in chart.points],
         mode="lines+markers",
+        cliponaxis=False,  # points at 0 and 100 % are whole
         line={"color": palette.SKY, "width": 1.4},
         marker={
             "color": [palette.VERMILION if b else palette.SKY for b in bad],
@@ -804,6 +809,9 @@ def _control(
         hovertemplate="%{x|%d %b %Y}: %{y:.2f} " + unit + "<br>n = %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
     figure.update_yaxes(title=unit or None)
+    if unit == "%":
+        highs = [p.high for p in chart.points] if chart.centre is not None else []
+        figure.update_yaxes(**axes.of_percent([*highs, *(p.value for p in chart.points)]))
     if chart.baseline:
         says += f" Centre and limits from the first {chart.baseline} of {len(found)} points."
     else:
@@ -856,7 +864,8 @@ def _counted(
                 hovertemplate="%{y}: %{x:.1f} % (%{customdata})<extra></extra>",
             )
         )
-        figure.update_xaxes(title="%", rangemode="tozero")
+        ends = [c.share.interval[1] for c in counted if c.of]
+        figure.update_xaxes(title="%", **axes.of_percent([*ends, *values]))
     else:
         figure = _bars(names, [len(c.members) for c in counted], horizontal=True)
         figure.update_xaxes(title="cases")
@@ -879,7 +888,7 @@ def _counted(
 
 def _bars(labels: Sequence[str], values: Sequence[int], *, horizontal: bool = False) -> go.Figure:
     across, along = (list(values), list(labels)) if horizontal else (list(labels), list(values))
-    return go.Figure(
+    figure = go.Figure(
         go.Bar(
             x=across,
             y=along,
@@ -891,6 +900,12 @@ def _bars(labels: Sequence[str], values: Sequence[int], *, horizontal: bool = Fa
             hovertemplate="%{y}: %{x}<extra></extra>" if horizontal else "%{x}: %{y}<extra></extra>",
         )
     )
+    axis = axes.of_cases(values)
+    return figure.update_xaxes(**axis) if horizontal else figure.update_yaxes(**axis)
+
+
+def _dates(figure: go.Figure) -> list[date]:
+    return sorted({x for trace in figure.data for x in (() if trace.x is None else trace.x) if isinstance(x, date)})
 
 
 def _show(
@@ -911,8 +926,8 @@ def _show(
     first; the latest are named."""
     number = f"{n:,}".replace(",", "\u202f")  # a narrow space between thousands
     st.markdown(f"**{title}** (n = {number})")
-    if n == 0:
-        st.caption("Nothing in this period.")
+    if n == 0 or not any(trace.x is not None and len(trace.x) for trace in figure.data):
+        st.caption("Too few cases to say anything." if n else "Nothing in this period.")
         return
     figure.update_layout(
         height=height,
@@ -924,9 +939,8 @@ def _show(
         dragmode=False,
     )
     figure.update_xaxes(automargin=True, fixedrange=True)
-    firsts = [trace.x[0] for trace in figure.data if trace.x is not None and len(trace.x)]
-    if any(isinstance(first, date) for first in firsts):
-        figure.update_xaxes(tickformat="%-d %b %Y")  # of a single week plotly would show the time of day
+    if days := _dates(figure):
+        figure.update_xaxes(**axes.of_dates(days))
     figure.update_yaxes(automargin=True, fixedrange=True)
     event = st.plotly_chart(
         figure,

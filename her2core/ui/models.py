@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.permissions import Action, decide
 from her2core.records import User
-from her2core.ui import learning
+from her2core.ui import learning, model_words
 from her2core.ui.services import Services
 from her2core.ui.words import counting_words, plain
 
@@ -24,7 +24,6 @@ __all__ = [
     "ModelFile",
     "benchmark_figures",
     "draw",
-    "entries",
     "model_files",
     "where_it_fails",
 ]
@@ -32,27 +31,12 @@ __all__ = [
 RESULTS_DIR = Path(__file__).parents[2] / "benchmarks" / "results"
 ACCURACY_GUIDE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 _CARDS, _BENCHMARK, _LEARNING, _NEXT = "Model cards", "Benchmark", "Learning", "What to annotate next"
-_KNOWN = frozenset({"name", "version", "sha256", "architecture", "stage", "fails", "regenerate"})
 _METRICS = ("metrics", "validation")
-_TITLES = {
-    "config": "Settings of the model",
-    "recipe": "Training recipe",
-    "data": "Training data",
-    "metrics": "Validation",
-    "validation": "Validation",
-}
-_WORDS = {
-    "her2": "HER2",
-    "cep17": "CEP17",
-    "mae": "mean absolute error, signals a nucleus",
-    "bias": "bias, signals a nucleus",
-    "ap50": "average precision at IoU 0.5",
-    "ap75": "average precision at IoU 0.75",
-    "um": "µm",
-    "sha256": "SHA-256",
-    "nms": "non-maximum suppression,",
-    "iou": "IoU",
-}
+_SAID_BEFORE = frozenset({"architecture", "regenerate", "fails", "sha256"})  # as they are
+_OF_COUNTS = (
+    "The network draws a map of the signals. Peaks: single signals; the map's sum: also those that run into each "
+    "other; regression: their number at once. Bias above 0: too many."
+)
 _STAGES = {"detector": "Stage 1: finds the nuclei", "counter": "Stage 2: counts the signals"}
 
 
@@ -102,28 +86,6 @@ def where_it_fails(card: Mapping[str, Any]) -> str:
     return "The card does not say where this model fails. Do not rely on it for cases that training may not have shown."
 
 
-def entries(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A part of a card as rows of name and value; what is nested gets its names joined."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            label = " ".join(_WORDS.get(word, word) for word in str(name).replace("_", " ").split())
-            yield from entries(inner, f"{prefix}, {label}" if prefix else label)
-    elif isinstance(value, list | tuple) and value and all(isinstance(v, list | tuple) for v in value):
-        yield prefix, "; ".join(" × ".join(_written(v) for v in row) for row in value)
-    elif isinstance(value, list | tuple):
-        yield prefix, ", ".join(_written(v) for v in value)
-    else:
-        yield prefix, _written(value)
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def benchmark_figures(folder: Path) -> list[tuple[str, Path]]:
     """The figures beside the benchmark's table, with what each shows, in the order of their names."""
     found = sorted(p for p in folder.glob("**/*.png") if not p.name.startswith("."))
@@ -160,7 +122,7 @@ def _cards(rooms: Services) -> None:
     if not found:
         st.error("There are no models in the folder of the settings; nothing can be analysed.", icon=":material/error:")
         return
-    st.caption(f"{counting_words(rooms.settings.counting)}. The setting `counting` says which way is in use.")
+    st.caption(f"{counting_words(rooms.settings.counting)}. The administrator chooses the way in the settings.")
     order = {"detector": 0, "counter": 1}
     found.sort(key=lambda model: order.get(model.path.stem, 2))
     for column, model in zip(st.columns(len(found), gap="medium"), found, strict=True):
@@ -182,32 +144,56 @@ def _card(model: ModelFile) -> None:
         st.error(model.problem, icon=":material/error:")
     if model.card is None:
         return
-    st.markdown(plain(str(card.get("architecture", "No architecture named."))))
-    st.caption("SHA-256 of the weights")
+    st.markdown(model_words.arithmetic(card))
+    st.caption("SHA-256 of the weights, as reports name it")
     st.code(str(card["sha256"]), language=None, wrap_lines=True)
     st.warning(f"**Where it fails**\n\n{where_it_fails(card)}", icon=":material/report:")
     for part in _METRICS:
-        if part in card:
-            _part(part, card[part], expanded=True)
-    for part, value in card.items():
-        if part not in _KNOWN and part not in _METRICS:
-            _part(part, value, expanded=part == "data")
-    if card.get("regenerate"):
-        st.caption(f"To make it again: {plain(str(card['regenerate']))}")
+        _measures(model_words.measures(card.get(part) or {}))
+    _part("What each way of counting gives", model_words.contributions(card.get("contributes") or {}))
+    _part("What it learned from", _learned_from(card), expanded=True)
+    _part("What it was adjusted on after training", model_words.facts(card.get("read") or {}))
+    _part("Settings of the model", model_words.settings(card.get("config", {})))
+    _for_engineers(card)
+
+
+def _learned_from(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    before = card.get("start_from")
+    return [
+        *([("Model that it began as", str(before))] if before else []),
+        *model_words.facts(card.get("data") or {}),
+    ]
 
 
 def _size(model: ModelFile) -> str:
     return "" if model.size_bytes is None else f", {model.size_bytes / 1e6:.1f} MB"
 
 
-def _part(part: str, value: Any, *, expanded: bool) -> None:
-    rows = list(entries(value))
-    with st.expander(f"{_TITLES.get(part, part.replace('_', ' ').capitalize())} ({len(rows)})", expanded=expanded):
+def _measures(rows: Sequence[tuple[str, str]]) -> None:
+    counts = any("by the map's sum" in words for words, _ in rows)
+    _part("How well it did on what was kept back", rows, expanded=True, note=_OF_COUNTS if counts else "")
+
+
+def _part(title: str, rows: Sequence[tuple[str, str]], *, expanded: bool = False, note: str = "") -> None:
+    """A part of the card as a table, where it has one."""
+    if not rows:
+        return
+    with st.expander(title, expanded=expanded):
+        if note:
+            st.caption(note)
         st.table(
-            [{"": plain(label or part), "Value": plain(text)} for label, text in rows],
-            border="horizontal",
-            hide_index=True,
+            [{"": plain(words), "Value": plain(text)} for words, text in rows], border="horizontal", hide_index=True
         )
+
+
+def _for_engineers(card: Mapping[str, Any]) -> None:
+    """How the model is made again, and all of its card under the names that the code has."""
+    with st.expander("For engineers: how to make it again, and all of its card"):
+        st.markdown(plain(str(card.get("architecture", "No architecture named."))))
+        if card.get("regenerate"):
+            st.code(str(card["regenerate"]), language=None, wrap_lines=True)
+        rest = {name: part for name, part in model_words.for_engineers(card).items() if name not in _SAID_BEFORE}
+        st.json(rest, expanded=1)
 
 
 def _without_paths(text: str) -> str:
@@ -221,7 +207,7 @@ def _benchmark(folder: Path) -> None:
         text = (folder / "accuracy.md").read_text(encoding="utf-8")
     except (OSError, UnicodeError):
         st.info(
-            "No benchmark result is here. It is made with `python -m benchmarks.accuracy` in the project's folder.",
+            "No benchmark result is here. An engineer makes it in the project's folder: python -m benchmarks.accuracy.",
             icon=":material/info:",
         )
         return

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import CaseLog
@@ -200,6 +203,57 @@ def test_a_point_leads_to_its_cases(lab: TestLaboratory) -> None:
     at.run()
     assert not at.exception
     assert at.button(key="lab_groups_cases").label == "Group 1: 1 case in the case log"
+
+
+def figures_of(at: AppTest) -> dict[str, dict[str, Any]]:
+    """The charts of the page as the browser gets them, by what they are called for those who cannot see them."""
+    return {chart.proto.alt: json.loads(chart.proto.spec) for chart in at.get("plotly_chart")}
+
+
+def every_figure(at: AppTest) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for topic in ("Flow", "Results", "AI and final", "Images and lots", "Observers"):
+        at.segmented_control(key="lab_topic").set_value(topic).run()
+        assert not at.exception, topic
+        found |= figures_of(at)
+    return found
+
+
+@pytest.mark.parametrize("cases", [1, 2])
+def test_axes_of_a_single_week_are_true(lab: TestLaboratory, cases: int) -> None:
+    lab.sign(lab.ready(NEGATIVE, "S26-1", ihc=IHC.ONE_PLUS, probe_lot="L1"))
+    if cases == 2:
+        lab.sign(lab.ready(POSITIVE, "S26-2", ihc=IHC.THREE_PLUS, probe_lot="L1"))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    at.session_state["lab_measure"] = "focus_ratio"
+    charts = every_figure(at)
+    monday = date.today() - timedelta(days=date.today().weekday())
+    dated = ("Volume", "Opened to signed, over time", "Positivity rate", "Indeterminate", "Over time")
+    for title in dated:
+        assert charts[title]["layout"]["xaxis"]["tickvals"] == [monday.isoformat()], title
+    axes = [axis for chart in charts.values() for axis in (chart["layout"]["xaxis"], chart["layout"]["yaxis"])]
+    of = {unit: [axis for axis in axes if axis.get("title", {}).get("text") == unit] for unit in ("%", "cases")}
+    assert len(of["%"]) >= 7 and len(of["cases"]) >= 2
+    assert all(axis["range"][0] == 0 and axis["range"][1] <= 100 for axis in of["%"])
+    whole = [*of["cases"], charts["ISH groups as reported"]["layout"]["yaxis"]]
+    assert all(axis["range"][0] == 0 and axis["dtick"] == 1 for axis in whole)
+
+
+def test_bars_of_a_single_week_can_be_seen_side_by_side(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, ihc=IHC.ONE_PLUS))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    opened, signed = figures_of(at)["Volume"]["data"]
+    hour_ms = 3_600_000
+    assert opened["width"] == signed["width"] > hour_ms
+    assert opened["offset"] + opened["width"] == signed["offset"] == 0
+
+
+def test_a_chart_without_any_point_says_so(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, ihc=IHC.ONE_PLUS))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    at.segmented_control(key="lab_topic").set_value("AI and final").run()
+    assert "Agreement on the group" not in figures_of(at)  # one case has no kappa
+    assert said(at, "Too few cases to say anything.")
 
 
 def test_page_follows_a_case_that_changes(lab: TestLaboratory) -> None:

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
+from her2core.eight_bits import RANGES
 from her2core.models import save_weights
 from her2core.records import ModelUsed
 from her2core.ui import models
-from her2core.ui.models import benchmark_figures, entries, model_files, where_it_fails
+from her2core.ui.model_words import arithmetic, entries, facts, for_engineers, measures, settings
+from her2core.ui.models import benchmark_figures, model_files, where_it_fails
 from her2core.ui.review import models_line
-from tests.pages.app import page_alone, said, signed_in
+from tests.pages.app import ROOT, page_alone, said, signed_in, words
 from tests.pages.lab import TestLaboratory
 
 CARD: dict[str, Any] = {
@@ -25,7 +28,7 @@ CARD: dict[str, Any] = {
     "config": {"anchors_px": [[10.0, 12.5], [20.0, 8.0]], "nms_iou": 0.45, "init": None},
     "recipe": {"steps": 1000, "seed": 1},
     "data": {"training_images": 630},
-    "metrics": {"validation_ap50": 0.98765, "validation her2 mae": 0.25},
+    "metrics": {"validation_ap50": 0.98765, "validation_recall": 0.9962, "validation her2 mae": 0.25},
     "fails": ["Piles of nuclei.", "Signals | out of focus."],
     "regenerate": "Train again.",
 }
@@ -88,9 +91,113 @@ def test_page_shows_what_the_card_says(folder: Path, lab: TestLaboratory) -> Non
     for text in ("detector 9.7", "YOLOv3 *of the tests*", card["sha256"], "File matches its card", "Train again."):
         assert said(at, text), text
     assert said(at, "- Piles of nuclei.\n- Signals | out of focus.")
-    cells = "\n".join(str(cell) for table in at.table for cell in table.value.to_numpy().ravel()).replace("\\", "")
-    for text in ("630", "0.9877", "average precision at IoU 0.5", "HER2 mean absolute error", "10 × 12.5; 20 × 8"):
+    cells = cells_of(at)
+    for text in ("Images that it learned from", "630", "AP@0.5", "0.9877", "(recall), %", "99.62", "0.25", "45"):
         assert text in cells, text
+    assert "validation her2 mae" in cells  # no words are known for it
+
+
+def cells_of(at: AppTest) -> str:
+    return "\n".join(str(cell) for table in at.table for cell in table.value.to_numpy().ravel()).replace("\\", "")
+
+
+def counter_card(folder: Path, **config: object) -> dict[str, Any]:
+    """The card of the committed counter, with weights of the tests, in `folder`."""
+    card: dict[str, Any] = json.loads((ROOT / "models" / "counter.json").read_text())
+    card["config"] = {name: value for name, value in card["config"].items() if name != RANGES} | config
+    save_weights(folder / "counter.safetensors", {"w": torch.ones(3)}, card)
+    return card
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({}, "The network works in 32-bit floating point."),
+        (
+            {RANGES: {f"layer.{i}": [-0.125, 31.75] for i in range(35)}},
+            "The network works in 8 bits: the same results on every machine, and faster",
+        ),
+    ],
+)
+def test_a_line_says_in_what_numbers_the_network_works(
+    folder: Path, lab: TestLaboratory, config: dict[str, Any], line: str
+) -> None:
+    (folder / "detector.json").unlink()
+    (folder / "detector.safetensors").unlink()
+    counter_card(folder, **config)
+    at = page_alone("models.py", lab.person("lind"))
+    assert not at.exception
+    assert [line.value for line in at.markdown].count(arithmetic({"config": config})) == 1
+    assert said(at, line)
+    everything = words(at) + cells_of(at)
+    assert "layer.7" not in everything and "31.75" not in everything
+
+
+def test_the_counters_page_speaks_to_a_laboratory(folder: Path, lab: TestLaboratory) -> None:
+    card = counter_card(folder)
+    at = page_alone("models.py", lab.person("lind"))
+    assert not at.exception
+    cells = cells_of(at)
+    assert "HER2 in clustered nuclei, by the map's sum: mean error, signals" in cells
+    assert not [name for name in (*card["metrics"], *card["config"], *card["recipe"]) if name in cells.splitlines()]
+    assert "`" not in cells and "_" not in cells
+    (engineers,) = [e for e in at.expander if e.label.startswith("For engineers") and "ResNet" in e.markdown[0].value]
+    assert engineers.code[0].value == card["regenerate"]
+    assert engineers.json[0].value and "integral her2 clustered mae" in engineers.json[0].value
+    outside = words(at)
+    for e in at.expander:
+        if e.label.startswith("For engineers"):
+            outside = outside.replace(e.code[0].value, "").replace(e.json[0].value, "")
+    assert "`" not in outside.replace("\\", "")
+
+
+def test_every_measure_of_the_committed_models_has_words_and_keeps_its_number() -> None:
+    for stage in ("detector", "counter"):
+        metrics = json.loads((ROOT / "models" / f"{stage}.json").read_text())["metrics"]
+        rows = measures(metrics)
+        assert len({words for words, _ in rows}) == len(rows) == len(metrics)
+        assert not {words for words, _ in rows} & metrics.keys()
+        shown = sorted(float(text) / (100 if words.endswith("%") else 1) for words, text in rows)
+        assert shown == pytest.approx(sorted(metrics.values()), rel=1e-3)
+
+
+def test_measures_that_are_not_known_stay_as_they_are() -> None:
+    part = {"peaks her2 plain bias": 0.5, "old_name": 0.25, "by part": {"a b": None}, "region her2 off": "?"}
+    assert measures(part) == [
+        ("HER2 of a whole region: mean error, %", "?"),
+        ("HER2 in nuclei without clusters, by single peaks: bias, signals", "+0.5"),
+        ("old_name", "0.25"),
+        ("by part, a b", "–"),
+    ]
+
+
+def test_settings_that_only_an_engineer_knows_are_left_to_engineers() -> None:
+    assert settings({"width": 0.25, "doubt": {"threshold": 0.21, "bias": 1.0}, "peak_threshold": [0.6, 0.7]}) == [
+        ("Least height of a single peak, in signals: HER2, CEP17", "0.6, 0.7"),
+        ("Chance of a wrong count from which a nucleus is uncertain, %", "21"),
+    ]
+    assert settings(None) == []
+
+
+def test_data_is_told_without_names_of_the_code() -> None:
+    assert facts({"kind": "rendered by her2core.training.render", "truth_sha256": "0123456789abcdef"}) == [
+        ("Kind of images", "rendered by her2core"),
+        ("Fingerprint of the data (SHA-256 begins)", "0123456789ab"),
+    ]
+
+
+@pytest.mark.parametrize("stage", ["detector", "counter"])
+def test_all_that_the_committed_models_were_made_with_has_words(stage: str) -> None:
+    card = json.loads((ROOT / "models" / f"{stage}.json").read_text())
+    for part in ("data", "read"):
+        assert len(facts(card[part])) == len(card[part])
+        assert not {words for words, _ in facts(card[part])} & card[part].keys()
+
+
+def test_engineers_are_told_how_many_layers_have_ranges() -> None:
+    card = {"name": "counter", "config": {"crop_px": 80, RANGES: {"a": [0, 1], "b": [0, 2]}}}
+    assert for_engineers(card)["config"] == {"crop_px": 80, RANGES: "of 2 layers, in the card's file"}
+    assert for_engineers({"name": "counter", "config": None}) == {"name": "counter", "config": None}
 
 
 def test_pathologist_may_read_the_cards(folder: Path, lab: TestLaboratory) -> None:
@@ -212,8 +319,8 @@ def test_nested_parts_of_a_card_become_rows() -> None:
         "empty": [],
     }
     assert list(entries(part)) == [
-        ("a px, inner", "1.235"),
-        ("a px, yes", "yes"),
+        ("a_px, inner", "1.235"),
+        ("a_px, yes", "yes"),
         ("list", "1, 2"),
         ("none", "–"),
         ("pairs", "1 × 2; 3 × 4"),
