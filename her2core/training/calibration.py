@@ -75,14 +75,14 @@ def answers(net: CounterNet | QuickCounterNet, crops: CropSet) -> Answers:
         for part in torch.split(torch.arange(len(crops)), sizes):
             x = planes(identity(crops.select(part)))
             there = x.to(device)
-            said.append(as_float(net(there, field_of(net, there)), x.device))
+            said.append(as_float(net(there, _field_of(net, there)), x.device))
             her2.append(PeakMap.of(said[-1].density[:, 0]))
             lit.append(Light.of([x], her2[-1]))
     output = joined(said)
     return Answers(output, (joined(her2), PeakMap.of(output.density[:, 1])), joined(lit), numbered(crops.region))
 
 
-def field_of(net: CounterNet | QuickCounterNet, x: Tensor) -> Tensor:
+def _field_of(net: CounterNet | QuickCounterNet, x: Tensor) -> Tensor:
     """What the planes of a region's nuclei show of it, float[1, FIELD + 1]."""
     return mean_of_fields(net.describe(x), torch.zeros(len(x), dtype=torch.int64, device=x.device))
 

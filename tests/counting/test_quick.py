@@ -15,7 +15,7 @@ from her2core.eight_bits import RANGES, read_ranges
 from her2core.errors import ModelError
 from her2core.models import load_weights
 from her2core.pipeline import load_models
-from her2core.records import Channel, Exclusion, Nucleus
+from her2core.records import Channel, Nucleus
 from tests.training.drawn import drawn_region
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -108,22 +108,24 @@ def test_what_one_field_shows_counts_for_all_of_its_nuclei(net: CounterNet, plan
     assert torch.allclose(one.regressed, each.regressed, atol=1e-4)
 
 
-def _nucleus(her2: int, cep17: int) -> Nucleus:
-    scored = her2 > 0 and cep17 > 0
+def _nucleus(her2: int, cep17: int, *, clustered: bool = False) -> Nucleus:
     return Nucleus(
         id=1, box=(0, 0, 9, 9), score=1.0, her2=her2, cep17=cep17, her2_regressed=her2, cep17_regressed=cep17,
-        clustered=False, scored=scored, reason=None if scored else Exclusion.NO_SIGNAL,
+        clustered=clustered, scored=True,
     )  # fmt: skip
 
 
 def test_the_comparison_counts_what_differs() -> None:
     alike = [_nucleus(2, 2)] * 20
     other = [_nucleus(9, 2), *alike[1:15], *[_nucleus(2, 1)] * 5]
-    amplified = [_nucleus(9, 2)] * 20
+    amplified = [_nucleus(n, 2, clustered=True) for n in (20,) * 20]
+    estimated = [_nucleus(n, 2, clustered=n > 17) for n in (*(20, 22, 18, 23, 17), *(20,) * 15)]
     found = Compared("a set")
     found.add(alike, other, 5)
-    found.add(alike, amplified, 1)
-    assert (found.nuclei, found.her2, found.cep17) == (40, 21, 5)
-    assert (found.regions, found.groups, found.right) == (2, 1, (1, 2))
+    found.add(amplified, estimated, 1)
+    assert (found.nuclei, found.her2, found.clusters, found.cep17) == (40, 1, 2, 5)  # 23 is far, 17 was not clustered
+    assert (found.regions, found.groups, found.right) == (2, 0, (2, 2))
+    found.add(alike, [_nucleus(9, 2)] * 20, 1)
+    assert (found.regions, found.groups, found.right) == (3, 1, (2, 3))
     twice = Compared.of_all([found, found], "both")
-    assert (twice.title, twice.nuclei, twice.groups, twice.right) == ("both", 80, 2, (2, 4))
+    assert (twice.title, twice.nuclei, twice.groups, twice.right) == ("both", 120, 2, (4, 6))
