@@ -75,6 +75,7 @@ class Convolution:
         """unit: the result is float in units of it, and to the last bit the same on every device, because a step of
         weights times a step of features is a power of two of it; that costs weights half a bit. Without, it is not."""
         weights = conv.weight.detach()
+        self.products = weights[0].numel()  # for each number of the result
         scales = (weights.abs().amax(dim=(1, 2, 3)) / _WEIGHT_LEVELS).clamp(min=1e-12)
         bias = torch.zeros(len(scales)) if conv.bias is None else conv.bias.detach().clone()
         self._step = came.step

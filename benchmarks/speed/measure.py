@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.memory import forget_peak, peak_kib
 from benchmarks.peers import Classical
 from benchmarks.peers.classical import ClassicalSettings
-from benchmarks.speed.limit import counting_flops, machine_gflops
+from benchmarks.speed.limit import counting_operations, machine_giga, machine_giga_in_8_bits
 from benchmarks.speed.paper import PaperSetup
 from her2core import pipeline
 from her2core.imaging import DEFAULT_LIMITS, ImageLimits, measured, open_image, read_region
@@ -171,17 +171,20 @@ def by_regions(files: Sequence[Path], models: Models, numbers: Sequence[int]) ->
 def distance(path: Path, models: Models) -> dict[str, float]:
     """Operations of a region, what the machine does a second, and the share of the time that they alone would take."""
     pixels = _pixels(path)
-    with counting_flops(models.detector, models.counter) as flops:
+    with counting_operations(models.detector, models.counter) as done:
         started = time.perf_counter()
         pipeline.analyse(pixels, models)
         seconds = time.perf_counter() - started
-    limit = machine_gflops()
+    limit, limit_8 = machine_giga(), machine_giga_in_8_bits()
+    alone = done.in_float32 / 1e9 / limit + done.in_8_bits / 1e9 / limit_8
     return {
-        "gigaflop": flops.total / 1e9,
-        "machine gigaflop per second": limit,
-        "seconds at the limit": flops.total / 1e9 / limit,
+        "giga in float32": done.in_float32 / 1e9,
+        "giga in 8 bits": done.in_8_bits / 1e9,
+        "machine, giga per second in float32": limit,
+        "machine, giga per second in 8 bits": limit_8,
+        "seconds at the limit": alone,
         "seconds": seconds,
-        "share of the limit": flops.total / 1e9 / limit / seconds,
+        "share of the limit": alone / seconds,
     }
 
 

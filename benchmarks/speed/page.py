@@ -88,9 +88,11 @@ def page(found: dict[str, Any]) -> str:
         "",
         "## Distance to the limit",
         "",
-        f"A region of 1360 × 1024 px needs {limit['gigaflop']:.1f} GFLOP in convolutions and linear layers. The "
-        f"machine reaches {limit['machine gigaflop per second']:.0f} GFLOP/s in float32 at best, so "
-        f"these alone would take {limit['seconds at the limit']:.3f} s of the {limit['seconds']:.3f} s: "
+        f"Of a region of 1360 × 1024 px, {limit['giga in 8 bits']:.1f} thousand million operations of convolutions have "
+        f"factors of 8 bits, and {limit['giga in float32']:.2f} thousand million are in float32. The machine does "
+        f"{limit['machine, giga per second in 8 bits']:.0f} of the ones and "
+        f"{limit['machine, giga per second in float32']:.0f} of the others a second at best, so they alone would take "
+        f"{limit['seconds at the limit']:.3f} s of the {limit['seconds']:.3f} s: "
         f"{limit['share of the limit']:.0%} of the limit.",
         "",
         "On a GPU: not measured.",

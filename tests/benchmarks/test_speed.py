@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from benchmarks.speed.__main__ import main
-from benchmarks.speed.limit import counting_flops, machine_gflops
+from benchmarks.speed.limit import counting_operations, machine_giga, machine_giga_in_8_bits
 from benchmarks.speed.measure import STAGES, stages_alone, take_turns
 from benchmarks.speed.page import LIMIT_MB, figure, page, worse
 from benchmarks.speed.paper import PaperSetup
 from benchmarks.speed.regions import mosaic, write_tiled
+from her2core.eight_bits import Convolution, Levels
 from her2core.imaging import ImageLimits, open_image
 from tests.training.drawn import drawn_region
 
@@ -43,7 +44,8 @@ def _found(**ratios: float) -> dict[str, Any]:
         "by nuclei": [{"nuclei": 10, "seconds": 0.1}, {"nuclei": 100, "seconds": 0.9}],
         "by regions": [{"regions": 1, "seconds": 0.5}],
         "limit": {
-            "gigaflop": 20.0, "machine gigaflop per second": 80.0, "seconds at the limit": 0.25, "seconds": 0.5,
+            "giga in float32": 0.5, "giga in 8 bits": 20.0, "machine, giga per second in float32": 80.0,
+            "machine, giga per second in 8 bits": 300.0, "seconds at the limit": 0.25, "seconds": 0.5,
             "share of the limit": 0.5,
         },
         "seconds": 300.0,
@@ -70,13 +72,19 @@ def test_operations_of_a_convolution_and_a_linear_layer() -> None:
             self.network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 5))
 
     holder = Holder()
-    with counting_flops(holder) as flops, torch.inference_mode():
+    levels = Levels.spanning(0, 1)
+    eight = Convolution(nn.Conv2d(3, 8, 3, padding=1), levels, torch.device("cpu"))
+    image = levels.of(torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last))
+    with counting_operations(holder) as done, torch.inference_mode():
         holder.network(torch.rand(2, 3, 4, 4))
-    assert flops.total == 2 * 2 * (8 * 16 * 27 + 5 * 128)
-    before = flops.total
+        eight(image, levels)
+    assert done.in_float32 == 2 * 2 * (8 * 16 * 27 + 5 * 128)
+    assert done.in_8_bits == 2 * 2 * 8 * 16 * 27
     holder.network(torch.rand(1, 3, 4, 4))
-    assert flops.total == before
-    assert machine_gflops(64, 2) > 0
+    eight(image)
+    assert (done.in_float32, done.in_8_bits) == (2 * 2 * (8 * 16 * 27 + 5 * 128), 2 * 2 * 8 * 16 * 27)
+    assert machine_giga(64, 2) > 0
+    assert machine_giga_in_8_bits(64, 2) > 0
 
 
 def test_the_papers_set_up_counts_one_crop_at_a_time() -> None:
