@@ -88,7 +88,7 @@ def page(found: dict[str, Any]) -> str:
         "",
         "## Distance to the limit",
         "",
-        f"Of a region of 1360 × 1024 px, {limit['giga in 8 bits']:.1f} thousand million operations of convolutions have "
+        f"Of a region of 1360 × 1024 px, {limit['giga in 8 bits']:.1f} thousand million operations have "
         f"factors of 8 bits, and {limit['giga in float32']:.2f} thousand million are in float32. The machine does "
         f"{limit['machine, giga per second in 8 bits']:.0f} of the ones and "
         f"{limit['machine, giga per second in float32']:.0f} of the others a second at best, so they alone would take "
