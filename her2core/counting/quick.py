@@ -46,7 +46,6 @@ class QuickCounterNet:
         """Raises KeyError where a layer has no levels."""
         plain = folded(net).requires_grad_(False).to(device)
         names = {module: name for name, module in plain.named_modules()}
-        self._levels = levels
         r = plain.backbone
 
         def conv(module: nn.Module, came: Levels | None = None) -> Convolution:
