@@ -2,14 +2,16 @@
 
 Features are stored as one of 256 levels of a range that was observed when the model was made, weights as one of 255
 levels for each output channel (Jacob et al., CVPR 2018). The ranges belong to the model: its card holds them, and
-whoever loads it gets its counts, on every device: sums of whole numbers do not depend on their order. A processor
-without such instructions, or a GPU, makes the same sums in float32, which takes longer.
+whoever loads it gets its counts on every device, for sums of whole numbers do not depend on their order: a processor
+without such instructions, or a GPU, makes the same sums in float32, which takes longer. What follows a sum may once in a
+while be rounded to the next level; where that matters, it is made exact (`Convolution`, `unit`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,10 +33,28 @@ _INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "amx_int8")
 Ranges = dict[str, tuple[float, float]]
 
 
+@cache
 def multiplies_8_bits() -> bool:
-    """Whether this processor sums products of 8 bits exactly; the older ones of x86 overflow at 16 bits, unnoticed."""
+    """Whether oneDNN sums products of 8 bits exactly here. Older instructions of x86 overflow at 16 bits, unnoticed, and
+    better ones may be switched off: so a sum that would overflow is tried."""
     can = torch.cpu.get_capabilities()
-    return any(can.get(name, False) for name in _INSTRUCTIONS) and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    return any(can.get(name, False) for name in _INSTRUCTIONS) and _sums_exactly()
+
+
+def _sums_exactly() -> bool:
+    channels, level = 64, 250
+    features = torch.full((1, channels, 8, 8), level, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    weights = torch.full((channels, channels, 3, 3), _WEIGHT_LEVELS, dtype=torch.int8)
+    scales, none = torch.ones(channels), torch.zeros(channels, dtype=torch.int64)
+    how = [1, 1], [1, 1], [1, 1], 1
+    try:
+        packed = torch.ops.onednn.qconv_prepack(weights, scales, 1.0, 0, *how, None)
+        summed: Tensor = torch.ops.onednn.qconv2d_pointwise(
+            features, 1.0, 0, packed, scales, none, None, *how, 1.0, 0, torch.float32, "none", [], ""
+        )
+    except (AttributeError, NotImplementedError, RuntimeError):  # a build of torch without them
+        return False
+    return bool(torch.equal(summed, F.conv2d(features.float(), weights.float(), padding=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,7 @@ class Convolution:
         weights = conv.weight.detach()
         self.products = weights[0].numel()  # for each number of the result
         scales = (weights.abs().amax(dim=(1, 2, 3)) / _WEIGHT_LEVELS).clamp(min=1e-12)
-        bias = torch.zeros(len(scales)) if conv.bias is None else conv.bias.detach().clone()
+        bias = torch.zeros_like(scales) if conv.bias is None else conv.bias.detach().clone()
         self._step = came.step
         if unit is not None:
             to_unit = came.step / unit
@@ -147,7 +167,8 @@ class Convolution:
                     *start, other, bias, *self._twice(), 1, *end, levels.step, levels.zero, "sum", 1.0, unary, [], ""
                 )
             return result
-        # Float32 sums whole numbers of this size exactly; what another way to convolve adds to them is rounded off.
+        # Float32 sums whole numbers exactly up to 2^24, and those of the networks stay below an eighth of that; what
+        # another way to convolve adds to them is rounded off.
         summed = F.conv2d(features.float().sub_(came.zero), self._weights, None, *self._how).round_()
         summed = summed.mul_((scales * self._step)[:, None, None]).add_(bias[:, None, None])
         if plus is not None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -43,8 +41,6 @@ CLUSTER_THRESHOLD_EXPECTED = 0.15
 FEWEST_IN_CLUSTER = 5
 # So many nuclei, taken from all over the region, say how sharp its nuclei are; a region with no more is taken whole.
 _ENOUGH_FOR_FOCUS = 400
-# Numbers (pixels x 3) up to which quality is measured beside the two stages; it takes memory for as many again.
-_MEASURED_BESIDE = 3 * 2**23
 # Share of the work: detection, counting, judging.
 _DETECTION_SHARE = 0.45
 
@@ -149,10 +145,9 @@ def analyse(
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
     sliced = cast(NDArray[np.uint8], pixels_rgb)  # all that both stages do with it
-    with _measuring(pixels_rgb) as measures:
-        (found, counts), device = _or_on_processor(
-            lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
-        )
+    (found, counts), device = _or_on_processor(
+        lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
+    )
     boxes = [d.box_xyxy for d in found]
     overlaps, typical_px = overlap_fractions(boxes), typical_width_px(boxes)
     typical = float(np.median([count.sharpness for count in counts])) if counts else 0.0
@@ -172,7 +167,7 @@ def analyse(
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
     tell(0.97, "Measuring image quality")
-    quality = measures()
+    quality = measured(pixels_rgb)
     tell(1.0, "Done")
     return RegionAnalysis(
         width_px=width_px,
@@ -183,18 +178,6 @@ def analyse(
         device=device,
         seconds=round(time.perf_counter() - started, 3),
     )
-
-
-@contextmanager
-def _measuring(
-    pixels_rgb: NDArray[np.uint8] | WindowedPixels,
-) -> Iterator[Callable[[], dict[str, float | None]]]:
-    """The quality of a region when it is asked for; of one of the usual size it is measured beside other work."""
-    if isinstance(pixels_rgb, WindowedPixels) or pixels_rgb.size > _MEASURED_BESIDE:
-        yield lambda: measured(pixels_rgb)
-        return
-    with ThreadPoolExecutor(1, "quality") as beside:
-        yield beside.submit(measured, pixels_rgb).result
 
 
 def _found_and_counted(

@@ -1,5 +1,9 @@
 """Levels, convolutions of them, and that every device sums them alike."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -133,4 +137,31 @@ def test_only_processors_that_sum_8_bits_exactly_are_asked_to(
     can: dict[str, bool], so: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
-    assert multiplies_8_bits() is so
+    monkeypatch.setattr(eight_bits, "_sums_exactly", lambda: True)
+    assert multiplies_8_bits.__wrapped__() is so
+    monkeypatch.setattr(eight_bits, "_sums_exactly", lambda: False)
+    assert multiplies_8_bits.__wrapped__() is False
+
+
+@pytest.mark.parametrize(("isa", "exact"), [("AVX2", False), ("SSE41", False)])
+def test_sums_that_overflow_are_noticed_where_better_instructions_are_switched_off(isa: str, exact: bool) -> None:
+    if torch.cpu.get_capabilities().get("architecture") != "x86_64":
+        pytest.skip("of x86")
+    ask = "from her2core.eight_bits import multiplies_8_bits; print(multiplies_8_bits())"
+    told = subprocess.run(
+        [sys.executable, "-c", ask],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == str(exact)
+
+
+def test_a_build_of_torch_without_the_operations_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise NotImplementedError
+
+    assert eight_bits._sums_exactly() == multiplies_8_bits()
+    monkeypatch.setattr(torch.ops.onednn, "qconv_prepack", missing)
+    assert eight_bits._sums_exactly() is False

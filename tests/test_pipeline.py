@@ -18,7 +18,7 @@ from her2core.counting.crops import cut, sharpness
 from her2core.detection import Detector
 from her2core.detection.detector import CUDA_BATCH
 from her2core.errors import CancelledError, WeightsMissingError
-from her2core.imaging import ImageLimits, WindowedPixels, measured, open_image
+from her2core.imaging import ImageLimits, WindowedPixels, open_image
 from her2core.models import cards_of
 from her2core.pipeline import Models, _focus, analyse, count_box, load_models, settle
 from her2core.records import Channel, Exclusion, Nucleus, Signal
@@ -196,13 +196,6 @@ def test_the_batches_of_a_gpu_find_and_count_what_the_processor_does(
         assert (a.her2, a.cep17, a.clustered, a.scored) == (b.her2, b.cep17, b.clustered, b.scored)
         assert a.box == pytest.approx(b.box, abs=0.01)
     assert [count.peaks(Channel.HER2) for count in many] == [n.her2 for n in alone.nuclei] * 5
-
-
-def test_quality_measured_beside_other_work_is_as_good(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels = drawn_region(2, 2)[0]
-    beside = analyse(pixels, models)
-    monkeypatch.setattr("her2core.pipeline._MEASURED_BESIDE", 0)
-    assert analyse(pixels, models).quality == beside.quality == measured(pixels)
 
 
 def test_where_the_memory_of_the_processor_is_full_the_error_is_not_hidden(models: Models) -> None:

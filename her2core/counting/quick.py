@@ -63,7 +63,7 @@ class QuickCounterNet:
         self._planes = levels["backbone.conv1"]
         self._full, self._half, self._quarter, self._eighth = (levels[f"up{i}.conv.0"] for i in range(4))
         self._by_field = plain.by_field
-        self._fine = conv(plain.get_submodule("fine.0.0")), conv(plain.get_submodule("fine.1.0"))
+        self._fine = conv(plain.get_submodule("fine.0.0"), self._planes), conv(plain.get_submodule("fine.1.0"))
         self._first = conv(r.conv1)
         self._layer1 = blocks(r.layer1, self._half, self._quarter)
         self._layer2 = blocks(r.layer2, self._quarter, self._eighth)
@@ -72,7 +72,7 @@ class QuickCounterNet:
         self._up = [conv(getattr(plain, f"up{i}").conv[0]) for i in range(4)]
         self._last = conv(plain.last)
         self._fc = r.fc
-        self._describe = [conv(plain.get_submodule(f"field.{i}.0")) for i in range(3)]
+        self._describe = [conv(plain.get_submodule(f"field.{i}.0"), None if i else self._planes) for i in range(3)]
 
     def describe(self, x: Tensor) -> Tensor:
         """As `CounterNet.describe`."""

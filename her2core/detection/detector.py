@@ -169,7 +169,7 @@ class _Look:
 
 
 class Detector:
-    """Finds tumour nuclei. Holds a fused copy of the network on `device`; safe to share between threads."""
+    """Finds tumour nuclei. Holds the network as it is used on `device`; safe to share between threads."""
 
     def __init__(self, model: YoloV3, config: DetectorConfig, device: torch.device | str = "cpu") -> None:
         if model.config != config.yolo:

@@ -265,8 +265,9 @@ def fit_counter(
                 best_state,
                 _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
-    net.load_state_dict(load_weights(out)[0])  # as they are stored, rounded
     card = _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {})
+    save_weights(out, best_state, card)
+    net.load_state_dict(load_weights(out)[0])  # as they are stored, rounded
     save_weights(out, best_state, _read(net, card, held_out))
     state_path.unlink(missing_ok=True)
     return out

@@ -144,7 +144,7 @@ def in_8_bits(
     """The configuration with the ranges that the network's features have on some of the examples."""
 
     def look(plain: nn.Module) -> None:
-        detector = Detector.running(plain, replace(config, ranges=None), device)
+        detector = Detector.running(plain, config, device)
         for example in examples[:: max(len(examples) // _EXAMPLES_FOR_RANGES, 1)]:
             detector.detect(example.pixels_rgb)
 

@@ -108,7 +108,9 @@ def arithmetic(card: Mapping[str, Any]) -> str:
     """In what numbers the network of this card works."""
     if _ranges_of(card) is None:
         return "The network works in 32-bit floating point."
-    return "The network works in 8 bits: the same results on every machine, and faster than in 32-bit floating point."
+    return (
+        "The network works in 8 bits: quicker than in 32-bit floating point, and to the same results on other machines."
+    )
 
 
 def for_engineers(card: Mapping[str, Any]) -> dict[str, Any]:

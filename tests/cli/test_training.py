@@ -77,6 +77,33 @@ def test_what_is_not_given_is_left_to_the_recipe(run: Run, asked: dict[str, Any]
     assert set(asked) == {"data", "out", "resume", "device"}
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "function"),
+    [
+        ("reading", counting, "read_anew"),
+        ("scores", detecting, "read_detector_anew"),
+    ],
+)
+@pytest.mark.parametrize("float32", [False, True])
+def test_what_a_model_reads_anew_is_asked_for_in_8_bits_or_float32(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, module: Any, function: str, float32: bool
+) -> None:
+    seen: list[tuple[Any, Any]] = []
+
+    def read(source: Path, data: Path, out: Path, **how: Any) -> Path:
+        seen.append(((source.parent, data, out.parent), how["float32"]))
+        return out
+
+    monkeypatch.setattr(module, function, read)
+    words = ["--weights", tmp_path / "from", *(["--float32"] if float32 else [])]
+    for file in (Path(__file__).parents[2] / "models").iterdir():
+        (tmp_path / "from").mkdir(exist_ok=True)
+        (tmp_path / "from" / file.name).write_bytes(file.read_bytes())
+    done = run("train", command, tmp_path, "--out", tmp_path / "out", *words)
+    assert done.exit_code == 0, done.output
+    assert seen == [((tmp_path / "from", tmp_path, tmp_path / "out"), float32)]
+
+
 @pytest.mark.parametrize("stage", ["detector", "counter"])
 def test_folder_without_truth_is_said_in_words(run: Run, tmp_path: Path, stage: str) -> None:
     done = run("train", stage, tmp_path, "--out", tmp_path / "out", "--device", "cpu")

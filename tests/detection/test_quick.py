@@ -80,6 +80,9 @@ def test_an_exact_convolution_is_near_the_true_one_and_the_same_everywhere(unit:
     assert float((exact - plain).abs().max()) < 0.03 * float(plain.std())
     with without_instructions():
         assert torch.equal(Convolution(conv, came, CPU, unit)(features), exact)
+    used = Convolution(conv, came, CPU, unit)  # nothing is rounded: powers of two times whole numbers
+    assert set(torch.frexp(used._scales).mantissa.tolist()) == {0.5}
+    assert torch.equal((used._bias / used._scales).round() * used._scales, used._bias)
 
 
 def test_nuclei_are_found_where_float32_finds_them(
@@ -100,6 +103,7 @@ def test_ranges_survive_a_card_and_a_layer_without_is_refused(tiny_model: YoloV3
     assert DetectorConfig.from_dict(tiny_config.to_dict()).ranges is None
     with torch.inference_mode():
         ranges = detector_ranges(tiny_model, lambda plain: plain(images()))
+    assert ranges["backbone.stem.conv"] == (0.0, 1.0)  # the 256 levels of an image, whatever those that were seen
     config = replace(tiny_config, ranges=ranges)
     assert DetectorConfig.from_dict(config.to_dict()) == config
     assert set(ranges) == {name for name, m in fused(tiny_model).named_modules() if isinstance(m, torch.nn.Conv2d)}

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -174,6 +175,27 @@ def test_weights_that_know_fewer_input_planes_are_gone_on_from(folder: Path, tmp
     later_card = load_weights(later)[1]
     assert later_card["start_from"] == short_name(load_weights(older)[1])
     assert card["start_from"] is None
+
+
+def test_what_is_killed_between_its_state_and_its_weights_is_read_as_it_is_stored(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit_counter(folder, tmp_path / "whole.safetensors", RECIPE)
+    path, written = tmp_path / "killed.safetensors", []
+
+    def die(*given: Any, **how: Any) -> None:
+        written.append(given[0])
+        if len(written) == 2:  # at the last validation
+            raise KeyboardInterrupt
+        save_weights(*given, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_weights", die)
+        with pytest.raises(KeyboardInterrupt):
+            fit_counter(folder, path, RECIPE)
+    (one, old), (two, new) = load_weights(whole), load_weights(fit_counter(folder, path, RECIPE, resume=True))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert new["config"] == old["config"]
 
 
 def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Path) -> None:
