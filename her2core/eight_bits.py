@@ -2,9 +2,9 @@
 
 Features are stored as one of 256 levels of a range that was observed when the model was made, weights as one of 255
 levels for each output channel (Jacob et al., CVPR 2018). The ranges belong to the model: its card holds them, and
-whoever loads it gets its counts on every device, for sums of whole numbers do not depend on their order: a processor
-without such instructions, or a GPU, makes the same sums in float32, which takes longer. What follows a sum may once in a
-while be rounded to the next level; where that matters, it is made exact (`Convolution`, `unit`).
+whoever loads it gets its counts on every device, for sums of whole numbers do not depend on their order: a GPU, or a
+processor without such instructions, makes the same sums in float32, which takes longer. What follows a sum is now and
+then rounded to the next level; where that matters, it is made exact (`Convolution`, `unit`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ Ranges = dict[str, tuple[float, float]]
 
 @cache
 def multiplies_8_bits() -> bool:
-    """Whether oneDNN sums products of 8 bits exactly here. Older instructions of x86 overflow at 16 bits, unnoticed, and
-    better ones may be switched off: so a sum that would overflow is tried."""
+    """Whether oneDNN sums products of 8 bits exactly here.
+
+    Older instructions of x86 overflow at 16 bits, unnoticed, and better ones may be switched off: so a sum that would
+    overflow is tried.
+    """
     can = torch.cpu.get_capabilities()
     return any(can.get(name, False) for name in _INSTRUCTIONS) and _sums_exactly()
 
