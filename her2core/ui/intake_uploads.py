@@ -43,6 +43,7 @@ class _Waiting:
     name: str
     data: bytes
     channels: tuple[str, ...]
+    pictures: Sequence[ChannelPreview] = ()  # once they were made: the file may be large, and the page runs often
 
 
 @dataclass
@@ -143,7 +144,7 @@ def _by_hand(rooms: Services, user: User, case_id: int, tray: _Tray) -> None:
     with st.container(border=True, key="intake_channels"):
         st.markdown(f"**{plain(file.name)}** does not say which channel shows which probe. Which is which?")
         try:
-            previews = channel_previews(file.data, image_limits(rooms.settings), side_px=_PREVIEW_PX)
+            previews = _pictures(rooms, file)
         except Her2CoreError as error:
             _give_up(tray, file, str(error))
             st.rerun()
@@ -175,11 +176,18 @@ def _by_hand(rooms: Services, user: User, case_id: int, tray: _Tray) -> None:
             st.caption("Each probe needs a channel of its own.")
 
 
+def _pictures(rooms: Services, file: _Waiting) -> Sequence[ChannelPreview]:
+    """The channels of a file in small, made once. Raises Her2CoreError where it cannot be read."""
+    if not file.pictures:
+        file.pictures = channel_previews(file.data, image_limits(rooms.settings), side_px=_PREVIEW_PX)
+    return file.pictures
+
+
 def _as_they_will_be(rooms: Services, files: Sequence[_Waiting], channels: ChannelMap) -> None:
     """The files as regions, side by side: a wrong choice shows before anything is stored."""
     for column, file in zip(itertools.cycle(st.columns(4)), files, strict=False):
         try:
-            previews = channel_previews(file.data, image_limits(rooms.settings), side_px=_PREVIEW_PX)
+            previews = _pictures(rooms, file)
         except Her2CoreError as error:
             column.warning(f"{plain(file.name)}: {plain(str(error))}")
             continue
