@@ -24,7 +24,7 @@ from PIL import Image
 from benchmarks.accuracy.sets import SETS, RenderedSet, rendered
 from her2core import eight_bits
 from her2core.counting import Counter
-from her2core.eight_bits import RANGES
+from her2core.eight_bits import RANGES, without_ranges
 from her2core.models import load_weights, short_name, write_atomically
 from her2core.pipeline import Models, analyse, load_models
 from her2core.records import Nucleus
@@ -84,8 +84,7 @@ def _apart(one: int, other: int) -> bool:
 def in_float32(models: Models, weights_dir: Path) -> Models:
     """The same models, with a counter that computes in float32 whatever its card asks for."""
     state, card = load_weights(weights_dir / "counter.safetensors")
-    config = {name: value for name, value in card["config"].items() if name != RANGES}
-    return replace(models, counter=Counter(state, card | {"config": config}, models.device))
+    return replace(models, counter=Counter(state, card | {"config": without_ranges(card["config"])}, models.device))
 
 
 @contextmanager

@@ -20,7 +20,16 @@ from torch import Tensor, nn
 
 from her2core.errors import ModelError
 
-__all__ = ["RANGES", "Convolution", "Levels", "Ranges", "multiplies_8_bits", "observed", "read_ranges"]
+__all__ = [
+    "RANGES",
+    "Convolution",
+    "Levels",
+    "Ranges",
+    "multiplies_8_bits",
+    "observed",
+    "read_ranges",
+    "without_ranges",
+]
 
 RANGES = "ranges_of_8_bits"  # where the configuration in a card has them
 
@@ -224,11 +233,26 @@ def observed(net: nn.Module, run: Callable[[], object], outputs: tuple[str, ...]
     return {name: (float(f"{low:.5g}"), float(f"{high:.5g}")) for name, (low, high) in seen.items()}
 
 
-def read_ranges(value: object) -> dict[str, Levels]:
-    """Levels by name from the ranges of a model card. Raises ModelError where they are none."""
+class _ByLayer(dict[str, Levels]):
+    """Levels by the name of their layer."""
+
+    def __missing__(self, layer: str) -> Levels:
+        raise ModelError(f"The model card has no range of 8-bit features for its layer {layer!r}.")
+
+
+def without_ranges(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A card's configuration for a network that works in float32."""
+    return {name: value for name, value in config.items() if name != RANGES}
+
+
+def read_ranges(value: object) -> Mapping[str, Levels]:
+    """Levels by the name of their layer, from the ranges of a model card.
+
+    Raises ModelError where they are none, and when a layer is asked for that has no range.
+    """
     try:
         if not isinstance(value, Mapping):
             raise TypeError(type(value).__name__)
-        return {str(name): Levels.spanning(*(float(end) for end in ends)) for name, ends in value.items()}
+        return _ByLayer({str(name): Levels.spanning(*(float(end) for end in ends)) for name, ends in value.items()})
     except (TypeError, ValueError) as error:
         raise ModelError(f"The ranges of 8-bit features in the model card cannot be read ({error}).") from error

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.arithmetic import without_instructions
 from her2core import eight_bits
 from her2core.eight_bits import Convolution, Levels, multiplies_8_bits, observed, read_ranges
 from her2core.errors import ModelError
@@ -23,12 +24,6 @@ def levels(*shape: int) -> torch.Tensor:
 def convolution(inputs: int = 16, outputs: int = 24, stride: int = 1) -> nn.Conv2d:
     torch.manual_seed(5)
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1).requires_grad_(False)
-
-
-def without_instructions(conv: nn.Conv2d, came: Levels, monkeypatch: pytest.MonkeyPatch) -> Convolution:
-    with monkeypatch.context() as patch:
-        patch.setattr(eight_bits, "multiplies_8_bits", lambda: False)
-        return Convolution(conv, came, CPU)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 20.0), (0.5, 2.0), (-4.0, -1.0)])
@@ -65,11 +60,11 @@ def test_a_convolution_of_levels_is_that_of_their_values(stride: int, relu: bool
 
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("kind", ["plain", "by", "plus"])
-def test_a_device_without_the_instructions_makes_the_same_levels(
-    kind: str, relu: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_without_the_instructions_makes_the_same_levels(kind: str, relu: bool) -> None:
     came, to, conv = Levels.spanning(-1, 3), Levels.spanning(-4, 4), convolution()
-    one, other = Convolution(conv, came, CPU), without_instructions(conv, came, monkeypatch)
+    one = Convolution(conv, came, CPU)
+    with without_instructions():
+        other = Convolution(conv, came, CPU)
     features, kept = levels(4, 16, 20, 20), levels(4, 24, 20, 20)
     by = (torch.linspace(-2, 1, 24)[None], torch.linspace(-1, 1, 24)[None])  # some factors are negative
 

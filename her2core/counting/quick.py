@@ -12,7 +12,6 @@ from torchvision.models.resnet import BasicBlock
 
 from her2core.counting.network import CounterNet, CounterOutput, as_density, folded, fused
 from her2core.eight_bits import RANGES, Convolution, Levels, Ranges, observed, read_ranges
-from her2core.errors import ModelError
 
 __all__ = ["QuickCounterNet", "counter_ranges", "in_use"]
 
@@ -33,17 +32,13 @@ def in_use(net: CounterNet, card: Mapping[str, Any], device: torch.device) -> Co
     ranges = card.get("config", {}).get(RANGES)
     if ranges is None:
         return fused(net).requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-    try:
-        return QuickCounterNet(net, read_ranges(ranges), device)
-    except KeyError as error:
-        raise ModelError(f"The counter's card has no range for its layer {error}.") from error
+    return QuickCounterNet(net, read_ranges(ranges), device)
 
 
 class QuickCounterNet:
     """`CounterNet` with features and weights of 8 bits. One field at a time; safe to share between threads."""
 
     def __init__(self, net: CounterNet, levels: Mapping[str, Levels], device: torch.device) -> None:
-        """Raises KeyError where a layer has no levels."""
         plain = folded(net).requires_grad_(False).to(device)
         names = {module: name for name, module in plain.named_modules()}
         r = plain.backbone

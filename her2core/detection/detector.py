@@ -137,10 +137,7 @@ def _in_use(model: YoloV3, config: DetectorConfig, device: torch.device) -> Netw
     """The network as results come from it: in 8 bits where the configuration has ranges for it, else in float32."""
     if config.ranges is None:
         return fused(model).to(device).to(memory_format=torch.channels_last).requires_grad_(False)
-    try:
-        return QuickYolo(model, read_ranges(config.ranges), device)
-    except KeyError as error:
-        raise ModelError(f"The detector's card has no range for its layer {error}.") from error
+    return QuickYolo(model, read_ranges(config.ranges), device)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ class QuickYolo:
     """`YoloV3` with features and weights of 8 bits; safe to share between threads."""
 
     def __init__(self, model: YoloV3, levels: Mapping[str, Levels], device: torch.device) -> None:
-        """Raises KeyError where a layer has no levels."""
         plain = fused(model).requires_grad_(False).to(device)
         names = {module: name for name, module in plain.named_modules()}
 

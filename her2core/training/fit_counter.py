@@ -18,7 +18,7 @@ from her2core.counting.crops import CROP_PX, NUCLEUS_PX
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.quick import counter_ranges, in_use
 from her2core.counting.reading import Reading
-from her2core.eight_bits import RANGES
+from her2core.eight_bits import RANGES, without_ranges
 from her2core.errors import TrainingError
 from her2core.models import fingerprint, load_weights, save_weights, short_name
 from her2core.training.averaging import follow, save_state
@@ -276,7 +276,7 @@ def fit_counter(
 def _read(net: CounterNet, card: dict[str, Any], nuclei: CropSet, *, float32: bool = False) -> dict[str, Any]:
     """The card with what the nuclei show: the ranges by which the network works in 8 bits, unless it is to work in
     `float32`, and how its output, as it then is, is read."""
-    config = {name: value for name, value in card["config"].items() if name != RANGES}
+    config = without_ranges(card["config"])
     if not float32:
         regions = numbered(nuclei.region)
         some = nuclei.select(regions % (int(regions.max()) // _REGIONS_FOR_RANGES + 1) == 0)

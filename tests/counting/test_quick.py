@@ -11,7 +11,7 @@ from her2core.counting import Counter, quick
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import FIELD, CounterNet, fused
 from her2core.counting.quick import QuickCounterNet, counter_ranges, in_use
-from her2core.eight_bits import RANGES, read_ranges
+from her2core.eight_bits import RANGES, read_ranges, without_ranges
 from her2core.errors import ModelError
 from her2core.models import load_weights
 from her2core.pipeline import load_models
@@ -83,7 +83,7 @@ def test_a_processor_without_the_instructions_counts_the_same() -> None:
 
 def test_a_card_without_ranges_asks_for_float32_and_one_that_lacks_a_layer_is_refused(net: CounterNet) -> None:
     state, card = load_weights(MODELS / "counter.safetensors")
-    config = {name: value for name, value in card["config"].items() if name != RANGES}
+    config = without_ranges(card["config"])
     assert isinstance(in_use(net, {"config": config}, CPU), CounterNet)
     few = {name: ends for name, ends in card["config"][RANGES].items() if name != "up1.conv.0"}
     with pytest.raises(ModelError, match=r"no range .*up1\.conv\.0"):

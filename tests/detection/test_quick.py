@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchmarks.arithmetic import without_instructions
 from her2core.detection.detector import Detector, DetectorConfig
 from her2core.detection.quick import QuickYolo, detector_ranges
 from her2core.detection.yolo import YoloV3, fused
-from her2core.eight_bits import RANGES, Convolution, Levels, read_ranges
+from her2core.eight_bits import RANGES, Convolution, Levels, read_ranges, without_ranges
 from her2core.errors import ModelError
 from her2core.models import load_weights, save_weights
 
@@ -32,7 +32,7 @@ def detector() -> Detector:
 @pytest.fixture(scope="module")
 def in_float32(tmp_path_factory: pytest.TempPathFactory) -> Detector:
     state, card = load_weights(WEIGHTS)
-    card["config"] = {name: value for name, value in card["config"].items() if name != RANGES}
+    card["config"] = without_ranges(card["config"])
     path = tmp_path_factory.mktemp("plain") / "detector.safetensors"
     save_weights(path, state, card)
     return Detector.load(path)[0]
@@ -43,7 +43,7 @@ def images(height: int = 64, width: int = 96) -> torch.Tensor:
     return torch.rand(2, 3, height, width).contiguous(memory_format=torch.channels_last)
 
 
-def levels_of(model: YoloV3) -> dict[str, Levels]:
+def levels_of(model: YoloV3) -> Mapping[str, Levels]:
     with torch.inference_mode():
         return read_ranges(detector_ranges(model, lambda plain: plain(images())))
 

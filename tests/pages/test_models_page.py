@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from her2core.eight_bits import RANGES
+from her2core.eight_bits import RANGES, without_ranges
 from her2core.models import save_weights
 from her2core.records import ModelUsed
 from her2core.ui import models
@@ -104,7 +104,7 @@ def cells_of(at: AppTest) -> str:
 def counter_card(folder: Path, **config: object) -> dict[str, Any]:
     """The card of the committed counter, with weights of the tests, in `folder`."""
     card: dict[str, Any] = json.loads((ROOT / "models" / "counter.json").read_text())
-    card["config"] = {name: value for name, value in card["config"].items() if name != RANGES} | config
+    card["config"] = without_ranges(card["config"]) | config
     save_weights(folder / "counter.safetensors", {"w": torch.ones(3)}, card)
     return card
 
