@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from her2core.cores import started
 from her2core.counting import Count, Counter
-from her2core.counting.crops import cut, sharpness, spread_out
+from her2core.counting.crops import CropSize, cut, sharpness, spread_out
 from her2core.detection import Detection, Detector
 from her2core.imaging import WindowedPixels, measured
 from her2core.models import full_precision, pick_device, used_models
@@ -141,10 +142,11 @@ def analyse(
 
     Raises CancelledError where `cancelled()` says so.
     """
-    started = time.perf_counter()
+    began = time.perf_counter()
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
     sliced = cast(NDArray[np.uint8], pixels_rgb)  # all that both stages do with it
+    quality = started(lambda: measured(pixels_rgb))
     (found, counts), device = _or_on_processor(
         lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
     )
@@ -167,16 +169,16 @@ def analyse(
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
     tell(0.97, "Measuring image quality")
-    quality = measured(pixels_rgb)
+    measures = quality()
     tell(1.0, "Done")
     return RegionAnalysis(
         width_px=width_px,
         height_px=height_px,
         nuclei=nuclei,
         models=models.used,
-        quality=quality,
+        quality=measures,
         device=device,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(time.perf_counter() - began, 3),
     )
 
 
@@ -268,18 +270,18 @@ def count_box(
         overlap,
         size_px,
         typical_px=typical_width_px([box, *others]),
-        focus=_focus(pixels_rgb, count.sharpness, others),
+        focus=_focus(pixels_rgb, count.sharpness, others, models.counter.size),
         clusters_expected=clusters_expected,
         by_regression=models.by_regression,
     )
 
 
-def _focus(pixels_rgb: NDArray[np.uint8], own: float, others: Sequence[Box]) -> float | None:
+def _focus(pixels_rgb: NDArray[np.uint8], own: float, others: Sequence[Box], size: CropSize) -> float | None:
     """A sharpness against the median nucleus of the region, itself among them; None in a region of one nucleus."""
     if not others:
         return None
     some = spread_out(others, _ENOUGH_FOR_FOCUS)
-    return _against(own, float(np.median([own, *sharpness(cut(pixels_rgb, some)).tolist()])))
+    return _against(own, float(np.median([own, *sharpness(cut(pixels_rgb, some, size)).tolist()])))
 
 
 def _against(own: float, typical: float) -> float | None:

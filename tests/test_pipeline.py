@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from her2core.counting import Count, Counter
-from her2core.counting.crops import cut, sharpness
+from her2core.counting.crops import CropSize, cut, sharpness
 from her2core.detection import Detector
 from her2core.detection.detector import CUDA_BATCH
 from her2core.errors import CancelledError, WeightsMissingError
@@ -245,18 +245,19 @@ def test_a_box_moved_on_to_a_sharp_nucleus_counts(
 
 def test_how_sharp_a_region_is_does_not_hang_on_all_of_its_nuclei(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, box, _ = drawn_region(2, 2)
+    size = CropSize()
     looked_at: list[int] = []
 
-    def cut_and_tell(pixels_rgb: Any, boxes: Any) -> Any:
+    def cut_and_tell(pixels_rgb: Any, boxes: Any, size: CropSize) -> Any:
         looked_at.append(len(boxes))
-        return cut(pixels_rgb, boxes)
+        return cut(pixels_rgb, boxes, size)
 
     monkeypatch.setattr("her2core.pipeline.cut", cut_and_tell)
-    own = float(sharpness(cut(pixels, [box]))[0])
-    assert _focus(pixels, own, [box] * 600) == pytest.approx(1.0)
-    assert _focus(pixels, own / 2, [box] * 3) == pytest.approx(0.5)
+    own = float(sharpness(cut(pixels, [box], size))[0])
+    assert _focus(pixels, own, [box] * 600, size) == pytest.approx(1.0)
+    assert _focus(pixels, own / 2, [box] * 3, size) == pytest.approx(0.5)
     assert looked_at == [300, 3]
-    assert _focus(pixels, own, []) is None  # nothing to compare with
+    assert _focus(pixels, own, [], size) is None  # nothing to compare with
 
 
 def test_missing_weights_are_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from her2core.counting.clusters import Light, TypicalSignal
 from her2core.counting.clusters import features as cluster_features
 from her2core.counting.context import Context, region_context
-from her2core.counting.crops import Crop, as_tensors, cut, sharpness, spread_out, to_input
+from her2core.counting.crops import Crop, CropSize, as_tensors, cut, sharpness, spread_out, to_input
 from her2core.counting.judgement import features
 from her2core.counting.network import CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.peaks import PeakMap
@@ -29,7 +29,7 @@ __all__ = ["Count", "Counter"]
 
 _BATCH = 80  # nuclei that are worked on at once; so many show, too, what a region looks like
 _CPU_CHUNK = 20  # crops mapped at once: the maps of more do not stay in a processor's cache
-_ENOUGH_FOR_LIGHT = 40  # tell what light a signal has
+_ENOUGH_TO_TELL = 40  # nuclei tell how the stains of a region mix, and what light a signal has
 _SAID = 8  # numbers a nucleus that are kept until all are counted
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
@@ -91,7 +91,8 @@ class _Said:
 class Counter:
     """Counts signals with trained weights; one object serves all threads of a process.
 
-    How maps are read (`Reading`) comes from the card, where training calibrated it.
+    How large crops are (`CropSize`) and how maps are read (`Reading`) comes from the card: training chose the one and
+    calibrated the other.
     """
 
     def __init__(self, state: dict[str, Tensor], card: dict[str, Any], device: torch.device | None = None) -> None:
@@ -99,7 +100,7 @@ class Counter:
         self.device = device or torch.device("cpu")
         net = CounterNet()
         try:
-            self.reading = Reading.from_config(card.get("config", {}))
+            self.reading, self.size = Reading.from_config(card["config"]), CropSize.from_config(card["config"])
             net.load_state_dict(completed(state, net))
         except (RuntimeError, ValueError, KeyError, TypeError, ScoringError) as error:
             raise ModelError(
@@ -152,8 +153,9 @@ class Counter:
             return []
         at_once = len(boxes) <= _BATCH and not others
         shown = boxes if at_once else spread_out([*boxes, *others], _BATCH)
-        crops = cut(pixels_rgb, shown)
-        context = region_context(*as_tensors(crops))
+        crops = cut(pixels_rgb, shown, self.size)
+        few = set(spread_out(shown, _ENOUGH_TO_TELL))
+        context = region_context(*as_tensors([crop for box, crop in zip(shown, crops, strict=True) if box in few]))
         planes = self._planes(crops, context)
         field = self._field(planes)
         counts: list[Count] = []
@@ -163,7 +165,7 @@ class Counter:
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
             if not at_once:
-                crops = cut(pixels_rgb, boxes[start : start + _BATCH])
+                crops = cut(pixels_rgb, boxes[start : start + _BATCH], self.size)
                 planes = self._planes(crops, context)
             read, said = self._read(self._ask(planes, field), planes, crops)
             table[start : start + len(read)] = said.table
@@ -171,19 +173,17 @@ class Counter:
             if progress is not None:
                 progress(len(counts) / len(boxes))
         said = _Said.of_table(table)
-        few = shown if at_once else spread_out(shown, _ENOUGH_FOR_LIGHT)
         if others:
-            signal = self._typical_signal(pixels_rgb, few, context, field)
+            signal = self._typical_signal(pixels_rgb, sorted(few), context, field)
         else:
-            chosen = set(few)
-            signal = said.typical_signal(torch.tensor([box in chosen for box in boxes]))
+            signal = said.typical_signal(torch.tensor([at_once or box in few for box in boxes]))
         return self._with_clusters(counts, said, signal)
 
     def _typical_signal(
         self, pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], context: Context, field: Tensor
     ) -> TypicalSignal:
         """A HER2 signal of the region, by nuclei that are not counted themselves."""
-        crops = cut(pixels_rgb, boxes)
+        crops = cut(pixels_rgb, boxes, self.size)
         planes = self._planes(crops, context)
         _, said = self._read(self._ask(planes, field), planes, crops)
         return said.typical_signal(torch.ones(len(boxes), dtype=torch.bool))

@@ -1,7 +1,7 @@
 """A nucleus at one size, whatever its size in the region: what stage 2 sees.
 
-Every crop is a square around the centre of a nucleus' box, scaled so that the longer side of the box is
-`NUCLEUS_PX`. Signals of all fields are then alike in size. A plane marks the ellipse inside the box, so that the
+Every crop is a square around the centre of a nucleus' box, scaled so that the longer side of the box has one length
+(`CropSize`). Signals of all fields are then alike in size. A plane marks the ellipse inside the box, so that the
 network knows whose signals to count where neighbours reach into the crop; two more show the probes with their contrast
 turned up.
 """
@@ -9,8 +9,9 @@ turned up.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -23,13 +24,12 @@ from her2core.counting.planes import arsinh, medians
 from her2core.records import Box
 
 __all__ = [
-    "CROP_PX",
     "ELLIPSE_PLANE",
     "HER2_UNITS_PLANE",
     "INPUT_PLANES",
-    "NUCLEUS_PX",
     "UNITS_SCALE",
     "Crop",
+    "CropSize",
     "as_tensors",
     "cut",
     "sharpness",
@@ -37,8 +37,6 @@ __all__ = [
     "to_input",
 ]
 
-NUCLEUS_PX = 64
-CROP_PX = 80
 INPUT_PLANES = 8
 ELLIPSE_PLANE = 3
 HER2_UNITS_PLANE = 6  # HER2 in typical signals of the region, divided by:
@@ -48,6 +46,27 @@ _LEAST_NOISE = 1 / 255
 _BLACK = 6 / 255
 _RAYS = 48
 _STEP = 5  # of the 23 radii along a ray, over which a sharp outline falls
+
+
+@dataclass(frozen=True, slots=True)
+class CropSize:
+    """Sides of a crop and of a nucleus in it, px. The counter that learned from such crops has them in its card."""
+
+    side_px: int = 64
+    nucleus_px: int = 56
+
+    def __post_init__(self) -> None:
+        if not 16 <= self.nucleus_px <= self.side_px <= 512 or self.side_px % 16:  # the network halves it four times
+            raise ValueError("a crop has 16 to 512 px in steps of 16, and a nucleus no more than its crop")
+
+    def to_config(self) -> dict[str, int]:
+        """As in the card's `config`."""
+        return {"crop_px": self.side_px, "nucleus_px": self.nucleus_px}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Inverse of `to_config`. Raises KeyError for a card without sizes, ValueError for sizes that are none."""
+        return cls(int(config["crop_px"]), int(config["nucleus_px"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,8 @@ def _window(pixels_rgb: NDArray[np.uint8], left: int, top: int, side_px: int) ->
     return window
 
 
-def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP_PX) -> list[Crop]:
-    """One crop of `side_px` a box; black beyond the edge of the region. Scaling down averages, so no signal is lost.
+def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], size: CropSize) -> list[Crop]:
+    """One crop a box; black beyond the edge of the region. Scaling down averages, so no signal is lost.
 
     Raises ValueError for a box without area.
     """
@@ -88,15 +107,15 @@ def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], side_px: int = CROP
         width, height = x1 - x0, y1 - y0
         if width <= 0 or height <= 0:
             raise ValueError(f"A nucleus box needs an area, not {width} x {height} px.")
-        scale = NUCLEUS_PX / max(width, height)
-        reach = side_px / scale / 2
+        scale = size.nucleus_px / max(width, height)
+        reach = size.side_px / scale / 2
         left, top = (x0 + x1) / 2 - reach, (y0 + y1) / 2 - reach
         # Pillow wants the box inside the image: take whole pixels first (black outside), then scale the exact part.
         outer_left, outer_top = int(np.floor(left)) - 1, int(np.floor(top)) - 1
         outer_side = int(np.ceil(2 * reach)) + 3
         outer = Image.fromarray(_window(pixels_rgb, outer_left, outer_top, outer_side))
         exact = (left - outer_left, top - outer_top, left - outer_left + 2 * reach, top - outer_top + 2 * reach)
-        scaled = outer.resize((side_px, side_px), Image.Resampling.BILINEAR, box=exact)
+        scaled = outer.resize((size.side_px, size.side_px), Image.Resampling.BILINEAR, box=exact)
         crops.append(Crop(np.asarray(scaled), left, top, scale, (width * scale / 2, height * scale / 2)))
     return crops
 
@@ -125,7 +144,8 @@ def sharpness(crops: Sequence[Crop]) -> NDArray[np.float32]:
     angles = torch.arange(_RAYS)[None, :, None] * (2 * torch.pi / _RAYS)
     radii = torch.linspace(0.7, 1.2, 23)[None, None, :]  # of the box' half axes
     rays = torch.stack([half[:, 0] * torch.cos(angles) * radii, half[:, 1] * torch.sin(angles) * radii], dim=-1)
-    along = F.grid_sample(dapi, rays, align_corners=False)[:, 0]  # (N, rays, radii)
+    # Rays that leave the crop go on as it ends: black there would be the sharpest outline of all.
+    along = F.grid_sample(dapi, rays, padding_mode="border", align_corners=False)[:, 0]  # (N, rays, radii)
     steepest = (along[..., :-_STEP] - along[..., _STEP:]).amax(dim=-1).clamp(min=0)  # 0: brighter outside
     contrast = along.amax(dim=-1) - along.amin(dim=-1)
     clear = contrast >= 0.6 * contrast.quantile(0.8, dim=1, keepdim=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import nms
 
+from her2core.cores import cores, side_by_side
 from her2core.detection.decode import decode
 from her2core.detection.quick import QuickYolo
 from her2core.detection.tiles import Tile, clip, merge, plan, read_tile, round_up
@@ -45,6 +47,7 @@ COMFORTABLE = (0.6, 1.7)  # of the target size: nuclei that the first look judge
 RETRY_RATIO = 1.25  # how far off the size may turn out before the image is looked at once more
 MAX_RETRIES = 2
 ENOUGH_NUCLEI = 6  # fewer than these say little about the size
+ENOUGH_IN_PART = 10  # so many in a quarter of the image say as much as all
 MAX_PER_TILE = 1500
 CUDA_BATCH = 8
 AS_IT_IS = (1.0, 0.0)
@@ -249,17 +252,23 @@ class Detector:
 
     def _nucleus_px(self, pixels: Pixels, watch: _Watch) -> float | None:
         """Median nucleus in original px from a small look, with a coarser or finer one where that seems better."""
+        low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
         windows = _probe_windows(pixels)
         longest = max(max(window.shape[:2]) for window in windows)
 
-        def probe(side_px: float) -> _Look:
+        def probe(side_px: float, some: Sequence[Pixels] = windows) -> _Look:
             scale = min(max(side_px / longest, MIN_SCALE), MAX_SCALE)
-            looks = [self._look(window, scale, CONFIDENT, watch, None) for window in windows]
+            looks = side_by_side([partial(self._look, window, scale, CONFIDENT, watch, None) for window in some])
             return _Look(scale, torch.cat([x.boxes for x in looks]), torch.cat([x.scores for x in looks]))
 
-        first = probe(min(PROBE_PX, longest))
+        side_px = min(PROBE_PX, longest)
+        if len(windows) == 1:
+            part = probe(side_px, _clearest(pixels, math.ceil(pixels.shape[0] / 2), math.ceil(pixels.shape[1] / 2), 1))
+            seen = part.median_px()
+            if part.confident() >= ENOUGH_IN_PART and seen is not None and low <= seen * part.scale <= high:
+                return seen
+        first = probe(side_px)
         seen = first.median_px()
-        low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
         enough = first.confident() >= ENOUGH_NUCLEI
         if enough and seen is not None and low <= seen * first.scale <= high:
             return seen
@@ -277,13 +286,17 @@ class Detector:
         """Detections at one scale, tile by tile; `span` is the part of the progress bar that this fills."""
         height, width = pixels.shape[:2]
         tiles = plan(max(1, round(width * scale)), max(1, round(height * scale)))
-        batch = CUDA_BATCH if self.device.type == "cuda" else 1
+        on_processor = self.device.type == "cpu"
+        batch = cores() if on_processor else CUDA_BATCH
         found: list[tuple[Tile, Tensor, Tensor]] = []
         for start in range(0, len(tiles), batch):
             watch.check()
             some = tiles[start : start + batch]
-            cuts = [read_tile(pixels, tile, scale) for tile in some]
-            for tile, (boxes, scores) in zip(some, self._run(cuts, threshold), strict=True):
+            if on_processor:
+                results = side_by_side([partial(self._see, pixels, tile, scale, threshold) for tile in some])
+            else:
+                results = self._run([read_tile(pixels, tile, scale) for tile in some], threshold)
+            for tile, (boxes, scores) in zip(some, results, strict=True):
                 offset = torch.tensor([tile.x0, tile.y0, tile.x0, tile.y0], dtype=torch.float32)
                 found.append((tile, boxes + offset, scores))
             if span is not None:
@@ -291,6 +304,10 @@ class Detector:
                 watch.tell(span[0] + (span[1] - span[0]) * done, "Finding nuclei")
         boxes, scores = merge(found, self.config.nms_iou)
         return _Look(scale, boxes / scale, scores)
+
+    def _see(self, pixels: Pixels, tile: Tile, scale: float, threshold: float) -> tuple[Tensor, Tensor]:
+        (seen,) = self._run([read_tile(pixels, tile, scale)], threshold)
+        return seen
 
     def _run(self, cuts: Sequence[Pixels], threshold: float) -> list[tuple[Tensor, Tensor]]:
         """Boxes (D, 4) in px of each cut and scores (D,), on the CPU, after suppression within the cut."""
@@ -336,11 +353,16 @@ def _probe_windows(pixels: Pixels) -> list[Pixels]:
     height, width = pixels.shape[:2]
     if max(height, width) <= WHOLE_PROBE_PX:
         return [pixels]
-    side_y, side_x = min(height, PROBE_WINDOW_PX), min(width, PROBE_WINDOW_PX)
+    return _clearest(pixels, min(height, PROBE_WINDOW_PX), min(width, PROBE_WINDOW_PX), PROBE_WINDOWS)
+
+
+def _clearest(pixels: Pixels, side_y: int, side_x: int, most: int) -> list[Pixels]:
+    """The windows of this size with the most DAPI contrast."""
+    height, width = pixels.shape[:2]
     windows: list[tuple[float, int, Pixels]] = []
     for y in sorted({round(f * (height - side_y)) for f in (0.0, 0.25, 0.5, 0.75, 1.0)}):
         for x in sorted({round(f * (width - side_x)) for f in (0.0, 0.25, 0.5, 0.75, 1.0)}):
             window = pixels[y : y + side_y, x : x + side_x]
             windows.append((float(window[::8, ::8, 2].std()), -len(windows), window))
     windows.sort(key=lambda w: w[:2], reverse=True)
-    return [window for _, _, window in windows[:PROBE_WINDOWS]]
+    return [window for _, _, window in windows[:most]]

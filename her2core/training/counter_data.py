@@ -15,15 +15,17 @@ from PIL import Image
 from torch import Tensor
 
 from her2core.counting.context import region_context
-from her2core.counting.crops import CROP_PX, Crop, as_tensors, cut
+from her2core.counting.crops import Crop, CropSize, as_tensors, cut
 from her2core.counting.network import DENSITY_SIGMA_PX
 from her2core.errors import TrainingError
 from her2core.records import Channel
 
 __all__ = ["Batch", "CropSet", "augment", "identity", "load_crops", "numbered"]
 
-# Stored crops leave room to turn and shift the final crop without black corners.
+# Stored crops leave room to turn and shift the final crop, of up to 80 px, without black corners.
 STORED_PX = 112
+# A nucleus of 56 px stays within a crop of 64 px.
+_SHIFT_PX, _LOG_SCALE = 2.0, 0.08
 _MAX_SIGNALS = 60
 _CHANNEL_INDEX = {Channel.HER2.value: 0, Channel.CEP17.value: 1}
 
@@ -32,13 +34,15 @@ _CHANNEL_INDEX = {Channel.HER2.value: 0, Channel.CEP17.value: 1}
 class CropSet:
     """N nuclei of a folder.
 
-    pixels: uint8[N, 3, STORED_PX, STORED_PX]. half_axes: float[N, 2] px. counts: float[N, 2]. clustered: float[N].
+    pixels: uint8[N, 3, STORED_PX, STORED_PX]; of these the counter sees `size`. half_axes: float[N, 2] px.
+    counts: float[N, 2]. clustered: float[N].
     signals: float[N, 2, M, 2], (x, y) in stored crop pixels, padded with nan. known: bool[N], signals have positions.
     unmixing: float[N, 2, 3] and unit: float[N, 2], the same for all nuclei of a region (`region_context`).
     region: int64[N], which region of the folder each is from; nuclei of a region lie one after another.
     scorable: bool[N], nuclei that a reader would score.
     """
 
+    size: CropSize
     pixels: Tensor
     half_axes: Tensor
     unmixing: Tensor
@@ -55,7 +59,8 @@ class CropSet:
 
     def select(self, index: Tensor) -> CropSet:
         """The nuclei at `index`, int64[K] or bool[N]."""
-        return CropSet(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        names = (name for name in self.__dataclass_fields__ if name != "size")
+        return CropSet(self.size, *(getattr(self, name)[index] for name in names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,13 @@ def _positions(nucleus: dict[str, Any], crop: Crop, width_px: int, height_px: in
 
 
 def load_crops(
-    data_dir: Path, images: set[str] | None = None, progress: Callable[[int, int], None] | None = None
+    data_dir: Path,
+    size: CropSize,
+    images: set[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CropSet:
-    """All nuclei of the regions in `data_dir` (a truth.json folder), or of those named in `images`.
+    """All nuclei of the regions in `data_dir` (a truth.json folder), or of those named in `images`, for a counter whose
+    crops have `size`.
 
     Raises TrainingError where the folder has no usable truth.
     """
@@ -107,9 +116,9 @@ def load_crops(
     pixels, axes, unmixing, unit, counts, clustered, signals, known, region_of, scorable = ([] for _ in range(10))
     for done, entry in enumerate(entries):
         region = np.asarray(Image.open(data_dir / entry["image"]).convert("RGB"))
-        crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], STORED_PX)
+        crops = cut(region, [tuple(n["box"]) for n in entry["nuclei"]], replace(size, side_px=STORED_PX))
         stored, half_axes = as_tensors(crops)
-        margin = (STORED_PX - CROP_PX) // 2
+        margin = (STORED_PX - size.side_px) // 2
         seen = stored[:, :, margin:-margin, margin:-margin]  # as the counter will
         context = region_context(seen, half_axes)
         unmixing.append(context.unmixing.expand(len(crops), 2, 3))
@@ -127,6 +136,7 @@ def load_crops(
         if progress is not None:
             progress(done + 1, len(entries))
     return CropSet(
+        size,
         torch.cat(pixels),
         torch.cat(axes),
         torch.cat(unmixing),
@@ -161,7 +171,7 @@ def numbered(region: Tensor) -> Tensor:
 
 def _warp(crops: CropSet, matrix: Tensor, half_axes: Tensor) -> Batch:
     """Apply `matrix` float[N, 2, 2] and a shift in its last column [N, 2, 3] (final crop to stored crop, px)."""
-    n, side = len(crops), CROP_PX
+    n, side = len(crops), crops.size.side_px
     along = torch.arange(side) + 0.5 - side / 2
     ys, xs = torch.meshgrid(along, along, indexing="ij")
     final = torch.stack([xs, ys, torch.ones_like(xs)], -1).reshape(1, -1, 3)  # (1, S*S, 3)
@@ -233,11 +243,11 @@ def augment(crops: CropSet, generator: torch.Generator) -> Batch:
 
     quarter = torch.randint(0, 4, (n,), generator=generator) * (torch.pi / 2)
     tilt = uniform(-0.35, 0.35)
-    scale = torch.exp(uniform(-0.12, 0.12))
+    scale = torch.exp(uniform(-_LOG_SCALE, _LOG_SCALE))
     flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
     angle = quarter + tilt
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    shift = torch.stack([uniform(-3.5, 3.5), uniform(-3.5, 3.5)], -1)
+    shift = torch.stack([uniform(-_SHIFT_PX, _SHIFT_PX), uniform(-_SHIFT_PX, _SHIFT_PX)], -1)
     matrix = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], 1)  # (N, 2, 2)
     # The box of a turned nucleus: exact for quarter turns, and close enough for the tilt of an ellipse.
     a, b = crops.half_axes.unbind(-1)

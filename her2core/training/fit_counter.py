@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from her2core.counting.crops import CROP_PX, NUCLEUS_PX
+from her2core.counting.crops import CropSize
 from her2core.counting.network import DENSITY_SIGMA_PX, CounterNet, CounterOutput, completed, mean_of_fields
 from her2core.counting.quick import counter_ranges, in_use
 from her2core.counting.reading import Reading
@@ -43,9 +43,11 @@ _PEAK = 1 / (2 * math.pi * DENSITY_SIGMA_PX**2)
 
 @dataclass(frozen=True, slots=True)
 class CounterRecipe:
-    """Everything that decides what training yields, beside the data."""
+    """Everything that decides what training yields, beside the data. crops: None for those of the counter it starts
+    from, or the usual ones."""
 
     steps: int = 3000
+    crops: CropSize | None = None
     batch: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -199,16 +201,18 @@ def fit_counter(
     device = device or torch.device("cpu")
     torch.manual_seed(recipe.seed)
     generator = torch.Generator().manual_seed(recipe.seed)
-    training_images, validation_images = split_images(data_dir, recipe.validation_share)
-    training = load_crops(data_dir, training_images)
-    held_out = load_crops(data_dir, validation_images)
-    chosen = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(recipe.seed))
-    held_out = held_out.select(chosen[: recipe.validation_nuclei].sort().values)
-    net = CounterNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     before = None
+    net = CounterNet()
     if start_from is not None:
         state, before = load_weights(start_from)
         net.load_state_dict(_widened(state, net))
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    size = recipe.crops or (CropSize() if before is None else CropSize.from_config(before["config"]))
+    training_images, validation_images = split_images(data_dir, recipe.validation_share)
+    training = load_crops(data_dir, size, training_images)
+    held_out = load_crops(data_dir, size, validation_images)
+    chosen = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(recipe.seed))
+    held_out = held_out.select(chosen[: recipe.validation_nuclei].sort().values)
     averaged = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -263,9 +267,9 @@ def fit_counter(
             save_weights(
                 out,
                 best_state,
-                _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
+                _card(recipe, size, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {}),
             )
-    card = _card(recipe, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {})
+    card = _card(recipe, size, len(training), len(held_out), best_metrics, data_dir, Reading(), before, {})
     save_weights(out, best_state, card)
     net.load_state_dict(load_weights(out)[0])  # as they are stored, rounded
     save_weights(out, best_state, _read(net, card, held_out))
@@ -303,7 +307,8 @@ def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False,
     net = CounterNet()
     net.load_state_dict(state)
     share = card["recipe"]["validation_share"]
-    held_out = load_crops(data_dir, None if unseen else split_images(data_dir, share)[1])
+    size = CropSize.from_config(card["config"])
+    held_out = load_crops(data_dir, size, None if unseen else split_images(data_dir, share)[1])
     card = _read(net, card, held_out, float32=float32)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
     card["version"] = f"{card['version'].partition('+')[0]}+{fingerprint(card)[:6]}"
@@ -328,6 +333,7 @@ def _widened(state: dict[str, Tensor], net: CounterNet) -> dict[str, Tensor]:
 
 def _card(
     recipe: CounterRecipe,
+    size: CropSize,
     training: int,
     held_out: int,
     metrics: dict[str, float],
@@ -343,8 +349,7 @@ def _card(
         "architecture": "ResNet-18 with a count regression head (Xue et al. 2023), a density decoder, and features "
         "adapted to the field",
         "config": {
-            "crop_px": CROP_PX,
-            "nucleus_px": NUCLEUS_PX,
+            **size.to_config(),
             "density_sigma_px": DENSITY_SIGMA_PX,
             **reading.to_config(),
         },

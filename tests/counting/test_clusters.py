@@ -6,7 +6,7 @@ import torch
 
 from her2core.counting.clusters import FEATURES, ClusterEstimate, Light, TypicalSignal, features
 from her2core.counting.context import region_context
-from her2core.counting.crops import INPUT_PLANES, as_tensors, cut, to_input
+from her2core.counting.crops import INPUT_PLANES, CropSize, as_tensors, cut, to_input
 from her2core.counting.peaks import PeakMap
 from her2core.counting.reading import Reading
 
@@ -41,7 +41,10 @@ def region_light(peak: float) -> tuple[Light, TypicalSignal]:
     """The light of three nuclei with four signals apart and one with eight in a heap, and of their signal."""
     heap = [(36.0 + 3 * (i % 3), 36.0 + 3 * (i // 3)) for i in range(8)]
     signals = [APART, APART, APART, heap]
-    crops = [cut(painted(places, peak, seed), [(8.0, 8.0, 72.0, 72.0)])[0] for seed, places in enumerate(signals)]
+    crops = [
+        cut(painted(places, peak, seed), [(8.0, 8.0, 72.0, 72.0)], CropSize(SIDE, 64))[0]
+        for seed, places in enumerate(signals)
+    ]
     tensors = as_tensors(crops)
     context = region_context(*tensors)
     planes = to_input(*tensors, context.unmixing.expand(4, 2, 3), context.unit.expand(4, 2))

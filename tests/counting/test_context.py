@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from her2core.counting.context import region_context
-from her2core.counting.crops import CROP_PX
 
 Mixing = tuple[float, float, float, float]  # green of HER2, red of CEP17, red of DAPI, green of DAPI
+
+
+SIDE_PX = 80
 
 
 def nuclei(
@@ -16,13 +18,13 @@ def nuclei(
 ) -> Tensor:
     """Crops float[count, 3, S, S] of nuclei with `her2` HER2 and two CEP17 signals and grains of DAPI."""
     rng = np.random.default_rng(seed)
-    ys, xs = np.mgrid[:CROP_PX, :CROP_PX].astype(np.float32)
-    centre = CROP_PX / 2
+    ys, xs = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.float32)
+    centre = SIDE_PX / 2
     green_of_her2, red_of_cep17, red_of_dapi, green_of_dapi = mixing
     colours = np.array([[1, red_of_cep17, red_of_dapi], [green_of_her2, 1, green_of_dapi], [0, 0, 1]], np.float32)
     crops = []
     for _ in range(count):
-        stains = np.zeros((3, CROP_PX, CROP_PX), np.float32)
+        stains = np.zeros((3, SIDE_PX, SIDE_PX), np.float32)
         stains[2] = 60 * (np.hypot(xs - centre, ys - centre) < 30)
         angles = rng.permutation(12) * (2 * np.pi / 12)
         for spot, (stain, peak) in enumerate([(0, unit[0])] * her2 + [(1, unit[1])] * 2 + [(2, 40.0)] * 5):
@@ -69,7 +71,7 @@ def test_neither_depends_on_the_order_of_the_nuclei() -> None:
 
 @pytest.mark.parametrize("level", [0, 7, 255])
 def test_without_any_signal_the_context_is_the_usual_one(level: int) -> None:
-    context = region_context(torch.full((3, 3, CROP_PX, CROP_PX), level, dtype=torch.uint8), AXES[:3])
+    context = region_context(torch.full((3, 3, SIDE_PX, SIDE_PX), level, dtype=torch.uint8), AXES[:3])
     assert torch.isfinite(context.unmixing).all()
     assert torch.allclose(torch.diagonal(context.unmixing), torch.ones(2))
     assert float(context.unit.min()) > 0

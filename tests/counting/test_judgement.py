@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from her2core.counting.crops import Crop, cut, sharpness
+from her2core.counting.crops import Crop, CropSize, cut, sharpness
 from her2core.counting.judgement import FEATURES, Judgement, features, miscounted
 from her2core.counting.network import CounterOutput
 from her2core.counting.peaks import PeakMap
@@ -98,7 +98,7 @@ def crop_of_disc(edge_px: float) -> Crop:
     depth = 30 - np.hypot(xs - 60, ys - 60)
     pixels = np.zeros((120, 120, 3), np.uint8)
     pixels[..., 2] = 180 / (1 + np.exp(-depth / edge_px))
-    return cut(pixels, [(30.0, 30.0, 90.0, 90.0)])[0]
+    return cut(pixels, [(30.0, 30.0, 90.0, 90.0)], CropSize())[0]
 
 
 def test_a_nucleus_out_of_focus_is_less_sharp() -> None:
@@ -112,7 +112,7 @@ def test_what_is_brighter_outside_or_black_has_no_sharpness() -> None:
     pixels = np.zeros((120, 120, 3), np.uint8)
     pixels[..., 2] = np.clip(3 * np.hypot(xs - 60, ys - 60), 0, 255)
     box = (30.0, 30.0, 90.0, 90.0)
-    found = sharpness([*cut(pixels, [box]), *cut(np.zeros_like(pixels), [box])])
+    found = sharpness([*cut(pixels, [box], CropSize()), *cut(np.zeros_like(pixels), [box], CropSize())])
     assert found.tolist() == [0.0, 0.0]
 
 

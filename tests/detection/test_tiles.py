@@ -9,7 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from her2core.detection.detector import Detector, DetectorConfig, _Look, _Watch
 from her2core.detection.tiles import OVERLAP_PX, TILE_PX, Tile, merge, plan, read_tile, round_up
+from her2core.detection.yolo import YoloV3
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (1360, 1024), (1600, 1000), (32, 50_000)])
@@ -83,3 +85,31 @@ def test_touching_neighbours_both_stay_and_come_by_falling_score() -> None:
 
 def test_nothing_found_is_an_empty_list() -> None:
     assert len(merge([], 0.45)[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("nuclei_in_part", "nucleus_px", "whole_looks"), [(12, 100.0, 0), (4, 100.0, 1), (12, 30.0, 2)]
+)
+def test_a_quarter_with_enough_nuclei_tells_their_size(
+    tiny_model: YoloV3,
+    tiny_config: DetectorConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    nuclei_in_part: int,
+    nucleus_px: float,
+    whole_looks: int,
+) -> None:
+    pixels = np.zeros((800, 1000, 3), np.uint8)
+    pixels[:300, 600:, 2] = np.random.default_rng(0).integers(0, 200, (300, 400), np.uint8)  # nuclei are up there
+    seen: list[np.ndarray] = []
+
+    def look(self: Detector, part: np.ndarray, scale: float, *rest: object) -> _Look:
+        seen.append(part)
+        count = nuclei_in_part if part.shape[0] < 800 else 20
+        return _Look(scale, torch.tensor([[0.0, 0.0, nucleus_px, nucleus_px]] * count), torch.ones(count))
+
+    monkeypatch.setattr(Detector, "_look", look)
+    detector = Detector(tiny_model, tiny_config)
+    assert detector._nucleus_px(pixels, _Watch(None, None)) == pytest.approx(nucleus_px)
+    assert seen[0].shape == (400, 500, 3)
+    assert np.shares_memory(seen[0], pixels[:400, 500:])  # the quarter with the most contrast
+    assert sum(part.shape == pixels.shape for part in seen) == whole_looks

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from her2core.counting.clusters import FEATURES, ClusterEstimate, Light
+from her2core.counting.crops import CropSize
 from her2core.counting.network import CounterNet, CounterOutput
 from her2core.counting.peaks import PeakMap
 from her2core.counting.quick import in_use
@@ -49,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_density_targets_sum_to_the_counts_also_when_turned(folder: Path) -> None:
-    crops = load_crops(folder)
+    crops = load_crops(folder, CropSize())
     turned = augment(crops, torch.Generator().manual_seed(0))
     for batch in (identity(crops), turned):
         assert torch.allclose(batch.density.sum(dim=(2, 3)), batch.counts, atol=0.02)
@@ -59,7 +60,7 @@ def test_density_targets_sum_to_the_counts_also_when_turned(folder: Path) -> Non
 
 def test_turned_signals_stay_on_their_pixels(folder: Path) -> None:
     """The probe channel is brighter under the density target than elsewhere, before and after augmentation."""
-    crops = load_crops(folder)
+    crops = load_crops(folder, CropSize())
     for batch in (identity(crops), augment(crops, torch.Generator().manual_seed(3))):
         red = batch.pixels[:, 0]
         near = batch.density[:, 0] > 0.02
@@ -83,7 +84,7 @@ def test_one_patient_is_held_out_of_few_and_one_alone_is_refused(folder: Path, t
 
 def test_a_region_is_recoloured_as_a_whole(folder: Path) -> None:
     """What its nuclei have in common has to stay common, or nothing could be learned from it."""
-    crops = load_crops(folder)
+    crops = load_crops(folder, CropSize())
     one = crops.select(torch.zeros(6, dtype=torch.int64))  # six times the same nucleus …
     apart = replace(one, region=torch.tensor([0, 0, 0, 7, 7, 7]))  # … in two regions
     batch = augment(apart, torch.Generator().manual_seed(1))
@@ -98,7 +99,7 @@ def test_a_region_is_recoloured_as_a_whole(folder: Path) -> None:
 
 
 def test_a_batch_shows_several_nuclei_of_each_region(folder: Path) -> None:
-    crops = load_crops(folder)
+    crops = load_crops(folder, CropSize())
     many = replace(crops, region=torch.arange(len(crops)) // 3)  # regions of three nuclei and a rest
     generator = torch.Generator().manual_seed(2)
     for _ in range(10):
@@ -112,7 +113,7 @@ def test_a_batch_shows_several_nuclei_of_each_region(folder: Path) -> None:
 
 
 def test_errors_of_a_region_that_go_together_cost_more_than_those_that_cancel(folder: Path) -> None:
-    batch = identity(load_crops(folder))
+    batch = identity(load_crops(folder, CropSize()))
     off = torch.ones_like(batch.counts)
     off[::2] = -1
     together = module._region_error(batch.counts + 1, batch)
@@ -122,7 +123,7 @@ def test_errors_of_a_region_that_go_together_cost_more_than_those_that_cancel(fo
 
 
 def test_a_perfect_answer_has_no_loss_but_the_clusters(folder: Path) -> None:
-    batch = identity(load_crops(folder))
+    batch = identity(load_crops(folder, CropSize()))
     output = CounterOutput(batch.counts, batch.density, 20 * (batch.clustered - 0.5))
     losses = counter_loss(output, batch, RECIPE)
     assert float(losses["total"]) < 0.01
@@ -204,7 +205,7 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     (before, old), (after, new) = load_weights(trained), load_weights(again)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert new["read"]["truth_sha256"] == old["data"]["truth_sha256"]
-    held_out = load_crops(folder, split_images(folder, RECIPE.validation_share)[1])
+    held_out = load_crops(folder, CropSize(), split_images(folder, RECIPE.validation_share)[1])
     assert new["read"]["nuclei"] == len(held_out)
     net = CounterNet()
     net.load_state_dict(before)
@@ -222,7 +223,7 @@ def test_a_counter_is_read_anew_and_keeps_its_weights(folder: Path, tmp_path: Pa
     assert plain["config"] == plain["config"] | calibrate(in_float32, held_out).to_config()
     assert not torch.equal(in_float32.integral, said.integral)
     of_all = load_weights(read_anew(trained, folder, tmp_path / "all.safetensors", unseen=True))[1]
-    assert of_all["read"]["nuclei"] == len(load_crops(folder)) > len(held_out)
+    assert of_all["read"]["nuclei"] == len(load_crops(folder, CropSize())) > len(held_out)
 
 
 def test_a_loss_that_is_not_finite_stops_training(
@@ -238,13 +239,13 @@ def test_a_loss_that_is_not_finite_stops_training(
 
 def test_validation_tells_the_ways_of_counting_apart(folder: Path) -> None:
     torch.manual_seed(0)
-    metrics = validate(CounterNet(), load_crops(folder))
+    metrics = validate(CounterNet(), load_crops(folder, CropSize()))
     assert {"peaks her2 plain mae", "integral cep17 plain bias", "regressed her2 plain mae", "score"} <= set(metrics)
 
 
 def test_a_folder_without_truth_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"truth\.json"):
-        load_crops(tmp_path)
+        load_crops(tmp_path, CropSize())
 
 
 def test_clusters_are_estimated_right_in_sum_from_ways_that_err_each_in_its_own_way() -> None:
@@ -264,14 +265,14 @@ def test_few_clusters_are_estimated_by_the_integral() -> None:
 
 def test_the_card_says_what_nuclei_of_a_region_are_off_in_common(folder: Path) -> None:
     torch.manual_seed(0)
-    crops = load_crops(folder)
+    crops = load_crops(folder, CropSize())
     assert calibrate(answers(CounterNet(), crops), crops).systematic_error is None  # two regions are too few
     known = replace(Reading(), systematic_error=SystematicError(0.04, 0.03, 0.2))
     assert Reading.from_config(known.to_config()).systematic_error == known.systematic_error
 
 
 def test_only_nuclei_that_a_reader_would_score_tell_the_error_in_common(folder: Path) -> None:
-    one = load_crops(folder).select(torch.zeros(96, dtype=torch.int64))
+    one = load_crops(folder, CropSize()).select(torch.zeros(96, dtype=torch.int64))
     region = torch.arange(96) // 8
     scorable = torch.arange(96) % 2 == 0
     crops = replace(one, region=region, counts=torch.full((96, 2), 4.0), scorable=scorable)
@@ -314,7 +315,7 @@ def test_estimates_of_clusters_make_up_for_those_that_are_missed(folder: Path) -
     ten = ClusterEstimate((0.0,) * len(FEATURES), math.log(10))
     reading = replace(Reading((0.6, 0.6)), in_clusters=ten)
     taken = torch.tensor([True] * 3 + [False] * 3)
-    few = load_crops(folder).select(torch.zeros(6, dtype=torch.int64))
+    few = load_crops(folder, CropSize()).select(torch.zeros(6, dtype=torch.int64))
 
     def factor(*true: float, scorable: int = 6) -> float:
         counts = torch.tensor([[her2, 1.0] for her2 in true])
@@ -329,7 +330,7 @@ def test_estimates_of_clusters_make_up_for_those_that_are_missed(folder: Path) -
 
 
 def test_the_card_says_what_each_way_is_worth_as_it_is_read(folder: Path) -> None:
-    two = load_crops(folder).select(torch.tensor([0, 1]))
+    two = load_crops(folder, CropSize()).select(torch.tensor([0, 1]))
     crops = replace(two, counts=torch.tensor([[3.0, 1.0], [5.0, 2.0]]), clustered=torch.tensor([0.0, 1.0]))
     said = contributions(_said((9.0, 9.0), (-4.0, 4.0)), crops, Reading((0.6, 0.6), (1.5, 2.0), (0.25, 0.5)))
     assert said["peaks"].endswith(

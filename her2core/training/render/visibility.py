@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from her2core.counting.context import region_context
-from her2core.counting.crops import as_tensors, cut
+from her2core.counting.crops import CropSize, as_tensors, cut
 from her2core.records import Box, Channel
 from her2core.training.render.scene import Kind, Scene, SceneNucleus
 
@@ -28,6 +28,7 @@ LEAST_CONTRAST_TO_NOISE = 4.0
 LEAST_OVER_GRAINS = 1.2
 _LEAST_NOISE_LEVELS = 0.6
 _FEWEST_PIXELS = 20
+_CROPS = CropSize(80, 64)  # whatever the counter has, so that a seed renders the same regions
 _WITHIN = 0.9  # of the outline's radii: where signals lie
 
 
@@ -48,7 +49,7 @@ def _least(band: NDArray[np.float32], nucleus: SceneNucleus) -> float:
 
 def _unmixing(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box]) -> NDArray[np.float32]:
     """What takes the light of other stains out of HER2 and CEP17, float32[2, 3], as the counter finds it."""
-    return np.asarray(region_context(*as_tensors(cut(pixels_rgb, boxes))).unmixing.numpy(), np.float32)
+    return np.asarray(region_context(*as_tensors(cut(pixels_rgb, boxes, _CROPS))).unmixing.numpy(), np.float32)
 
 
 def unseen(pixels_rgb: NDArray[np.uint8], blank_rgb: NDArray[np.uint8], scene: Scene) -> list[set[int]]:
