@@ -41,7 +41,7 @@ __all__ = [
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("load", "detect", "count", "tally", "quality")
-OURS, CLASSICAL, PAPER = "her2core", "classical (scikit-image)", "the paper's set-up"
+OURS, CLASSICAL = "her2core", "classical (scikit-image)"
 
 
 def take_turns(methods: Mapping[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
@@ -57,12 +57,13 @@ def take_turns(methods: Mapping[str, Callable[[int], object]], rounds: int) -> d
     return seconds
 
 
-def beside_peers(files: Sequence[Path], models: Models, rounds: int, paper: PaperSetup) -> dict[str, Any]:
-    """From file to tally: ours, the classical peer, the paper's set-up; and how many times longer the others take."""
+def beside_peers(files: Sequence[Path], models: Models, passes: int, papers: Sequence[PaperSetup]) -> dict[str, Any]:
+    """From file to tally: ours, the classical peer, the paper's set-up; and how many times longer the others take.
+
+    Every pass is a round for each file.
+    """
     classical = Classical(ClassicalSettings())
-    boxes: dict[Path, list[Box]] = {}
-    for path in files:
-        boxes[path] = [n.box for n in _analyse(path, models).nuclei]  # also warms up
+    boxes = [[n.box for n in _analyse(path, models).nuclei] for path in files]  # also warms up
 
     def ours(number: int) -> None:
         tally(_analyse(files[number % len(files)], models).nuclei)
@@ -75,21 +76,27 @@ def beside_peers(files: Sequence[Path], models: Models, rounds: int, paper: Pape
         if nuclei:
             classical.counts(pixels, nuclei)
 
-    def published(number: int) -> None:
-        path = files[number % len(files)]
-        paper.analyse(_pixels(path), boxes[path])
+    def published(paper: PaperSetup) -> Callable[[int], object]:
+        return lambda number: paper.analyse(_pixels(files[number % len(files)]), boxes[number % len(files)])
 
-    theirs(0)
-    published(0)
-    seconds = take_turns({OURS: ours, CLASSICAL: theirs, PAPER: published}, rounds)
+    methods = {OURS: ours, CLASSICAL: theirs, **{paper.title: published(paper) for paper in papers}}
+    for method in methods.values():
+        method(0)
+    seconds = take_turns(methods, passes * len(files))
+    times = {name: [a / b for a, b in zip(each, seconds[OURS], strict=True)] for name, each in seconds.items()}
+
+    def medians(numbers: Mapping[str, Sequence[float]], of_file: slice) -> dict[str, float]:
+        return {name: statistics.median(each[of_file]) for name, each in numbers.items()}
+
+    each_file = [slice(i, None, len(files)) for i in range(len(files))]
     return {
-        "seconds": {name: statistics.median(each) for name, each in seconds.items()},
-        "times ours": {
-            name: statistics.median(a / b for a, b in zip(each, seconds[OURS], strict=True))
-            for name, each in seconds.items()
-        },
-        "nuclei": statistics.median(len(found) for found in boxes.values()),
-        "rounds": rounds,
+        "seconds": medians(seconds, slice(None)),
+        "times ours": medians(times, slice(None)),
+        "regions": [
+            {"nuclei": len(found), "seconds": medians(seconds, its), "times ours": medians(times, its)}
+            for found, its in zip(boxes, each_file, strict=True)
+        ],
+        "rounds": passes,
     }
 
 

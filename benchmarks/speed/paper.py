@@ -1,8 +1,8 @@
 """The set-up of Xue et al. 2023 as published: full-width YOLOv3, then ResNet-18 on one crop after the other.
 
 Speed only: the weights are random, which does not change how long anything takes, and crops are cut where our detector
-found the nuclei, so that both count the same ones. Where the paper leaves a size open, the smaller usual one is taken,
-which flatters the paper: YOLOv3's 416 px, and crops of 64 px.
+found the nuclei, so that both count the same ones. The paper leaves sizes open: the smallest usual ones flatter it, and
+beside them stand those for which its networks were published.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from her2core.detection.yolo import YoloConfig, YoloV3
 from her2core.imaging import PixelsRGB
 from her2core.records import Box
 
-__all__ = ["CROP_PX", "INPUT_PX", "PaperSetup"]
+__all__ = ["AS_PUBLISHED_PX", "SMALLEST_PX", "PaperSetup"]
 
-INPUT_PX = 416
-CROP_PX = 64
+# Sides of an image for YOLOv3 and of a crop for ResNet-18.
+SMALLEST_PX = 416, 64
+AS_PUBLISHED_PX = 608, 224  # Redmon & Farhadi 2018; He et al. 2016
 _ANCHORS = ((10, 13), (16, 30), (33, 23), (30, 61), (62, 45), (59, 119), (116, 90), (156, 198), (373, 326))
 _KEPT = 300
 
@@ -31,9 +32,10 @@ _KEPT = 300
 class PaperSetup:
     """Both networks in eager float32, nothing folded, nothing batched."""
 
-    def __init__(self, input_px: int = INPUT_PX, crop_px: int = CROP_PX, width: float = 1.0) -> None:
+    def __init__(self, sides_px: tuple[int, int] = SMALLEST_PX, width: float = 1.0) -> None:
         torch.manual_seed(0)
-        self.input_px, self.crop_px = input_px, crop_px
+        self.input_px, self.crop_px = sides_px
+        self.title = f"the paper's set-up, {self.input_px} px and crops of {self.crop_px} px"
         self.detector = YoloV3(YoloConfig(width, tuple((float(w), float(h)) for w, h in _ANCHORS))).eval()
         self.counter = resnet18(weights=None, num_classes=2).eval()
         self._anchors = torch.tensor(_ANCHORS, dtype=torch.float32)

@@ -35,7 +35,10 @@ def _found(**ratios: float) -> dict[str, Any]:
         "models": {"detector": "detector 1"},
         "beside peers": {
             "seconds": {"her2core": 0.5, **ratios}, "times ours": {"her2core": 1.0, **ratios},
-            "nuclei": 20, "rounds": 5,
+            "regions": [{
+                "nuclei": 20, "seconds": {"her2core": 0.5, **ratios}, "times ours": {"her2core": 1.0, **ratios},
+            }],
+            "rounds": 5,
         },
         "by size": [size, {**size, "width": 20_000, "height": 20_000, "tiled": True, "nuclei": 14_000}],
         "models only mb": 600.0,
@@ -88,7 +91,7 @@ def test_operations_of_a_convolution_and_a_linear_layer() -> None:
 
 
 def test_the_papers_set_up_counts_one_crop_at_a_time() -> None:
-    paper, seen = PaperSetup(64, 32, width=0.125), []
+    paper, seen = PaperSetup((64, 32), width=0.125), []
     paper.counter.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape)))
     pixels = np.random.default_rng(1).integers(0, 255, (90, 120, 3), dtype=np.uint8)
     assert paper.analyse(pixels, [(0.0, 0.0, 30.0, 30.0), (40.4, 20.0, 80.0, 60.0)]) == 2
@@ -112,7 +115,9 @@ def test_the_guard_fails_beyond_its_margin(now: float, slower: bool) -> None:
 def test_the_page_names_every_number_and_the_figure_is_drawn(tmp_path: Path) -> None:
     text = page(_found(peer=4.25) | {"notice": "The machine was busy."})
     for part in (
-        "| peer | 4.250 | 4.25 |",
+        "| nuclei | her2core, s | peer, s |",
+        "| 20 | 0.500 (1.00 ×) | 4.250 (4.25 ×) |",
+        "| all: median, times ours | 1.00 | 4.25 |",
         "1360 × 1024",
         "| 1360 × 1024 | JPEG, whole | 20 | 0.020 | 0.300 | 0.100 | 0.0010 | 0.200 |",
         "| 20000 × 20000 | tiled TIFF, by windows | 610 | 700 | 690 | 690 | 695 |",

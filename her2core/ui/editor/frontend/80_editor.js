@@ -43,6 +43,8 @@ class Editor {
   begin() {
     const { region, nuclei } = this.state;
     const left = leftAt.get(region.id);
+    this.orderBy = left?.orderBy ?? this.orderBy;
+    this.parts.order.value = this.orderBy;
     this.order = left?.order ?? ordered(nuclei, this.orderBy);
     this.overlapped = left?.overlapped ?? overlapped(nuclei);
     this.chosen = left?.chosen ?? this.order[0] ?? null;
@@ -63,9 +65,9 @@ class Editor {
   /** Remember how the region is left. */
   leave() {
     if (!this.state) return;
-    const { order, chosen } = this;
+    const { order, orderBy, chosen } = this;
     const { scale, x, y } = this.field.view;
-    leftAt.set(this.state.region.id, { order, chosen, overlapped: this.overlapped, view: { scale, x, y } });
+    leftAt.set(this.state.region.id, { order, orderBy, chosen, overlapped: this.overlapped, view: { scale, x, y } });
   }
 
   async loadPicture() {
