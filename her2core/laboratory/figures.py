@@ -159,15 +159,18 @@ def choose(lines: Lines, choice: Choice, day: str = "signed_day") -> Lines:
     return lines.where(chosen)
 
 
-def periods(days: NDArray[np.float64]) -> tuple[Period, ...]:
+def periods(days: NDArray[np.float64], beside: NDArray[np.float64] | None = None) -> tuple[Period, ...]:
     """The weeks of these days (ordinals), or the months where there are more than 30 weeks, without gaps.
 
-    The members are indices into `days`; unknown days (NaN) are in none.
+    The members are indices into `days`; unknown days (NaN) are in none. beside: days that are shown with them; the
+    periods are those of both.
     """
     known = np.flatnonzero(~np.isnan(days))
-    if not len(known):
+    every = days if beside is None else np.concatenate([days, beside])
+    every = every[~np.isnan(every)]
+    if not len(every):
         return ()
-    first, last = (date.fromordinal(int(pick(days[known]))) for pick in (np.min, np.max))
+    first, last = (date.fromordinal(int(pick(every))) for pick in (np.min, np.max))
     weekly = (last - first).days < 7 * _MOST_WEEKS
     starts = list(_weeks(first, last) if weekly else _months(first, last))
     edges = np.array([start.toordinal() for start in starts], float)

@@ -237,7 +237,8 @@ def _hours(hours: float) -> str:
 
 
 def _volumes(view: _View) -> None:
-    opened, signed = figures.periods(view.opened["opened_day"]), figures.periods(view.signed["signed_day"])
+    both = view.opened["opened_day"], view.signed["signed_day"]
+    opened, signed = figures.periods(*both), figures.periods(*reversed(both))
     figure = go.Figure()
     for name, found, colour in (("opened", opened, palette.SKY), ("signed", signed, palette.ORANGE)):
         days, counts = [p.start for p in found], [len(p.members) for p in found]
@@ -253,7 +254,7 @@ def _volumes(view: _View) -> None:
         figure,
         "lab_volume",
         view.opened,
-        f"Cases opened and cases signed, by {_unit(opened or signed)}.",
+        f"Cases opened and cases signed, by {_unit(opened)}.",
         "Signed below opened for several bars in a row: work piles up; see where under Cases by state.",
         lambda trace, point: (f"opened, {_named(opened, point)}", opened[point].members) if trace == 0 else None,
         legend=True,

@@ -74,6 +74,16 @@ def test_periods_are_weeks_without_gaps_and_months_of_long_spans() -> None:
     assert figures.periods(np.array([np.nan])) == ()
 
 
+def test_what_is_shown_together_has_the_same_periods() -> None:
+    opened = np.array([DAY.toordinal(), DAY.toordinal() + 100.0])
+    signed = np.array([DAY.toordinal() + 30.0, np.nan, DAY.toordinal() + 300.0])
+    of_opened, of_signed = figures.periods(opened, signed), figures.periods(signed, opened)
+    assert [p.start for p in of_opened] == [p.start for p in of_signed]
+    assert len(of_opened) == 10  # months, for both
+    assert sum(len(p.members) for p in of_opened) == sum(len(p.members) for p in of_signed) == 2
+    assert len(figures.periods(np.array([np.nan]), opened)) == len(figures.periods(opened))
+
+
 def test_steps_are_hours_and_impossible_ones_are_left_out() -> None:
     found = figures.turnaround(lines({}, {"received_day": DAY.toordinal() + 4}, {"analysed": None}))
     assert [step.name for step in found] == list(figures.STEPS)
