@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from her2core.cores import cores, side_by_side
 from her2core.counting.clusters import Light, TypicalSignal
 from her2core.counting.clusters import features as cluster_features
 from her2core.counting.context import Context, region_context
@@ -161,32 +164,38 @@ class Counter:
         counts: list[Count] = []
         # Kept in one piece: small pieces between large, short-lived maps would bar their memory from being used again.
         table = torch.empty(len(boxes), _SAID)
-        for start in range(0, len(boxes), _BATCH):
+        # A few nuclei share both cores at each step; of many, each core has its own.
+        together = cores() if self.device.type == "cpu" else 1
+        rounds = math.ceil(len(boxes) / (_BATCH * together))
+        size = math.ceil(len(boxes) / (rounds * together))
+        parts = [boxes] if at_once else [boxes[start : start + size] for start in range(0, len(boxes), size)]
+        for start in range(0, len(parts), together):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
-            if not at_once:
-                crops = cut(pixels_rgb, boxes[start : start + _BATCH], self.size)
-                planes = self._planes(crops, context)
-            read, said = self._read(self._ask(planes, field), planes, crops)
-            table[start : start + len(read)] = said.table
-            counts += read
+            if at_once:
+                results = [self._read(planes, field, crops)]
+            else:
+                some = parts[start : start + together]
+                results = side_by_side([partial(self._count, pixels_rgb, part, context, field) for part in some])
+            for read, said in results:
+                table[len(counts) : len(counts) + len(read)] = said.table
+                counts += read
             if progress is not None:
                 progress(len(counts) / len(boxes))
         said = _Said.of_table(table)
         if others:
-            signal = self._typical_signal(pixels_rgb, sorted(few), context, field)
+            _, of_few = self._count(pixels_rgb, sorted(few), context, field)
+            signal = of_few.typical_signal(torch.ones(len(few), dtype=torch.bool))
         else:
             signal = said.typical_signal(torch.tensor([at_once or box in few for box in boxes]))
         return self._with_clusters(counts, said, signal)
 
-    def _typical_signal(
+    def _count(
         self, pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], context: Context, field: Tensor
-    ) -> TypicalSignal:
-        """A HER2 signal of the region, by nuclei that are not counted themselves."""
+    ) -> tuple[list[Count], _Said]:
+        """`_read` from pixels."""
         crops = cut(pixels_rgb, boxes, self.size)
-        planes = self._planes(crops, context)
-        _, said = self._read(self._ask(planes, field), planes, crops)
-        return said.typical_signal(torch.ones(len(boxes), dtype=torch.bool))
+        return self._read(self._planes(crops, context), field, crops)
 
     def _with_clusters(self, counts: Sequence[Count], said: _Said, signal: TypicalSignal) -> list[Count]:
         """The counts with HER2 signals as they are if they cluster, which takes a typical signal of the region."""
@@ -194,11 +203,9 @@ class Counter:
         in_cluster = self.reading.in_cluster(said.integral, said.regressed, said.peaks, columns).tolist()
         return [replace(count, in_cluster=signals) for count, signals in zip(counts, in_cluster, strict=True)]
 
-    def _read(
-        self, output: CounterOutput, planes: Sequence[Tensor], crops: Sequence[Crop]
-    ) -> tuple[list[Count], _Said]:
+    def _read(self, planes: Sequence[Tensor], field: Tensor, crops: Sequence[Crop]) -> tuple[list[Count], _Said]:
         """Counts without what they are in clusters, and what that takes."""
-        reading = self.reading
+        output, reading = self._ask(planes, field), self.reading
         raw = output.density.sum(dim=(2, 3))
         integral = (raw * torch.tensor(reading.integral_gain)).tolist()
         regressed = output.regressed.clamp(min=0)

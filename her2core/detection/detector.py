@@ -47,7 +47,7 @@ COMFORTABLE = (0.6, 1.7)  # of the target size: nuclei that the first look judge
 RETRY_RATIO = 1.25  # how far off the size may turn out before the image is looked at once more
 MAX_RETRIES = 2
 ENOUGH_NUCLEI = 6  # fewer than these say little about the size
-ENOUGH_IN_PART = 10  # so many in a quarter of the image say as much as all
+ENOUGH_IN_QUARTER = 10  # so many in a quarter of the image say as much as all
 MAX_PER_TILE = 1500
 CUDA_BATCH = 8
 AS_IT_IS = (1.0, 0.0)
@@ -251,34 +251,48 @@ class Detector:
         return min(max(self.config.target_nucleus_px / median_px, MIN_SCALE), MAX_SCALE)
 
     def _nucleus_px(self, pixels: Pixels, watch: _Watch) -> float | None:
-        """Median nucleus in original px from a small look, with a coarser or finer one where that seems better."""
-        low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
+        """Median nucleus in original px from small looks: at a quarter of the image if that shows enough of them."""
         windows = _probe_windows(pixels)
-        longest = max(max(window.shape[:2]) for window in windows)
+        if len(windows) == 1:
+            quarter = _clearest(pixels, math.ceil(pixels.shape[0] / 2), math.ceil(pixels.shape[1] / 2), 1)
+            best = self._probe(quarter, max(pixels.shape[:2]), watch, ENOUGH_IN_QUARTER, if_few=False)
+            if best.confident() >= ENOUGH_IN_QUARTER and self._is_comfortable(best):
+                return best.median_px()
+        longest_px = max(max(window.shape[:2]) for window in windows)
+        return self._probe(windows, longest_px, watch, ENOUGH_NUCLEI).median_px()
 
-        def probe(side_px: float, some: Sequence[Pixels] = windows) -> _Look:
-            scale = min(max(side_px / longest, MIN_SCALE), MAX_SCALE)
-            looks = side_by_side([partial(self._look, window, scale, CONFIDENT, watch, None) for window in some])
+    def _probe(
+        self, windows: Sequence[Pixels], longest_px: int, watch: _Watch, enough: int, *, if_few: bool = True
+    ) -> _Look:
+        """A look at windows of an image shrunk to `PROBE_PX`, or a coarser or finer one where that seems better: the
+        nuclei look small or large or, `if_few`, there are not enough."""
+
+        def look(side_px: float) -> _Look:
+            scale = min(max(side_px / longest_px, MIN_SCALE), MAX_SCALE)
+            looks = side_by_side([partial(self._look, window, scale, CONFIDENT, watch, None) for window in windows])
             return _Look(scale, torch.cat([x.boxes for x in looks]), torch.cat([x.scores for x in looks]))
 
-        side_px = min(PROBE_PX, longest)
-        if len(windows) == 1:
-            part = probe(side_px, _clearest(pixels, math.ceil(pixels.shape[0] / 2), math.ceil(pixels.shape[1] / 2), 1))
-            seen = part.median_px()
-            if part.confident() >= ENOUGH_IN_PART and seen is not None and low <= seen * part.scale <= high:
-                return seen
-        first = probe(side_px)
-        seen = first.median_px()
-        enough = first.confident() >= ENOUGH_NUCLEI
-        if enough and seen is not None and low <= seen * first.scale <= high:
-            return seen
+        first = look(min(PROBE_PX, longest_px))
+        seen, few = first.median_px(), first.confident() < enough
+        if (few and not if_few) or (not few and self._is_comfortable(first)):
+            return first
+        low, high = self._comfortable_px
         others = []
-        if not enough or seen is None or seen * first.scale > high:
-            others.append(probe(first.scale * longest / 2))
-        if not enough or seen is None or seen * first.scale < low:
-            others.append(probe(first.scale * longest * 2))
-        best = max([first, *others], key=_Look.covered_px2)
-        return best.median_px()
+        if few or seen is None or seen * first.scale > high:
+            others.append(look(first.scale * longest_px / 2))
+        if few or seen is None or seen * first.scale < low:
+            others.append(look(first.scale * longest_px * 2))
+        return max([first, *others], key=_Look.covered_px2)
+
+    @property
+    def _comfortable_px(self) -> tuple[float, float]:
+        """From how large to how large nuclei are judged well by a first look, in its pixels."""
+        low, high = (factor * self.config.target_nucleus_px for factor in COMFORTABLE)
+        return low, high
+
+    def _is_comfortable(self, look: _Look) -> bool:
+        (low, high), seen = self._comfortable_px, look.median_px()
+        return seen is not None and low <= seen * look.scale <= high
 
     def _look(
         self, pixels: Pixels, scale: float, threshold: float, watch: _Watch, span: tuple[float, float] | None

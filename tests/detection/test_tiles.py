@@ -88,7 +88,7 @@ def test_nothing_found_is_an_empty_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nuclei_in_part", "nucleus_px", "whole_looks"), [(12, 100.0, 0), (4, 100.0, 1), (12, 30.0, 2)]
+    ("nuclei_in_part", "nucleus_px", "quarters", "whole"), [(12, 100.0, 1, 0), (4, 100.0, 1, 1), (12, 40.0, 2, 0)]
 )
 def test_a_quarter_with_enough_nuclei_tells_their_size(
     tiny_model: YoloV3,
@@ -96,7 +96,8 @@ def test_a_quarter_with_enough_nuclei_tells_their_size(
     monkeypatch: pytest.MonkeyPatch,
     nuclei_in_part: int,
     nucleus_px: float,
-    whole_looks: int,
+    quarters: int,
+    whole: int,
 ) -> None:
     pixels = np.zeros((800, 1000, 3), np.uint8)
     pixels[:300, 600:, 2] = np.random.default_rng(0).integers(0, 200, (300, 400), np.uint8)  # nuclei are up there
@@ -105,6 +106,7 @@ def test_a_quarter_with_enough_nuclei_tells_their_size(
     def look(self: Detector, part: np.ndarray, scale: float, *rest: object) -> _Look:
         seen.append(part)
         count = nuclei_in_part if part.shape[0] < 800 else 20
+        count = count if nucleus_px * scale > 25 else 10
         return _Look(scale, torch.tensor([[0.0, 0.0, nucleus_px, nucleus_px]] * count), torch.ones(count))
 
     monkeypatch.setattr(Detector, "_look", look)
@@ -112,4 +114,4 @@ def test_a_quarter_with_enough_nuclei_tells_their_size(
     assert detector._nucleus_px(pixels, _Watch(None, None)) == pytest.approx(nucleus_px)
     assert seen[0].shape == (400, 500, 3)
     assert np.shares_memory(seen[0], pixels[:400, 500:])  # the quarter with the most contrast
-    assert sum(part.shape == pixels.shape for part in seen) == whole_looks
+    assert [part.shape == pixels.shape for part in seen] == [False] * quarters + [True] * whole
