@@ -39,23 +39,23 @@ def round_up(value: int, multiple: int = 32) -> int:
     return max(1, -(-value // multiple)) * multiple
 
 
-def _starts(length: int) -> list[int]:
-    if length <= TILE_PX:
-        return [0]
-    count = -(-(length - OVERLAP_PX) // (TILE_PX - OVERLAP_PX))
-    return [round(i * (length - TILE_PX) / (count - 1)) for i in range(count)]
+def _spans(length: int) -> list[tuple[int, int]]:
+    """Starts and ends of as few tiles as cover the length, none longer than they have to be."""
+    count = max(1, -(-(length - OVERLAP_PX) // (TILE_PX - OVERLAP_PX)))
+    side = min(round_up(-(-(length + (count - 1) * OVERLAP_PX) // count)), length)
+    starts = [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
+    return [(start, start + side) for start in starts]
 
 
 def plan(width_px: int, height_px: int) -> list[Tile]:
-    """Tiles that cover width x height: one for at most 1.6 Mpx, else of 640 px that overlap by at least 128 px."""
+    """Tiles that cover width x height: one for at most 1.6 Mpx, else of up to 640 px that overlap by at least 128 px."""
     if width_px * height_px <= SINGLE_TILE_PX:
         return [Tile(0, 0, width_px, height_px, (False, False, False, False))]
-    tiles = []
-    for y0 in _starts(height_px):
-        for x0 in _starts(width_px):
-            x1, y1 = min(x0 + TILE_PX, width_px), min(y0 + TILE_PX, height_px)
-            tiles.append(Tile(x0, y0, x1, y1, (x0 > 0, y0 > 0, x1 < width_px, y1 < height_px)))
-    return tiles
+    return [
+        Tile(x0, y0, x1, y1, (x0 > 0, y0 > 0, x1 < width_px, y1 < height_px))
+        for y0, y1 in _spans(height_px)
+        for x0, x1 in _spans(width_px)
+    ]
 
 
 def read_tile(pixels_rgb: NDArray[np.uint8], tile: Tile, scale: float) -> NDArray[np.uint8]:

@@ -28,8 +28,16 @@ def test_tiles_cover_all_and_overlap_enough(width: int, height: int) -> None:
         assert tile.inner == (tile.x0 > 0, tile.y0 > 0, tile.x1 < width, tile.y1 < height)
         covered[tile.y0 : tile.y1, tile.x0 : tile.x1] = True
     assert covered.all()
-    starts = sorted({tile.x0 for tile in tiles})
-    assert all(a + TILE_PX - b >= OVERLAP_PX for a, b in pairwise(starts))
+    for sides in ({(t.x0, t.x1) for t in tiles}, {(t.y0, t.y1) for t in tiles}):
+        assert all(end - start >= OVERLAP_PX for (_, end), (start, _) in pairwise(sorted(sides)))
+
+
+def test_tiles_are_no_larger_than_they_have_to_be() -> None:
+    tiles = plan(1496, 1126)
+    assert len(tiles) == 6
+    assert sum((t.x1 - t.x0) * (t.y1 - t.y0) for t in tiles) < 1.4 * 1496 * 1126  # 6 of 640 px would be 1.46 times it
+    assert {t.x1 - t.x0 for t in tiles} == {608}
+    assert {t.y1 - t.y0 for t in tiles} == {640}
 
 
 @pytest.mark.parametrize("scale", [0.37, 1.0, 1.6])
