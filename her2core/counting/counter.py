@@ -30,7 +30,7 @@ from her2core.records import Box, Channel, Signal
 
 __all__ = ["Count", "Counter"]
 
-_BATCH = 80  # nuclei that are worked on at once; so many show, too, what a region looks like
+_BATCH = 128  # nuclei that are worked on at once; so many show, too, what a region looks like
 _CPU_CHUNK = 20  # crops mapped at once: the maps of more do not stay in a processor's cache
 _ENOUGH_TO_TELL = 40  # nuclei tell how the stains of a region mix, and what light a signal has
 _SAID = 8  # numbers a nucleus that are kept until all are counted

@@ -48,7 +48,7 @@ def _spans(length: int) -> list[tuple[int, int]]:
 
 
 def plan(width_px: int, height_px: int) -> list[Tile]:
-    """Tiles that cover width x height: one for at most 1.6 Mpx, else of up to 640 px that overlap by at least 128 px."""
+    """Tiles that cover width x height: one for at most 1.6 Mpx, else of up to 640 px that overlap by 128 px or more."""
     if width_px * height_px <= SINGLE_TILE_PX:
         return [Tile(0, 0, width_px, height_px, (False, False, False, False))]
     return [

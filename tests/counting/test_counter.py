@@ -8,6 +8,7 @@ import torch
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from her2core.counting import Counter, network
+from her2core.counting.counter import _BATCH
 from her2core.counting.crops import INPUT_PLANES
 from her2core.counting.network import DENSITY_SIGMA_PX, FIELD, CounterNet, completed, fused, mean_of_fields
 from her2core.counting.peaks import PeakMap
@@ -116,8 +117,10 @@ def test_a_nucleus_is_counted_alike_alone_and_among_others(counter: Counter) -> 
 def test_more_nuclei_than_are_read_at_once_are_counted_in_order(counter: Counter) -> None:
     pixels, box, _ = drawn_region(3, 2)
     shifted = [(box[0] + dx, box[1], box[2] + dx, box[3]) for dx in (0.0, 0.5)]
-    counts = counter.count(pixels, [*shifted * 45])  # 90: in two batches, and shown by 45 of them
-    assert len(counts) == 90
+    told: list[float] = []
+    counts = counter.count(pixels, [*shifted * (_BATCH // 2 + 5)], told.append)  # in batches, shown by half of them
+    assert len(counts) == _BATCH + 10
+    assert told[-1] == 1.0
     for i, count in enumerate(counts):
         assert count.regressed == pytest.approx(counts[i % 2].regressed, abs=1e-3)
         assert len(count.signals) == len(counts[i % 2].signals)
