@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 
-__all__ = ["cores", "side_by_side", "started"]
+__all__ = ["beside", "cores", "side_by_side"]
 
 Result = TypeVar("Result")
 
+_PATIENCE_S = 60.0
 _guard = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -28,18 +30,47 @@ def cores() -> int:
 
 
 def side_by_side(parts: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What the parts return, in their order. Raises what the first that fails does, when all have ended."""
-    if cores() == 1:
+    """What the parts return, in their order. Raises what the first that fails does, when all have ended.
+
+    A single part, and all where there is one core, is done by the caller.
+    """
+    if cores() == 1 or len(parts) <= 1:
         return [part() for part in parts]
-    pool = _pool(cores())
-    futures = [pool.submit(part) for part in parts]
+    futures: list[Future[Result]] = []
+    try:
+        futures += (_pool(cores()).submit(part) for part in parts)
+    except RuntimeError:  # Python ends, and takes no more: whoever asked goes on until it hears of that
+        wait(futures)
+        return [part() for part in parts]
     wait(futures)
-    return [future.result() for future in futures]
+    results = []
+    try:
+        for future in futures:
+            results.append(future.result())
+    finally:
+        del future, futures  # else an error holds them, and they it, and what fills the memory of a GPU with them
+    return results
 
 
-def started(work: Callable[[], Result]) -> Callable[[], Result]:
-    """A core begins with `work` now, if there are several; to be called, once, for what it returns or raises."""
-    return work if cores() == 1 else _pool(cores()).submit(work).result
+@contextmanager
+def beside(work: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """A core begins with `work` now, if there are several; call what is yielded for what it returns or raises.
+
+    It is not left running behind: who leaves early waits for it, unless it has not begun.
+    """
+    try:
+        future = None if cores() == 1 else _pool(cores()).submit(work)
+    except RuntimeError:  # Python ends
+        future = None
+    if future is None:
+        yield work
+        return
+    try:
+        yield future.result
+    finally:
+        if not future.cancel():
+            wait([future])
+        del future
 
 
 def _pool(count: int) -> ThreadPoolExecutor:
@@ -49,8 +80,8 @@ def _pool(count: int) -> ThreadPoolExecutor:
             pool = ThreadPoolExecutor(count, "her2core-core", _on_one_core)
             all_there = threading.Barrier(count + 1)
             for _ in range(count):
-                pool.submit(all_there.wait)
-            all_there.wait()
+                pool.submit(all_there.wait, _PATIENCE_S)
+            all_there.wait(_PATIENCE_S)
             torch.set_num_threads(count)  # threads that come later have the number that was set last
             _pools[count] = pool
         return _pools[count]
@@ -61,4 +92,11 @@ def _on_one_core() -> None:
     torch.set_num_threads(1)
 
 
-os.register_at_fork(after_in_child=_pools.clear)  # threads do not pass to a child
+def _anew() -> None:
+    """Threads do not pass to a child, and whoever held the lock is not there to give it back."""
+    global _guard
+    _guard = threading.Lock()
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_anew)

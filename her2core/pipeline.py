@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from her2core.cores import started
+from her2core.cores import beside
 from her2core.counting import Count, Counter
 from her2core.counting.crops import CropSize, cut, sharpness, spread_out
 from her2core.detection import Detection, Detector
@@ -146,10 +147,14 @@ def analyse(
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
     sliced = cast(NDArray[np.uint8], pixels_rgb)  # all that both stages do with it
-    quality = started(lambda: measured(pixels_rgb))
-    (found, counts), device = _or_on_processor(
-        lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
-    )
+    # Of windows of a file, quality is measured afterwards: reading it is what takes the time.
+    at_once = isinstance(pixels_rgb, np.ndarray)
+    with beside(lambda: measured(pixels_rgb)) if at_once else nullcontext(lambda: measured(pixels_rgb)) as quality:
+        (found, counts), device = _or_on_processor(
+            lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
+        )
+        tell(0.97, "Measuring image quality")
+        measures = quality()
     boxes = [d.box_xyxy for d in found]
     overlaps, typical_px = overlap_fractions(boxes), typical_width_px(boxes)
     typical = float(np.median([count.sharpness for count in counts])) if counts else 0.0
@@ -168,8 +173,6 @@ def analyse(
         )
         for i, (d, count, overlap) in enumerate(zip(found, counts, overlaps, strict=True))
     )
-    tell(0.97, "Measuring image quality")
-    measures = quality()
     tell(1.0, "Done")
     return RegionAnalysis(
         width_px=width_px,

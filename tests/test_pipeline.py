@@ -256,7 +256,7 @@ def test_how_sharp_a_region_is_does_not_hang_on_all_of_its_nuclei(monkeypatch: p
     own = float(sharpness(cut(pixels, [box], size))[0])
     assert _focus(pixels, own, [box] * 600, size) == pytest.approx(1.0)
     assert _focus(pixels, own / 2, [box] * 3, size) == pytest.approx(0.5)
-    assert looked_at == [300, 3]
+    assert looked_at == [400, 3]
     assert _focus(pixels, own, [], size) is None  # nothing to compare with
 
 

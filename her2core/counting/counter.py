@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +29,8 @@ from her2core.records import Box, Channel, Signal
 
 __all__ = ["Count", "Counter"]
 
-_BATCH = 128  # nuclei that are worked on at once; so many show, too, what a region looks like
+_BATCH = 128  # nuclei that are worked on at once
+_PART = 80  # of more nuclei than that; so many show what their region looks like
 _CPU_CHUNK = 20  # crops mapped at once: the maps of more do not stay in a processor's cache
 _ENOUGH_TO_TELL = 40  # nuclei tell how the stains of a region mix, and what light a signal has
 _SAID = 8  # numbers a nucleus that are kept until all are counted
@@ -103,7 +103,8 @@ class Counter:
         self.device = device or torch.device("cpu")
         net = CounterNet()
         try:
-            self.reading, self.size = Reading.from_config(card["config"]), CropSize.from_config(card["config"])
+            config = card.get("config", {})
+            self.reading, self.size = Reading.from_config(config), CropSize.from_config(config)
             net.load_state_dict(completed(state, net))
         except (RuntimeError, ValueError, KeyError, TypeError, ScoringError) as error:
             raise ModelError(
@@ -155,7 +156,7 @@ class Counter:
         if not boxes:
             return []
         at_once = len(boxes) <= _BATCH and not others
-        shown = boxes if at_once else spread_out([*boxes, *others], _BATCH)
+        shown = boxes if at_once else spread_out([*boxes, *others], _PART)
         crops = cut(pixels_rgb, shown, self.size)
         few = set(spread_out(shown, _ENOUGH_TO_TELL))
         context = region_context(*as_tensors([crop for box, crop in zip(shown, crops, strict=True) if box in few]))
@@ -164,11 +165,10 @@ class Counter:
         counts: list[Count] = []
         # Kept in one piece: small pieces between large, short-lived maps would bar their memory from being used again.
         table = torch.empty(len(boxes), _SAID)
-        # A few nuclei share both cores at each step; of many, each core has its own.
+        # A few nuclei share the cores at each step; of many, each core has a part. What is in a part never goes by how
+        # many cores there are: sums of other parts differ by a hair.
         together = cores() if self.device.type == "cpu" else 1
-        rounds = math.ceil(len(boxes) / (_BATCH * together))
-        size = math.ceil(len(boxes) / (rounds * together))
-        parts = [boxes] if at_once else [boxes[start : start + size] for start in range(0, len(boxes), size)]
+        parts = [boxes] if at_once else [boxes[start : start + _PART] for start in range(0, len(boxes), _PART)]
         for start in range(0, len(parts), together):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")

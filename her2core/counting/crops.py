@@ -8,7 +8,6 @@ turned up.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -65,8 +64,8 @@ class CropSize:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Inverse of `to_config`. Raises KeyError for a card without sizes, ValueError for sizes that are none."""
-        return cls(int(config["crop_px"]), int(config["nucleus_px"]))
+        """Inverse of `to_config`; what is missing is as it was before a card could say it. ValueError for no sizes."""
+        return cls(int(config.get("crop_px", 80)), int(config.get("nucleus_px", 64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def cut(pixels_rgb: NDArray[np.uint8], boxes: Sequence[Box], size: CropSize) -> 
 def spread_out(boxes: Sequence[Box], most: int) -> Sequence[Box]:
     """At most `most` of the boxes, taken evenly from all over the region whatever their order."""
     ordered = sorted(boxes)
-    return ordered[:: max(math.ceil(len(ordered) / most), 1)]
+    return [ordered[i * len(ordered) // most] for i in range(most)] if len(ordered) > most else ordered
 
 
 def as_tensors(crops: Sequence[Crop]) -> tuple[Tensor, Tensor]:

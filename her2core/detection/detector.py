@@ -23,7 +23,7 @@ from torchvision.ops import nms
 from her2core.cores import cores, side_by_side
 from her2core.detection.decode import decode
 from her2core.detection.quick import QuickYolo
-from her2core.detection.tiles import Tile, clip, merge, plan, read_tile, round_up
+from her2core.detection.tiles import TILE_PX, Tile, clip, merge, plan, read_tile, round_up
 from her2core.detection.yolo import YoloConfig, YoloV3, fused
 from her2core.eight_bits import RANGES, read_ranges
 from her2core.errors import CancelledError, ModelError, WeightsMismatchError
@@ -50,6 +50,7 @@ ENOUGH_NUCLEI = 6  # fewer than these say little about the size
 ENOUGH_IN_QUARTER = 10  # so many in a quarter of the image say as much as all
 MAX_PER_TILE = 1500
 CUDA_BATCH = 8
+MOST_CUT_BYTES = 256 << 20  # of the image that are shrunk to tiles at once
 AS_IT_IS = (1.0, 0.0)
 
 
@@ -269,7 +270,8 @@ class Detector:
 
         def look(side_px: float) -> _Look:
             scale = min(max(side_px / longest_px, MIN_SCALE), MAX_SCALE)
-            looks = side_by_side([partial(self._look, window, scale, CONFIDENT, watch, None) for window in windows])
+            parts = [partial(self._look, window, scale, CONFIDENT, watch, None) for window in windows]
+            looks = side_by_side(parts) if self.device.type == "cpu" else [part() for part in parts]
             return _Look(scale, torch.cat([x.boxes for x in looks]), torch.cat([x.scores for x in looks]))
 
         first = look(min(PROBE_PX, longest_px))
@@ -301,7 +303,8 @@ class Detector:
         height, width = pixels.shape[:2]
         tiles = plan(max(1, round(width * scale)), max(1, round(height * scale)))
         on_processor = self.device.type == "cpu"
-        batch = cores() if on_processor else CUDA_BATCH
+        window_bytes = 3 * (TILE_PX / scale) ** 2  # of what a tile is shrunk from
+        batch = max(1, min(cores(), int(MOST_CUT_BYTES / window_bytes))) if on_processor else CUDA_BATCH
         found: list[tuple[Tile, Tensor, Tensor]] = []
         for start in range(0, len(tiles), batch):
             watch.check()

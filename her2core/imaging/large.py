@@ -8,7 +8,6 @@ depends on the windows and not on the image.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class WindowedPixels:
     ndim = 3
 
     def __init__(self, slide: Slide) -> None:
-        self._slide, self._reading = slide, threading.Lock()  # parts of an analysis read side by side
+        self._slide = slide
         self.shape = (slide.height_px, slide.width_px, 3)
         self.size = slide.height_px * slide.width_px * 3
         self._lines: tuple[tuple[int, int], ...] | None = None
@@ -73,9 +72,7 @@ class WindowedPixels:
             raise ValueError("windows of an image are read without steps")
         if bottom <= top or right <= left:
             return np.zeros((max(0, bottom - top), max(0, right - left), 3), np.uint8)
-        with self._reading:
-            window = self._slide.read(left, top, right - left, bottom - top)
-        return with_windows(window, self._lines)
+        return with_windows(self._slide.read(left, top, right - left, bottom - top), self._lines)
 
     def measures(self) -> dict[str, float | None]:
         """The suitability measures (`quality.measure`) from up to 16 fields of 2048 px spread over the image.

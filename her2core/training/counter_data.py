@@ -22,10 +22,9 @@ from her2core.records import Channel
 
 __all__ = ["Batch", "CropSet", "augment", "identity", "load_crops", "numbered"]
 
-# Stored crops leave room to turn and shift the final crop, of up to 80 px, without black corners.
+# Stored crops leave room to turn and shift the final crop without black corners.
 STORED_PX = 112
-# A nucleus of 56 px stays within a crop of 64 px.
-_SHIFT_PX, _LOG_SCALE = 2.0, 0.08
+_LARGEST_CROP_PX = 80
 _MAX_SIGNALS = 60
 _CHANNEL_INDEX = {Channel.HER2.value: 0, Channel.CEP17.value: 1}
 
@@ -104,8 +103,10 @@ def load_crops(
     """All nuclei of the regions in `data_dir` (a truth.json folder), or of those named in `images`, for a counter whose
     crops have `size`.
 
-    Raises TrainingError where the folder has no usable truth.
+    Raises TrainingError where the folder has no usable truth, and for crops that are too large to be stored.
     """
+    if size.side_px > _LARGEST_CROP_PX:
+        raise TrainingError(f"Counters learn from crops of up to {_LARGEST_CROP_PX} px, not of {size.side_px} px.")
     try:
         entries = json.loads((data_dir / "truth.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -236,18 +237,20 @@ def _colours(batch: Batch, generator: torch.Generator) -> Batch:
 
 def augment(crops: CropSet, generator: torch.Generator) -> Batch:
     """Turned, flipped, shifted, scaled and recoloured: the augmentation of the paper, widened."""
-    n = len(crops)
+    n, size = len(crops), crops.size
+    margin_px = (size.side_px - size.nucleus_px) / 2  # a nucleus stays within its crop
+    most_px, most_log = 0.5 + 0.375 * margin_px, 0.04 + 0.01 * margin_px
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.rand(n, generator=generator) * (high - low) + low
 
     quarter = torch.randint(0, 4, (n,), generator=generator) * (torch.pi / 2)
     tilt = uniform(-0.35, 0.35)
-    scale = torch.exp(uniform(-_LOG_SCALE, _LOG_SCALE))
+    scale = torch.exp(uniform(-most_log, most_log))
     flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
     angle = quarter + tilt
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-    shift = torch.stack([uniform(-_SHIFT_PX, _SHIFT_PX), uniform(-_SHIFT_PX, _SHIFT_PX)], -1)
+    shift = torch.stack([uniform(-most_px, most_px), uniform(-most_px, most_px)], -1)
     matrix = torch.stack([torch.stack([cos * flip, -sin], -1), torch.stack([sin * flip, cos], -1)], 1)  # (N, 2, 2)
     # The box of a turned nucleus: exact for quarter turns, and close enough for the tilt of an ellipse.
     a, b = crops.half_axes.unbind(-1)

@@ -208,6 +208,10 @@ def fit_counter(
         net.load_state_dict(_widened(state, net))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     size = recipe.crops or (CropSize() if before is None else CropSize.from_config(before["config"]))
+    state_path = out.with_suffix(".training.pt")
+    saved = torch.load(state_path, weights_only=True) if resume and state_path.exists() else None
+    if saved is not None:  # as it began, whatever is usual by now
+        size = CropSize.from_config(saved.get("crops", {}))
     training_images, validation_images = split_images(data_dir, recipe.validation_share)
     training = load_crops(data_dir, size, training_images)
     held_out = load_crops(data_dir, size, validation_images)
@@ -218,11 +222,9 @@ def fit_counter(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.08
     )
-    state_path = out.with_suffix(".training.pt")
     first, best, best_state = 0, math.inf, copy.deepcopy(averaged.state_dict())
     best_metrics: dict[str, float] = {}
-    if resume and state_path.exists():
-        saved = torch.load(state_path, weights_only=True)
+    if saved is not None:
         net.load_state_dict(saved["net"])
         averaged.load_state_dict(saved["averaged"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -253,6 +255,7 @@ def fit_counter(
             save_state(
                 state_path,
                 {
+                    "crops": size.to_config(),
                     "net": net.state_dict(),
                     "averaged": averaged.state_dict(),
                     "optimiser": optimiser.state_dict(),

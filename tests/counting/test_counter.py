@@ -126,6 +126,16 @@ def test_more_nuclei_than_are_read_at_once_are_counted_in_order(counter: Counter
         assert len(count.signals) == len(counts[i % 2].signals)
 
 
+def test_counts_are_the_same_whatever_the_number_of_cores(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, box, _ = drawn_region(3, 2)
+    boxes = [(box[0] + i % 7, box[1], box[2] + i % 7, box[3]) for i in range(_BATCH + 40)]
+    counted = []
+    for number in (1, 2, 5):
+        monkeypatch.setattr("her2core.counting.counter.cores", lambda number=number: number)
+        counted.append(counter.count(pixels, boxes))
+    assert counted[0] == counted[1] == counted[2]
+
+
 def test_no_box_is_no_count(counter: Counter) -> None:
     assert counter.count(np.zeros((50, 50, 3), np.uint8), []) == []
 

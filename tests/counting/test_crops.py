@@ -1,10 +1,13 @@
 """Crops bring every nucleus to one size and know the way back."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
-from her2core.counting.crops import INPUT_PLANES, CropSize, cut, to_input
+from her2core.counting.crops import INPUT_PLANES, CropSize, cut, spread_out, to_input
+from her2core.records import Box
 
 SIZE = CropSize()
 PLAIN = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # no stain shows in another's channel
@@ -125,5 +128,13 @@ def test_a_card_says_how_large_crops_are() -> None:
     assert CropSize.from_config(CropSize(80, 64).to_config()) == CropSize(80, 64)
     with pytest.raises(ValueError, match="no more than its crop"):
         CropSize.from_config({"crop_px": 64, "nucleus_px": 80})
-    with pytest.raises(KeyError):
-        CropSize.from_config({"crop_px": 64})
+    assert CropSize.from_config({}) == CropSize(80, 64)  # before it could
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0, 0), (1, 1), (40, 40), (41, 40), (80, 40), (81, 40), (1000, 40)])
+def test_as_many_boxes_show_a_region_as_may_from_all_over_it(number: int, shown: int) -> None:
+    boxes: list[Box] = [(float(i), 0.0, i + 5.0, 5.0) for i in range(number)]
+    some = spread_out(boxes[::-1], 40)
+    assert len(set(some)) == len(some) == shown
+    gaps = {round(b[0] - a[0]) for a, b in pairwise(some)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
