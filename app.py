@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import streamlit as st
 
 from her2core.errors import Her2CoreError
@@ -23,10 +26,7 @@ def main() -> None:
         user = current_user(rooms)
         frame.notices(rooms.settings)
         if user is None or frame.must_change_password(rooms, user):
-            pages = [
-                st.Page(lambda: None if user else _sign_in(rooms), title="Sign in", url_path="sign-in", default=True)
-            ]
-            st.navigation(pages, position="hidden").run()
+            _signed_out(lambda: None if user else _sign_in(rooms))
             return
         own = frame.PAGES[user.role]
         page = st.navigation([st.Page(file, title=title, icon=icon) for file, title, icon in own], position="top")
@@ -40,6 +40,13 @@ def main() -> None:
         page.run()
     except Her2CoreError as error:
         frame.out_of_order(str(error))
+
+
+def _signed_out(show: Callable[[], None]) -> None:
+    """The sign-in form wherever a page was loaded anew: no page is missing because nobody is signed in."""
+    here = sorted({Path(file).stem for pages in frame.PAGES.values() for file, _, _ in pages})
+    pages = [st.Page(show, title="Sign in", url_path=path) for path in here]
+    st.navigation([st.Page(show, title="Sign in", url_path="sign-in", default=True), *pages], position="hidden").run()
 
 
 def _sign_in(rooms: Services) -> None:

@@ -127,7 +127,7 @@ def stories(count: int, seed: int, end: date, planted: Planted) -> Iterator[Stor
 
 def _story(number: int, place: float, rng: np.random.Generator, end: date, planted: Planted) -> Story:
     first = datetime(end.year, end.month, end.day, tzinfo=UTC) - timedelta(days=SPAN_DAYS)
-    opened = _working(first + timedelta(days=place * SPAN_DAYS), rng)
+    opened = _working(first + timedelta(days=place * SPAN_DAYS), end, rng)
     wanted = int(rng.choice(list(_MIX), p=np.array(list(_MIX.values())) / sum(_MIX.values())))
     clusters = wanted == 1 and rng.random() < 0.35
     missed = clusters and rng.random() < 0.12  # the models take clusters for single signals
@@ -170,10 +170,12 @@ def _story(number: int, place: float, rng: np.random.Generator, end: date, plant
     )
 
 
-def _working(moment: datetime, rng: np.random.Generator) -> datetime:
-    """The same day, or the Monday after it, in working hours."""
+def _working(moment: datetime, end: date, rng: np.random.Generator) -> datetime:
+    """The same day, or the Monday after it (the Friday before it where that is beyond `end`), in working hours."""
     weekend = max(0, moment.weekday() - 4)
     day = moment + timedelta(days=(3 - weekend) if weekend else 0)
+    if day.date() > end:
+        day = moment - timedelta(days=weekend)
     return day.replace(hour=8, minute=0, second=0, microsecond=0) + timedelta(minutes=float(rng.integers(0, 480)))
 
 

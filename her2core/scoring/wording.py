@@ -64,7 +64,7 @@ def certainty(found: Confidence | None, n: int) -> tuple[str, ...]:
     if not likely:
         return ()
     allowing = ", the counter's own error included" if found.systematic else ""
-    groups = ", ".join(f"Group {g} {_share(share)}" for share, g in likely[:3])
+    groups = ", ".join(f"Group {g} {_chance(share)}" for share, g in likely[:3])
     return tuple(filter(None, (f"Likely with other nuclei{allowing}: {groups}.", _to_settle(found))))
 
 
@@ -99,8 +99,13 @@ def interval_basis(errors: Iterable[SystematicError | None]) -> str:
     )
 
 
+def _chance(value: float) -> str:
+    """Nothing that is estimated is certain."""
+    return "over 99 %" if value > 0.99 else _share(value)
+
+
 def _share(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return "under 1 %" if value < 0.01 else f"{100 * value:.0f} %"
 
 
 def too_few(n: int) -> str:

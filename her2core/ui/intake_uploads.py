@@ -128,7 +128,7 @@ def _lay_aside(tray: _Tray, file: _Waiting) -> None:
 
 def _problems(tray: _Tray) -> None:
     count = len(tray.problems)
-    head = "1 file was not added; all others were." if count == 1 else f"{count} files were not added; all others were."
+    head = "1 file was not added:" if count == 1 else f"{count} files were not added:"
     text, button = st.columns([6, 1], vertical_alignment="center")
     text.error("\n".join([head, "", *(f"- {line}" for line in tray.problems)]), icon=":material/error:")
     button.button("Dismiss", key="intake_dismiss", on_click=tray.problems.clear, width="stretch")

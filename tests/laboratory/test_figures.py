@@ -20,7 +20,7 @@ from her2core.errors import CaseLogError
 from her2core.laboratory import figures
 from her2core.laboratory.export import COLUMNS, deidentified_csv
 from her2core.laboratory.figures import Choice, choose
-from her2core.laboratory.invented import Planted
+from her2core.laboratory.invented import Planted, stories
 from her2core.laboratory.ledger import FLAGS, CaseLine, LineReader, Lines, read_lines
 from her2core.laboratory.seeded import seed_laboratory
 from her2core.records import CaseDetails, CaseState
@@ -208,6 +208,14 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseLog]:
     seed_laboratory(folder, 700, 3, end=END)
     with CaseLog(folder) as log:
         yield log
+
+
+@pytest.mark.parametrize("end", [date(2026, 11, 27), date(2026, 11, 28), date(2026, 11, 29), date(2026, 11, 30)])
+def test_no_invented_case_is_opened_at_a_weekend_or_after_the_end(end: date) -> None:
+    opened = [story.opened.date() for story in stories(400, 3, end, Planted())]
+    assert len(opened) == 400
+    assert max(opened) <= end
+    assert all(day.weekday() < 5 for day in opened)
 
 
 def test_a_seeded_case_log_is_intact_and_is_not_filled_twice(seeded: CaseLog) -> None:

@@ -54,7 +54,7 @@ def test_good_files_are_kept_and_bad_ones_named_each_with_its_reason(lab: TestLa
     }
     _drop(at, case.id, files)
     assert [region.filename for region in lab.log.regions(case.id)] == ["one.png", "two.png"]
-    assert said(at, "2 files were not added; all others were.")
+    assert said(at, "2 files were not added:")
     (message,) = [error.value.replace("\\", "") for error in at.error]
     assert "**notes.png**: The file is a text" in message
     assert "**again.png**: This image is a region of the case already" in message

@@ -224,7 +224,7 @@ def sure(
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        (sure({1: 1.0}, 0), ("Likely with other nuclei: Group 1 100 %.",)),
+        (sure({1: 1.0}, 0), ("Likely with other nuclei: Group 1 over 99 %.",)),
         (
             sure({1: 0.62, 2: 0.001, 4: 0.38}, 1),
             ("Likely with other nuclei: Group 1 62 %, Group 4 38 %.", "About 1 more nucleus would settle the group."),
