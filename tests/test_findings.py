@@ -13,7 +13,7 @@ import pytest
 from her2core import workflow
 from her2core.caselog import StatementKind
 from her2core.errors import PermissionDeniedError, ScoringError, WrongStateError
-from her2core.records import Case, CaseState, CorrectionKind, Overlap, Population, SignalIntensity
+from her2core.records import Case, CaseState, CorrectionKind, Exclusion, Overlap, Population, SignalIntensity
 from her2core.reporting.content import Laboratory
 from her2core.scoring import DisagreementKind
 from her2core.scoring.alerts import ONE_REGION
@@ -299,3 +299,23 @@ def test_where_nothing_is_scored_nothing_is_gone_over_and_no_reason_is_asked_for
     warnings = workflow.assess(lab.log, case.id).warnings
     assert any("20 of 20 countable nuclei lack a colour" in w.text for w in warnings)
     assert not any(w.needs_reason for w in warnings)
+
+
+def test_the_report_says_what_counts_in_spite_of_a_doubt(lab: TestLaboratory) -> None:
+    case, by = lab.analysed([(6, 2)] * 24), lab.person("berg")
+    region = lab.log.regions(case.id)[0]
+    analysis = lab.log.analysis(region.id)
+    assert analysis is not None
+    unsure = tuple(replace(n, uncertain=n.id <= 5) for n in analysis.nuclei)
+    lab.log.save_analysis(region.id, replace(analysis, nuclei=unsure), by)
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2}, by)  # confirmed
+    workflow.correct(lab.log, region.id, 2, CorrectionKind.EXCLUDE, {"reason": Exclusion.NOT_TUMOUR.value}, by)
+    x0, y0, x1, y1 = unsure[9].box
+    third = (x1 - x0) / 3
+    added = replace(unsure[9], id=25, box=(x0 + third, y0, x1 + third, y1), uncertain=False, signals=())
+    workflow.correct(lab.log, region.id, 25, CorrectionKind.ADD, added.to_dict(), by)
+    workflow.correct(lab.log, region.id, 10, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2}, by)  # dealt with
+    content = workflow.build_content(
+        lab.log, workflow.assess(lab.log, case.id), Laboratory("L"), None, "", datetime.now(UTC)
+    )
+    assert (content.ai.scored, content.ai.unsure_of, content.ai.overlapped) == (24, 3, 2)

@@ -155,6 +155,23 @@ class AiDisclosure:
     excluded_by_reader: int = 0
     included_by_reader: int = 0
     software: str = ""
+    scored: int = 0
+    unsure_of: int = 0  # scored, and no person confirmed or corrected them one by one
+    overlapped: int = 0  # scored by a person though another box hides more of them than the models let pass
+
+    @property
+    def doubts(self) -> str:
+        """What counts although it was in doubt, in sentences; empty where nothing was."""
+        said = []
+        if self.unsure_of:
+            said.append(
+                f"Of {_nuclei(self.scored)} scored, the models were unsure of {self.unsure_of} that no person "
+                "confirmed or corrected one by one."
+            )
+        if self.overlapped:
+            nuclei = _nuclei(self.overlapped)
+            said.append(f"A person scored {nuclei} in spite of more overlap than the models let pass.")
+        return " ".join(said)
 
     @property
     def edits(self) -> str:

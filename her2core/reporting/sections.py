@@ -396,7 +396,8 @@ def ai_section(content: ReportContent) -> list[Flowable]:
     review = " and reviewed by the signatory" if content.signatories else "; the report is not signed yet"
     text = (
         f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}){review}. "
-        f"Nuclei found by the models: {ai.found}. {ai.edits} The values of the models are kept beside the final ones."
+        f"Nuclei found by the models: {ai.found}. {' '.join(filter(None, (ai.edits, ai.doubts)))} The values of the "
+        "models are kept beside the final ones."
     )
     rows = [[Paragraph(cell, SMALL) for cell in ("Model", "Version", "Task", "SHA-256 of the weights")]]
     rows += [[Paragraph(markup(cell), SMALL) for cell in (m.name, m.version, _task(m), m.digest)] for m in ai.models]

@@ -44,6 +44,7 @@ from her2core.scoring import (
     ratio,
     truncated,
 )
+from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
@@ -318,6 +319,7 @@ def _row(region: RegionReview, reviewed: ReviewedNucleus) -> NucleusRow:
 
 def _disclosure(regions: Sequence[RegionReview]) -> AiDisclosure:
     nuclei = [n for r in regions for n in r.nuclei]
+    scored = [n for n in nuclei if n.nucleus.scored]
     changed = [(n.nucleus, n.ai) for n in nuclei if n.ai is not None]
     return AiDisclosure(
         models=models_used(regions),
@@ -327,7 +329,16 @@ def _disclosure(regions: Sequence[RegionReview]) -> AiDisclosure:
         excluded_by_reader=sum(ai.scored and not now.scored for now, ai in changed),
         included_by_reader=sum(now.scored and not ai.scored for now, ai in changed),
         software=f"her2core {__version__}",
+        scored=len(scored),
+        unsure_of=sum(n.doubtful and not n.covered for n in scored),
+        overlapped=sum(_overlapped(r.nuclei) for r in regions),
     )
+
+
+def _overlapped(nuclei: Sequence[ReviewedNucleus]) -> int:
+    """How many nuclei of a region are scored though more of them is hidden than the models let pass."""
+    hidden = overlap_fractions([n.nucleus.box for n in nuclei])
+    return sum(n.nucleus.scored and share > MOST_OVERLAP for n, share in zip(nuclei, hidden, strict=True))
 
 
 def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:

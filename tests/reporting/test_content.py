@@ -70,3 +70,11 @@ def test_what_a_person_changed_is_one_sentence(
     edited: int, added: int, excluded: int, included: int, said: str
 ) -> None:
     assert AiDisclosure((), 50, edited, added, excluded, included).edits == said
+
+
+def test_what_counts_in_spite_of_a_doubt_is_said() -> None:
+    assert AiDisclosure((), 50, scored=40).doubts == ""
+    assert AiDisclosure((), 50, scored=40, unsure_of=7, overlapped=1).doubts == (
+        "Of 40 nuclei scored, the models were unsure of 7 that no person confirmed or corrected one by one. "
+        "A person scored 1 nucleus in spite of more overlap than the models let pass."
+    )
