@@ -197,7 +197,8 @@ def counter(
 @weights_option
 @click.option("--unseen", is_flag=True, help="No training knows these regions: use all of them, not the held-out only.")
 @_float32_option
-def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool) -> None:
+@click.option("--crop-px", type=click.IntRange(64, 80), help="Side of its crops, if another than so far.")
+def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool, crop_px: int | None) -> None:
     """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
 
     The network's weights stay; OUT/counter.safetensors has them with a new card.
@@ -205,7 +206,8 @@ def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, floa
     from her2core.training.fit_counter import read_anew
 
     source = chosen_models(load_settings(), weights) / "counter.safetensors"
-    click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen, float32=float32))
+    out_path = out / "counter.safetensors"
+    click.echo(read_anew(source, truth_dir, out_path, unseen=unseen, float32=float32, crop_px=crop_px))
 
 
 @train.command()

@@ -51,12 +51,12 @@ _STEP = 5  # of the 23 radii along a ray, over which a sharp outline falls
 class CropSize:
     """Sides of a crop and of a nucleus in it, px. The counter that learned from such crops has them in its card."""
 
-    side_px: int = 64
-    nucleus_px: int = 56
+    side_px: int = 72
+    nucleus_px: int = 64
 
     def __post_init__(self) -> None:
-        if not 16 <= self.nucleus_px <= self.side_px <= 512 or self.side_px % 16:  # the network halves it four times
-            raise ValueError("a crop has 16 to 512 px in steps of 16, and a nucleus no more than its crop")
+        if not 16 <= self.nucleus_px <= self.side_px <= 512 or self.side_px % 4:  # what is pooled is even
+            raise ValueError("a crop has 16 to 512 px in steps of 4, and a nucleus no more than its crop")
 
     def to_config(self) -> dict[str, int]:
         """As in the card's `config`."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from her2core.counting.crops import CropSize
 from her2core.counting.network import CounterNet, CounterOutput, as_density, folded, fused
 from her2core.eight_bits import RANGES, Convolution, Levels, Ranges, observed, read_ranges
 
@@ -29,9 +30,11 @@ def in_use(net: CounterNet, card: Mapping[str, Any], device: torch.device) -> Co
 
     Raises ModelError where a layer has no range.
     """
-    ranges = card.get("config", {}).get(RANGES)
+    config = card.get("config", {})
+    ranges = config.get(RANGES)
     if ranges is None:
-        return fused(net).requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        plain = fused(net, CropSize.from_config(config).side_px).requires_grad_(False)
+        return plain.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
     return QuickCounterNet(net, read_ranges(ranges), device)
 
 

@@ -10,7 +10,7 @@ No nucleus is left out because the box of another was drawn over it; it is marke
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,8 @@ __all__ = [
     "next_undo",
 ]
 
-MOST_SIGNALS = 1000  # in one nucleus; more is a slip of the keyboard
+MOST_SIGNALS = 1000  # in one nucleus, whoever counted them
+MOST_TYPED = {"her2": 300, "cep17": 60}  # more is a slip of the keyboard, which alone could make another group
 
 # What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict(); it may say the focus too.
 _RECOUNTED = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals")
@@ -227,11 +228,23 @@ def check_correction(
         raise ScoringError(f"Nucleus {nucleus_id} is not there.")
     if kind is CorrectionKind.UNDO and new.get("correction_id") in _taken_back(sorted(corrections, key=lambda c: c.id)):
         raise ScoringError("This correction has been taken back already.")
+    if kind is CorrectionKind.COUNTS:
+        _refuse_slips(nucleus_id, new)
     latest = max((c.id for c in corrections), default=0)
     trial = Correction(latest + 1, 0, nucleus_id, kind, {}, new, "", 0, datetime.now(UTC))
     apply_corrections(nuclei, (*corrections, trial))
     current = before.get(nucleus_id)
     return {} if current is None else _value_before(current, kind, new.get("recount"))
+
+
+def _refuse_slips(nucleus_id: int, new: Mapping[str, Any]) -> None:
+    for name, most in MOST_TYPED.items():
+        count = new.get(name)
+        if isinstance(count, int) and count > most:
+            raise ScoringError(
+                f"Nucleus {nucleus_id}: {count} {name.upper()} signals are more than a nucleus can show "
+                f"(at most {most}). Type the count again."
+            )
 
 
 def next_nucleus_id(nuclei: Sequence[Nucleus], corrections: Sequence[Correction]) -> int:

@@ -63,8 +63,9 @@ def summary(flags: RegionFlags | None, *, populations: bool) -> str:
     if not flags.suitable:
         return f"{UNSUITABLE}: {flags.unsuitable_reason}"
     parts = [f"{flags.signal_intensity} signals", f"{flags.overlap} overlap"]
-    parts += ["clusters"] if flags.clusters else []
-    parts += ["heterogeneous"] if flags.heterogeneous else []
+    # What was not touched is stated, too: it goes into the report as judged.
+    parts += ["clusters" if flags.clusters else "no clusters"]
+    parts += ["heterogeneous" if flags.heterogeneous else "homogeneous"]
     parts += [f"population {flags.population}"] if populations else []
     return ", ".join(parts)
 

@@ -377,8 +377,8 @@ def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:
         return f"The pathologist told apart {number} populations: {parts}. Each was counted by itself."
     flagged = any(r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions if r.counts)
     if flagged:
-        return "The tumour was judged heterogeneous, without a second population that could be counted by itself."
-    return "The pathologist saw no second population."
+        return "The tumour was flagged heterogeneous; no second population was set apart and counted by itself."
+    return "No region was flagged heterogeneous, and no second population was set apart."
 
 
 def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:

@@ -341,6 +341,23 @@ def test_a_region_is_reviewed_by_keyboard_alone(lab: TestLaboratory, page: Page)
     assert {c.nucleus_id for c in at.corrections()} == {number}
 
 
+def test_what_lacks_a_colour_can_be_no_tumour_nucleus_at_all(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(20)
+    expect(at.part("reason")).to_have_value("no HER2 signal")
+    at.part("reason").select_option("not an invasive tumour nucleus")
+    expect(at.part("said")).to_contain_text("not scored: not an invasive tumour nucleus", timeout=PATIENCE_MS)
+    at.expect_saved()
+    assert at.corrections()[-1].new == {"reason": "not an invasive tumour nucleus"}
+    expect(at.part("reason")).to_have_value("not an invasive tumour nucleus")
+    expect(at.part("reason").locator("option", has_text="no HER2 signal")).to_have_count(0)
+    at.choose(7)
+    expect(at.part("reason")).not_to_have_value("no HER2 signal")
+    at.press("x")
+    at.expect_tally(18, 108, 36)
+
+
 def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory, page: Page) -> None:
     case = lab.analysed(COUNTS)
     at = ReviewPage(page, lab, case).alone()
@@ -403,6 +420,7 @@ def test_a_dismissed_refusal_stays_dismissed_and_a_new_one_is_shown(lab: TestLab
     at = ReviewPage(page, lab, case).alone()
     at.choose(1)
     at.press("x")
+    at.expect_tally(18, 108, 36)
     at.press("x")
     at.expect_tally(19, 114, 38)
     at.choose(20)

@@ -163,16 +163,17 @@ def test_the_network_keeps_the_size_of_the_crop() -> None:
     assert output.cluster_logit.shape == (2,)
 
 
-def test_folding_the_batch_normalisations_changes_no_number() -> None:
+@pytest.mark.parametrize("side", [72, 80])
+def test_folding_the_batch_normalisations_changes_no_number(side: int) -> None:
     torch.manual_seed(3)
     net = CounterNet().train()
-    x, field = torch.randn(8, INPUT_PLANES, 80, 80), torch.randn(8, FIELD + 1)
+    x, field = torch.randn(8, INPUT_PLANES, side, side), torch.randn(8, FIELD + 1)
     net.describe(x)  # their statistics are not those of the start any more
     net(x, field)
     x, field = x[:2] * 0.9, field[:2]
-    whole, folded = net.eval()(x, field), fused(net)(x, field)
-    assert torch.allclose(net.describe(x), fused(net).describe(x), rtol=1e-3, atol=1e-5)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(net).modules())
+    whole, folded = net.eval()(x, field), fused(net, side)(x, field)
+    assert torch.allclose(net.describe(x), fused(net, side).describe(x), rtol=1e-3, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused(net, side).modules())
     for name in ("regressed", "density", "cluster_logit"):
         assert torch.allclose(getattr(whole, name), getattr(folded, name), rtol=1e-3, atol=1e-5)
 

@@ -103,7 +103,7 @@ def test_what_one_field_shows_counts_for_all_of_its_nuclei(net: CounterNet, plan
     """A field of one row counts as one that is repeated for each nucleus."""
     with torch.inference_mode():
         field = torch.rand(1, FIELD + 1)
-        one, each = (fused(net)(planes, f) for f in (field, field.expand(6, -1)))
+        one, each = (fused(net, planes.shape[-1])(planes, f) for f in (field, field.expand(6, -1)))
     assert torch.allclose(one.density, each.density, atol=1e-6)
     assert torch.allclose(one.regressed, each.regressed, atol=1e-4)
 

@@ -459,6 +459,20 @@ def test_impossible_values_are_refused(nucleus: Build, kind: Kind, new: dict[str
         check_correction([nucleus(id=1)], [], nucleus_id, kind, new)
 
 
+@pytest.mark.parametrize(
+    ("new", "said"), [({"her2": 990, "cep17": 2}, "990 HER2"), ({"her2": 9, "cep17": 99}, "99 CEP17")]
+)
+def test_a_count_that_only_a_slip_can_make_is_refused_but_read_where_it_is_stored(
+    nucleus: Build, new: dict[str, Any], said: str
+) -> None:
+    nuclei = [nucleus(id=1)]
+    with pytest.raises(ScoringError, match=f"{said} signals are more than a nucleus can show"):
+        check_correction(nuclei, [], 1, Kind.COUNTS, new)
+    stored = Correction(1, 0, 1, Kind.COUNTS, {}, new, "", 0, datetime.now(UTC))
+    (reviewed,) = apply_corrections(nuclei, [stored])
+    assert (reviewed.nucleus.her2, reviewed.nucleus.cep17) == (new["her2"], new["cep17"])
+
+
 def test_an_added_nucleus_with_impossible_values_is_refused(nucleus: Build) -> None:
     whole = nucleus(id=2).to_dict()
     changes: list[dict[str, Any]] = [

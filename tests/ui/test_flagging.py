@@ -50,8 +50,8 @@ def test_what_all_have_in_common(values: list[Any], expected: Any) -> None:
     ("flags", "several", "expected"),
     [
         (None, False, "no flags yet"),
-        (GOOD, False, "good signals, little overlap"),
-        (GOOD, True, "good signals, little overlap, population A"),
+        (GOOD, False, "good signals, little overlap, no clusters, homogeneous"),
+        (GOOD, True, "good signals, little overlap, no clusters, homogeneous, population A"),
         (BAD, True, "not suitable: out of focus"),
         (with_field(GOOD, "A", clusters=True, heterogeneous=True), False,
          "good signals, little overlap, clusters, heterogeneous"),

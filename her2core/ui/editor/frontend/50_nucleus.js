@@ -18,14 +18,20 @@ class NucleusPanel {
     this.listen(by);
   }
 
-  /** What is overlapped by a box drawn since is left out for that, unless the reader says otherwise. */
+  /** What is overlapped by a box drawn since is left out for that, unless the reader says otherwise. What is left out
+   * for lack of a colour, say, may be no tumour nucleus at all: another reason can be given. */
   offerReason(nucleus) {
-    const offered = `${nucleus.id} ${nucleus.covered}`;
+    const { overlap, reasons } = this.editor.state;
+    const given = nucleus.scored || reasons.includes(nucleus.reason) ? "" : nucleus.reason;
+    const offered = [nucleus.id, nucleus.scored, nucleus.covered, nucleus.reason].join(" ");
     if (offered === this.reason.dataset.offered) return;
     this.reason.dataset.offered = offered;
+    this.reason.querySelector("[data-given]")?.remove();
+    if (given) this.reason.prepend(element("option", { value: given, "data-given": true }, given));
+    this.reason.setAttribute("aria-label", nucleus.scored ? "Reason to exclude" : "Reason why it is not scored");
     this.offersOverlap = nucleus.covered;
-    const { overlap, reasons } = this.editor.state;
-    this.reason.value = nucleus.covered ? overlap : (this.usualReason ?? reasons[0]);
+    if (!nucleus.scored) this.reason.value = nucleus.reason;
+    else this.reason.value = nucleus.covered ? overlap : (this.usualReason ?? reasons[0]);
   }
 
   listen(by) {
@@ -34,7 +40,8 @@ class NucleusPanel {
     by("next").addEventListener("click", () => editor.step(1));
     this.cluster.addEventListener("click", () => editor.toggleCluster());
     this.reason.addEventListener("change", () => {
-      if (!this.offersOverlap) this.usualReason = this.reason.value;
+      if (!editor.selected()?.scored) editor.leaveOutFor(this.reason.value);
+      else if (!this.offersOverlap) this.usualReason = this.reason.value;
       this.reason.blur(); // the next key is an act again
       this.update();
     });
@@ -106,9 +113,9 @@ class NucleusPanel {
       this.ai[channel].textContent = nucleus.ai === null ? "by hand" : `AI ${count(nucleus.ai[channel])}`;
     this.cluster.textContent = nucleus.clustered ? "Not clustered" : "Clustered";
     this.exclude.textContent = nucleus.scored ? "Exclude" : "Include";
-    this.reason.hidden = !nucleus.scored;
     this.offerReason(nucleus);
-    this.reason.title = `Reason to exclude: ${this.reason.value}`; // longer than its field may be
+    // Longer than its field may be.
+    this.reason.title = `${this.reason.getAttribute("aria-label")}: ${this.reason.value}`;
     for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
     this.fill(nucleus.id !== this.shownId);
     this.shownId = nucleus.id;

@@ -253,6 +253,12 @@ class Editor {
     else this.edit("include", {}, nucleus.id);
   }
 
+  /** Another reason for a nucleus that is left out already. */
+  leaveOutFor(reason) {
+    const nucleus = this.selected();
+    if (nucleus && !nucleus.scored && reason !== nucleus.reason) this.edit("exclude", { reason }, nucleus.id);
+  }
+
   dismiss() {
     const { refused, acknowledged } = this.state;
     if (refused.length) dismissed.set(acknowledged.window, refused.at(-1).number);
