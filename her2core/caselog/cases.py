@@ -195,8 +195,8 @@ def case_columns(details: CaseDetails) -> Row:
         for name in DETAIL_FIELDS
         if isinstance(value := getattr(details, name), str) and name != "ihc"
     }
-    for name, label in _REQUIRED.items():
-        clean_text(texts[name], label, required=True)
+    if missing := [label for name, label in _REQUIRED.items() if not texts[name]]:
+        raise CaseLogError(f"Please fill in: {', '.join(missing)}.")
     for name in ("fixation_hours", "cold_ischaemia_min"):
         value = getattr(details, name)
         if value is not None and not (math.isfinite(value) and value >= 0):

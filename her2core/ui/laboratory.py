@@ -495,6 +495,7 @@ def _ai(view: _View) -> None:
             "The same by the flags of the regions; lines are 95 % intervals.",
             "A flag with many moved groups: read such cases without the AI first.",
             percent=True,
+            cases=int((view.signed["nuclei"] > 0).sum()),  # one with two flags is in two bars
         )
     for place, what in zip(st.columns(2, gap="medium"), figures.COUNTS[:2], strict=True):
         with place:
@@ -742,10 +743,9 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
     low = min((k.interval[0] for k, _ in wanted.values() if k.interval is not None), default=0.0)
     figure.update_xaxes(title="kappa of the groups, with 95 % interval", range=[min(0.0, low) - 0.05, 1.05])
     figure.update_yaxes(autorange="reversed")
-    lead = wanted["AI and final" if only_ai else "first reader and blinded recount"][0]
     _show(
         "Agreement on the group",
-        lead.n,
+        max((k.n for k, _ in wanted.values()), default=0),
         figure,
         f"lab_kappa_{int(only_ai)}",
         view.signed,
@@ -841,8 +841,9 @@ def _counted(
     todo: str,
     *,
     percent: bool = False,
+    cases: int | None = None,
 ) -> None:
-    """Bars of counts, or of shares with their intervals."""
+    """Bars of counts, or of shares with their intervals. cases: how many there are, where bars share some."""
     names = [c.name for c in counted]
     if percent:
         values = [c.share.percent or 0.0 for c in counted]
@@ -876,7 +877,7 @@ def _counted(
         n = counted[0].of
     _show(
         title,
-        n if counted else 0,
+        (n if cases is None else cases) if counted else 0,
         figure,
         key,
         lines,

@@ -69,6 +69,11 @@ def test_what_identifies_the_case_is_required(lab: Lab, field: str) -> None:
     assert len(lab.log.look_up_ids()) == 0
 
 
+def test_all_that_is_missing_is_named_at_once(lab: Lab) -> None:
+    with pytest.raises(CaseLogError, match="Please fill in: accession number, patient's name, patient's id"):
+        lab.log.create_case(CaseDetails("", " ", ""), lab.anna)
+
+
 @pytest.mark.parametrize(
     "hostile",
     ["null\0byte", "escape\x1b[2J", "bell\x07", "c1\x9b", "lone surrogate \ud800", "reversed \u202etxt", "x" * 501],
