@@ -206,8 +206,7 @@ def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, floa
     from her2core.training.fit_counter import read_anew
 
     source = chosen_models(load_settings(), weights) / "counter.safetensors"
-    out_path = out / "counter.safetensors"
-    click.echo(read_anew(source, truth_dir, out_path, unseen=unseen, float32=float32, crop_px=crop_px))
+    click.echo(read_anew(source, truth_dir, out / "counter.safetensors", unseen=unseen, float32=float32))
 
 
 @train.command()

@@ -51,7 +51,7 @@ _STEP = 5  # of the 23 radii along a ray, over which a sharp outline falls
 class CropSize:
     """Sides of a crop and of a nucleus in it, px. The counter that learned from such crops has them in its card."""
 
-    side_px: int = 72
+    side_px: int = 80
     nucleus_px: int = 64
 
     def __post_init__(self) -> None:

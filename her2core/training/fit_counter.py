@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -296,20 +296,11 @@ def _read(net: CounterNet, card: dict[str, Any], nuclei: CropSet, *, float32: bo
     }
 
 
-def read_anew(
-    weights: Path,
-    data_dir: Path,
-    out: Path,
-    *,
-    unseen: bool = False,
-    float32: bool = False,
-    crop_px: int | None = None,
-) -> Path:
+def read_anew(weights: Path, data_dir: Path, out: Path, *, unseen: bool = False, float32: bool = False) -> Path:
     """Calibrate in what ranges a counter works and how its output is read, on all nuclei of the regions that training
     holds out of `data_dir`, or of all its regions where they are `unseen`: no training knows them.
 
-    float32: it is to work without ranges, in float32. crop_px: the side of its crops, if another than so far; the
-    nuclei in them stay as large.
+    float32: it is to work without ranges, in float32.
 
     The weights stay as they are; the card written with them to `out` has the new reading, says what it is from, and
     has a version of its own, because other readings make other counts.
@@ -320,9 +311,6 @@ def read_anew(
     net.load_state_dict(state)
     share = card["recipe"]["validation_share"]
     size = CropSize.from_config(card["config"])
-    if crop_px is not None:
-        size = replace(size, side_px=crop_px)
-        card["config"] |= size.to_config()
     held_out = load_crops(data_dir, size, None if unseen else split_images(data_dir, share)[1])
     card = _read(net, card, held_out, float32=float32)
     card["read"] = {"truth_sha256": data_digest(data_dir), "nuclei": len(held_out)}
