@@ -32,7 +32,7 @@ __all__ = ["Count", "Counter"]
 _BATCH = 128  # nuclei that are worked on at once
 _PART = 80  # of more nuclei than that; so many show what their region looks like
 _CPU_CHUNK = 20  # crops mapped at once: the maps of more do not stay in a processor's cache
-_ENOUGH_TO_TELL = 40  # nuclei tell how the stains of a region mix, and what light a signal has
+_ENOUGH_FOR_LIGHT = 40  # nuclei tell what light a signal has
 _SAID = 8  # numbers a nucleus that are kept until all are counted
 _CHANNELS = (Channel.HER2, Channel.CEP17)
 
@@ -155,11 +155,11 @@ class Counter:
         """
         if not boxes:
             return []
-        at_once = len(boxes) <= _BATCH and not others
-        shown = boxes if at_once else spread_out([*boxes, *others], _PART)
+        every = [*boxes, *others]
+        shown = every if len(every) <= _BATCH else spread_out(every, _PART)
+        at_once = len(every) <= _BATCH and not others
         crops = cut(pixels_rgb, shown, self.size)
-        few = set(spread_out(shown, _ENOUGH_TO_TELL))
-        context = region_context(*as_tensors([crop for box, crop in zip(shown, crops, strict=True) if box in few]))
+        context = region_context(*as_tensors(crops))
         planes = self._planes(crops, context)
         field = self._field(planes)
         counts: list[Count] = []
@@ -183,11 +183,13 @@ class Counter:
             if progress is not None:
                 progress(len(counts) / len(boxes))
         said = _Said.of_table(table)
+        few = shown if at_once else spread_out(shown, _ENOUGH_FOR_LIGHT)
         if others:
-            _, of_few = self._count(pixels_rgb, sorted(few), context, field)
+            _, of_few = self._count(pixels_rgb, few, context, field)
             signal = of_few.typical_signal(torch.ones(len(few), dtype=torch.bool))
         else:
-            signal = said.typical_signal(torch.tensor([at_once or box in few for box in boxes]))
+            chosen = set(few)
+            signal = said.typical_signal(torch.tensor([box in chosen for box in boxes]))
         return self._with_clusters(counts, said, signal)
 
     def _count(
