@@ -51,7 +51,8 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     work: Path = args.work
     work.mkdir(parents=True, exist_ok=True)
     say("rendering fields")
-    pieces = fields(work / "fields", 2 if quick else FIELDS)
+    number = 2 if quick else FIELDS
+    pieces = fields(work / f"fields-{number}", number)
     # Each of one field, again and again mirrored: a region's nuclei and stains are of one kind.
     files = [write_region(work / f"region-{i}.jpg", mosaic([piece], *usual)) for i, piece in enumerate(pieces)]
     models = load_models(args.weights, "cpu")
