@@ -197,8 +197,7 @@ def counter(
 @weights_option
 @click.option("--unseen", is_flag=True, help="No training knows these regions: use all of them, not the held-out only.")
 @_float32_option
-@click.option("--crop-px", type=click.IntRange(64, 80), help="Side of its crops, if another than so far.")
-def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool, crop_px: int | None) -> None:
+def reading(truth_dir: Path, out: Path, weights: Path | None, unseen: bool, float32: bool) -> None:
     """Calibrate how stage 2's output is read on held-out nuclei of TRUTH_DIR: thresholds, clusters, doubts.
 
     The network's weights stay; OUT/counter.safetensors has them with a new card.
