@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 MOST_SIGNALS = 1000  # in one nucleus, whoever counted them
-MOST_TYPED = {"her2": 300, "cep17": 60}  # more is a slip of the keyboard, which alone could make another group
+MOST_TYPED = {"her2": 300, "cep17": 100}  # more is a slip of the keyboard, which alone could make another group
 
 # What a recount of a moved box says beside `scored` and `reason`, as in Nucleus.to_dict(); it may say the focus too.
 _RECOUNTED = ("her2", "cep17", "clustered", "uncertain", "uncertainty", "signals")
