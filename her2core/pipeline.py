@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -147,9 +147,9 @@ def analyse(
     tell = progress or (lambda share, what: None)
     height_px, width_px = pixels_rgb.shape[:2]
     sliced = cast(NDArray[np.uint8], pixels_rgb)  # all that both stages do with it
+    measuring = partial(measured, pixels_rgb)
     # Of windows of a file, quality is measured afterwards: reading it is what takes the time.
-    at_once = isinstance(pixels_rgb, np.ndarray)
-    with beside(lambda: measured(pixels_rgb)) if at_once else nullcontext(lambda: measured(pixels_rgb)) as quality:
+    with beside(measuring) if isinstance(pixels_rgb, np.ndarray) else nullcontext(measuring) as quality:
         (found, counts), device = _or_on_processor(
             lambda chosen: _found_and_counted(sliced, chosen, tell, cancelled), models, tell
         )

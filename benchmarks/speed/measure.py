@@ -63,7 +63,7 @@ def beside_peers(files: Sequence[Path], models: Models, passes: int, papers: Seq
     Every pass is a round for each file.
     """
     classical = Classical(ClassicalSettings())
-    boxes = [[n.box for n in _analyse(path, models).nuclei] for path in files]  # also warms up
+    boxes = [[n.box for n in _analyse(path, models).nuclei] for path in files]  # warms us up, too
 
     def ours(number: int) -> None:
         tally(_analyse(files[number % len(files)], models).nuclei)
@@ -80,7 +80,7 @@ def beside_peers(files: Sequence[Path], models: Models, passes: int, papers: Seq
         return lambda number: paper.analyse(_pixels(files[number % len(files)]), boxes[number % len(files)])
 
     methods = {OURS: ours, CLASSICAL: theirs, **{paper.title: published(paper) for paper in papers}}
-    for method in methods.values():
+    for method in list(methods.values())[1:]:
         method(0)
     seconds = take_turns(methods, passes * len(files))
     times = {name: [a / b for a, b in zip(each, seconds[OURS], strict=True)] for name, each in seconds.items()}

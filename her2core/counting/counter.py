@@ -168,16 +168,14 @@ class Counter:
         # A few nuclei share the cores at each step; of many, each core has a part. What is in a part never goes by how
         # many cores there are: sums of other parts differ by a hair.
         together = cores() if self.device.type == "cpu" else 1
-        parts = [boxes] if at_once else [boxes[start : start + _PART] for start in range(0, len(boxes), _PART)]
-        for start in range(0, len(parts), together):
+        parts = [boxes[start : start + _PART] for start in range(0, len(boxes), _PART)]
+        work = [partial(self._count, pixels_rgb, part, context, field) for part in parts]
+        if at_once:
+            work = [partial(self._read, planes, field, crops)]
+        for start in range(0, len(work), together):
             if cancelled is not None and cancelled():
                 raise CancelledError("The analysis was stopped.")
-            if at_once:
-                results = [self._read(planes, field, crops)]
-            else:
-                some = parts[start : start + together]
-                results = side_by_side([partial(self._count, pixels_rgb, part, context, field) for part in some])
-            for read, said in results:
+            for read, said in side_by_side(work[start : start + together]):
                 table[len(counts) : len(counts) + len(read)] = said.table
                 counts += read
             if progress is not None:

@@ -1,7 +1,7 @@
 """Stage 1 in use: find tumour nuclei of any size in an image of any size.
 
-Nuclei span 40 to 190 px in real fields, too much for one network's anchors to serve alike. So the image is first
-looked at in small, the size of a nucleus is measured, and the image is then resized so that the median nucleus is
+Nuclei span 40 to 190 px in real fields, too much for one network's anchors to serve alike. So a part of the image is
+first looked at in small, the size of a nucleus is measured, and the image is then resized so that the median nucleus is
 `target_nucleus_px` wide, which is what the network saw most in training.
 """
 
