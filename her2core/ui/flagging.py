@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from her2core.records import Overlap, Population, Region, RegionFlags, SignalIntensity
 from her2core.scoring import TOO_WEAK
 
-__all__ = ["REASONS", "UNSUITABLE", "briefly", "common", "next_label", "rebalanced", "summary", "with_field"]
+__all__ = [
+    "QUESTIONS",
+    "REASONS",
+    "UNSUITABLE",
+    "USUAL",
+    "briefly",
+    "common",
+    "judged",
+    "next_label",
+    "rebalanced",
+    "rejected",
+    "summary",
+    "unanswered",
+]
 
 UNSUITABLE = "not suitable"
 
@@ -24,30 +38,47 @@ REASONS = (
 )
 """The usual reasons for not counting a region (domain.md 1.9)."""
 
+QUESTIONS = ("signal_intensity", "overlap", "clusters", "heterogeneous")
+"""What a pathologist judges of a suitable region before the models count (Xue et al. 2023, discussion)."""
+
+USUAL: Mapping[str, Any] = MappingProxyType(
+    {
+        "signal_intensity": SignalIntensity.GOOD,
+        "overlap": Overlap.LITTLE,
+        "clusters": False,
+        "heterogeneous": False,
+    }
+)
+"""The answers that most regions get. One press gives them all, and the button says which."""
+
 T = TypeVar("T", bound=Hashable)
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MOST_LINES = 3
 
 
-def with_field(flags: RegionFlags | None, population: str, /, **values: Any) -> RegionFlags:
-    """The flags of a region with some of them changed.
+def unanswered(answers: Mapping[str, Any], *, populations: bool) -> list[str]:
+    """The questions about a suitable region that have no answer yet; which population only where there are several."""
+    return [name for name in (*QUESTIONS, *(["population"] if populations else [])) if answers.get(name) is None]
 
-    A region without flags starts as suitable, with good signals, little overlap, no clusters, homogeneous, showing
-    `population`. A reason is kept only as long as the region is not suitable. Raises ScoringError for a region that is
-    not suitable without a reason.
+
+def judged(answers: Mapping[str, Any], population: str) -> RegionFlags:
+    """The flags of a suitable region by the answer to each question; `population` where there is one only.
+
+    Raises KeyError while a question is open: nothing is flagged by default.
     """
-    start = flags or RegionFlags(
-        heterogeneous=False,
-        population=population,
-        clusters=False,
-        signal_intensity=SignalIntensity.GOOD,
-        overlap=Overlap.LITTLE,
-        suitable=True,
+    return RegionFlags(
+        suitable=True, population=answers.get("population") or population, **{name: answers[name] for name in QUESTIONS}
     )
-    if values.get("suitable"):
-        values["unsuitable_reason"] = ""
-    return replace(start, **values)
+
+
+def rejected(flags: RegionFlags | None, population: str, reason: str) -> RegionFlags:
+    """The flags of a region that is not counted; what was not asked stands as usual and is not shown.
+
+    Raises ScoringError without a reason.
+    """
+    start = flags or judged(USUAL, population)
+    return replace(start, suitable=False, unsuitable_reason=reason)
 
 
 def common(values: Iterable[T]) -> T | None:
@@ -63,7 +94,6 @@ def summary(flags: RegionFlags | None, *, populations: bool) -> str:
     if not flags.suitable:
         return f"{UNSUITABLE}: {flags.unsuitable_reason}"
     parts = [f"{flags.signal_intensity} signals", f"{flags.overlap} overlap"]
-    # What was not touched is stated, too: it goes into the report as judged.
     parts += ["clusters" if flags.clusters else "no clusters"]
     parts += ["heterogeneous" if flags.heterogeneous else "homogeneous"]
     parts += [f"population {flags.population}"] if populations else []

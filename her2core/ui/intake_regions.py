@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -11,9 +12,19 @@ from streamlit.delta_generator import DeltaGenerator
 from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.imaging import quality
-from her2core.records import CaseState, Overlap, Region, SignalIntensity, User
+from her2core.records import CaseState, Overlap, Region, RegionFlags, SignalIntensity, User
 from her2core.scoring import RejectionReason, corrections_in_force, countability
-from her2core.ui.flagging import REASONS, UNSUITABLE, common, summary, with_field
+from her2core.ui.flagging import (
+    QUESTIONS,
+    REASONS,
+    UNSUITABLE,
+    USUAL,
+    common,
+    judged,
+    rejected,
+    summary,
+    unanswered,
+)
 from her2core.ui.imagery import png, thumbnail
 from her2core.ui.services import Services, region_image
 from her2core.ui.session import flash, saved
@@ -26,6 +37,15 @@ _SUITABLE = "suitable"
 _YES, _NO = "yes", "no"
 _ABREAST = 3
 _REASON_DUE = "intake_reason_due"
+
+_QUESTION = {
+    "signal_intensity": "signal intensity",
+    "overlap": "overlap",
+    "clusters": "clusters",
+    "heterogeneous": "heterogeneity",
+    "population": "population",
+}
+_USUAL_SAID = "Good signals, little overlap, no clusters, homogeneous"
 
 # The guideline's reasons to reject a test, as they stand behind a piece of advice.
 _REJECTS = {
@@ -99,14 +119,16 @@ def _picture(rooms: Services, shown: RegionReview, key: str, several: bool) -> N
 
 
 def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[RegionReview]) -> None:
-    """The flags that the chosen regions have in common; a change is saved at once, for all of them."""
+    """The flags that the chosen regions have in common. A change is saved at once, for all of them; of regions without
+    flags the answers are kept until the last one is given."""
     regions = [r.region for r in chosen]
     ids = tuple(region.id for region in regions)
-    known = [region.flags for region in regions]
-    flagged = [flags for flags in known if flags is not None]
+    known = [_answers(region) for region in regions]
     labels = [p.label for p in review.case.populations]
     closed = not review.editable
-    early = closed or len(flagged) < len(known)
+    due = st.session_state.get(_REASON_DUE) == ids
+    suitable = None if due else common(answers.get("suitable") for answers in known)
+    early = closed or suitable is not True
     one = len(regions) == 1
     st.markdown(f"**Flags of {plain(regions[0].filename)}**" if one else f"**Flags of {len(regions)} regions**")
 
@@ -114,19 +136,19 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
         """Key and callback of a control, which shows what is stored."""
         key = f"flag_{name}_{'_'.join(map(str, ids))}"
         st.session_state[key] = value
-        return {"key": key, "on_change": _save, "args": (rooms, user, review.case.id, ids, labels[0], name, key)}
+        return {"key": key, "on_change": _save, "args": (rooms, user, review.case.id, ids, tuple(labels), name, key)}
 
-    suitable = common(None if flags is None else flags.suitable for flags in known)
-    due = st.session_state.get(_REASON_DUE) == ids
-    shown = {True: _SUITABLE, False: UNSUITABLE}.get(suitable) if suitable is not None and not due else None
+    def answered(name: str) -> Any:
+        return common(answers.get(name) for answers in known) if suitable is True else None
+
+    shown = {True: _SUITABLE, False: UNSUITABLE}.get(suitable) if suitable is not None else None
     st.segmented_control(
         "Suitable for counting?", [_SUITABLE, UNSUITABLE], disabled=closed,
-        help="Only suitable regions are analysed. Say this first; the other flags then start from good signals, little "
-        "overlap, no clusters, homogeneous.",
+        help="Only suitable regions are analysed. Say this first.",
         **field("suitable", UNSUITABLE if due else shown),
     )  # fmt: skip
     if due or suitable is False:
-        reason = common(flags.unsuitable_reason for flags in flagged) or None
+        reason = common(region.flags.unsuitable_reason if region.flags else "" for region in regions) or None
         options = list(REASONS) if reason in (None, *REASONS) else [*REASONS, reason]
         st.selectbox(
             "Why not?", options, index=None, accept_new_options=True, placeholder="Choose or type a reason",
@@ -135,35 +157,36 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
     left, right = st.columns(2)
     left.segmented_control(
         "Signal intensity", [i.value for i in SignalIntensity], disabled=early,
-        **field("signal_intensity", _value(common(flags.signal_intensity for flags in flagged))),
+        **field("signal_intensity", _value(answered("signal_intensity"))),
     )  # fmt: skip
     right.segmented_control(
         "Overlap of nuclei", [o.value for o in Overlap], disabled=early,
-        **field("overlap", _value(common(flags.overlap for flags in flagged))),
+        **field("overlap", _value(answered("overlap"))),
     )  # fmt: skip
     left.segmented_control(
         "HER2 signals in clusters", [_NO, _YES], disabled=early,
         help="The models then need less evidence to count a nucleus by its cluster. They go by the flag as it stands "
         "when the region is analysed; changing it later does not change the counts.",
-        **field("clusters", _yes_no(common(flags.clusters for flags in flagged))),
+        **field("clusters", _yes_no(answered("clusters"))),
     )  # fmt: skip
     right.segmented_control(
         "Heterogeneous", [_NO, _YES], disabled=early,
         help="Cells with clearly more HER2 lie among others. A second, distinct population gets a letter of its own "
         "under Populations.",
-        **field("heterogeneous", _yes_no(common(flags.heterogeneous for flags in flagged))),
+        **field("heterogeneous", _yes_no(answered("heterogeneous"))),
     )  # fmt: skip
     if len(labels) > 1:
         left.segmented_control(
-            "Population shown", labels, disabled=early,
-            **field("population", common(flags.population for flags in flagged)),
-        )  # fmt: skip
+            "Population shown", labels, disabled=early, **field("population", answered("population"))
+        )
     right.number_input(
         "Scale (µm per pixel)", 0.01, 10.0, None, step=0.01, format="%.4g", disabled=closed, placeholder="not known",
         help="Read from the file where it states one; otherwise as the microscope's software states it. Needed for the "
         "scale bar.",
         **field("um_per_px", common(region.um_per_px for region in regions)),
     )  # fmt: skip
+    if not early:  # below the questions, which so stay in their places
+        _ask(rooms, user, review, ids, labels, [unanswered(answers, populations=len(labels) > 1) for answers in known])
     _reflagged(rooms, user, review, chosen)
     if review.case.state is CaseState.DRAFT:
         with left.popover("Remove", icon=":material/delete:"):
@@ -172,6 +195,27 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
                 "Remove image" if one else f"Remove {len(ids)} images", key="intake_remove", type="primary",
                 on_click=_remove, args=(rooms, user, ids),
             )  # fmt: skip
+
+
+def _ask(
+    rooms: Services,
+    user: User,
+    review: CaseReview,
+    ids: tuple[int, ...],
+    labels: Sequence[str],
+    left_open: Sequence[Sequence[str]],
+) -> None:
+    """What is still to be said of the chosen regions, and all of the usual answers on one button that names them."""
+    questions = list(dict.fromkeys(name for names in left_open for name in names))
+    if not questions:
+        return
+    st.caption(f"Still to say: {', '.join(_QUESTION[name] for name in questions)}. Saved with the last answer.")
+    if all(set(names) >= set(QUESTIONS) for names in left_open):
+        st.button(
+            _USUAL_SAID, key="flag_usual", icon=":material/done_all:",
+            help="Gives these four answers at once. Press it only where all four hold.", on_click=_answer,
+            args=(rooms, user, review.case.id, ids, tuple(labels), dict(USUAL)),
+        )  # fmt: skip
 
 
 def _reflagged(rooms: Services, user: User, review: CaseReview, chosen: Sequence[RegionReview]) -> None:
@@ -221,30 +265,69 @@ _READ: dict[str, Any] = {
 }
 
 
+def _drafts() -> dict[int, dict[str, Any]]:
+    """Answers about regions that have no flags yet, or were not suitable, until all are given."""
+    drafts: dict[int, dict[str, Any]] = st.session_state.setdefault("intake_answers", {})
+    return drafts
+
+
+def _answers(region: Region) -> dict[str, Any]:
+    """What was said of a region so far: its flags, or the answers on the way to them."""
+    draft = _drafts().get(region.id)
+    if draft is not None:
+        return draft
+    flags = region.flags
+    if flags is None:
+        return {}
+    return {name: getattr(flags, name) for name in ("suitable", "population", *QUESTIONS)}
+
+
 def _save(
-    rooms: Services, user: User, case_id: int, ids: tuple[int, ...], population: str, name: str, key: str
+    rooms: Services, user: User, case_id: int, ids: tuple[int, ...], labels: tuple[str, ...], name: str, key: str
 ) -> None:
-    """One flag as it was just set, for all the chosen regions. A control that was emptied shows its value again."""
+    """What was just set, for all the chosen regions. A control that was emptied shows its value again."""
     shown = st.session_state.get(key)
     if shown is None and name != "um_per_px":
         return
-    if name == "suitable":
-        if shown == UNSUITABLE:
-            st.session_state[_REASON_DUE] = ids  # saved with its reason
-            return
+    if name == "suitable" and shown == UNSUITABLE:
+        st.session_state[_REASON_DUE] = ids  # saved with its reason
+        return
+    if name in ("suitable", "unsuitable_reason"):
         st.session_state.pop(_REASON_DUE, None)
-    values: dict[str, Any] = {name: _READ[name](shown) if name in _READ else shown}
-    if name == "unsuitable_reason":
-        values["suitable"] = False
-        st.session_state.pop(_REASON_DUE, None)
+    _answer(rooms, user, case_id, ids, labels, {name: _READ[name](shown) if name in _READ else shown})
+
+
+def _answer(
+    rooms: Services,
+    user: User,
+    case_id: int,
+    ids: tuple[int, ...],
+    labels: tuple[str, ...],
+    answers: Mapping[str, Any],
+) -> None:
     try:
         for region in rooms.log.regions(case_id):
-            if region.id in ids and name == "um_per_px":
-                rooms.log.set_scale(region.id, shown, user)
-            elif region.id in ids:
-                workflow.set_flags(rooms.log, region.id, with_field(region.flags, population, **values), user)
+            if region.id not in ids:
+                continue
+            if "um_per_px" in answers:
+                rooms.log.set_scale(region.id, answers["um_per_px"], user)
+            elif (flags := _flags_after(region, labels, answers)) is not None:
+                workflow.set_flags(rooms.log, region.id, flags, user)
+                _drafts().pop(region.id, None)
     except Her2CoreError as error:
         flash("error", str(error))
+
+
+def _flags_after(region: Region, labels: Sequence[str], answers: Mapping[str, Any]) -> RegionFlags | None:
+    """The flags of a region once these answers are given; None while a question is open, the answers being kept."""
+    if "unsuitable_reason" in answers:
+        return rejected(region.flags, labels[0], answers["unsuitable_reason"])
+    if region.flags is not None and region.flags.suitable:
+        return replace(region.flags, **answers)
+    # Its flags were given, if at all, to a region that nobody was to count.
+    draft = _drafts().setdefault(region.id, {})
+    draft.update(answers)
+    return None if unanswered(draft, populations=len(labels) > 1) else judged(draft, labels[0])
 
 
 def _remove(rooms: Services, user: User, ids: tuple[int, ...]) -> None:

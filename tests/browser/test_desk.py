@@ -49,9 +49,10 @@ def test_regions_are_dropped_at_once_flagged_at_once_and_a_bad_file_is_named(ser
     assert [region.filename for region in log.regions(case.id)] == ["field-1.png", "field-2.png"]
     for region in log.regions(case.id):
         expect(page.locator(f".st-key-region_{region.id} img")).to_be_visible(timeout=PATIENCE_MS)
-    # Both are chosen, since neither has flags: one click is for both, and saved.
+    # Both are chosen, since neither has flags: what is said is for both, and saved.
     panel = page.locator(".st-key-intake_flags")
     panel.get_by_text("suitable", exact=True).click()
+    panel.get_by_role("button", name="Good signals").click(timeout=PATIENCE_MS)
     expect(page.get_by_text("2 regions are ready for analysis.")).to_be_visible(timeout=PATIENCE_MS)
     assert [r.flags is not None and r.flags.suitable for r in log.regions(case.id)] == [True, True]
     page.get_by_role("button", name="Dismiss").click()

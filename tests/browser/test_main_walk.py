@@ -72,8 +72,12 @@ def test_a_case_from_sign_in_to_a_signed_report_in_the_case_log(server: Server, 
     flags = page.locator(".st-key-intake_flags")
     _sees(flags, "Flags of 2 regions")
     flags.get_by_text("suitable", exact=True).click()
+    _sees(flags, "Still to say: signal intensity, overlap, clusters, heterogeneity.")
+    for flag, answer in (("signal_intensity", "good"), ("overlap", "little"), ("clusters", "yes")):
+        flags.locator(f"[class*=st-key-flag_{flag}]").get_by_text(answer, exact=True).click()
+    _sees(flags, "Still to say: heterogeneity.")
+    flags.locator("[class*=st-key-flag_heterogeneous]").get_by_text("no", exact=True).click()
     _sees(page, "2 regions are ready for analysis.")
-    flags.locator("[class*=st-key-flag_clusters]").get_by_text("yes", exact=True).click()
     _sees(page, re.compile("good signals, little overlap, clusters"))
     assert [r.flags is not None and r.flags.clusters for r in log.regions(case.id)] == [True, True]
 

@@ -39,6 +39,7 @@ def test_a_real_image_is_analysed_reviewed_and_signed(server: Server, page: Page
     expect(flags).to_contain_text("Flags of FISH5.jpg", timeout=PATIENCE_MS)
     expect(flags).to_contain_text("reduced resolution")  # of its colours: the advice of the file's own measures
     flags.get_by_text("suitable", exact=True).click()
+    flags.get_by_role("button", name="Good signals").click(timeout=PATIENCE_MS)
     expect(page.get_by_text("1 region is ready for analysis.")).to_be_visible(timeout=PATIENCE_MS)
     page.get_by_role("button", name="Go on to review").click()
     page.get_by_role("button", name="Analyse 1 region").click(timeout=PATIENCE_MS)

@@ -155,12 +155,49 @@ def test_a_flag_is_saved_as_it_is_set(lab: TestLaboratory) -> None:
     at = _intake(case.id)
     assert at.segmented_control(key=_key("clusters", region.id)).disabled  # suitability comes first
     at.segmented_control(key=_key("suitable", region.id)).select("suitable").run()
+    assert lab.log.region(region.id).flags is None  # nothing is judged by default
+    at.button(key="flag_usual").click().run()
     assert lab.log.region(region.id).flags == FLAGS
+    assert "flag_usual" not in [button.key for button in at.button]
     at.segmented_control(key=_key("clusters", region.id)).select("yes").run()
     at.segmented_control(key=_key("overlap", region.id)).select("moderate").run()
     assert not at.exception
     assert lab.log.region(region.id).flags == replace(FLAGS, clusters=True, overlap=Overlap.MODERATE)
     assert said(at, "1 region is ready for analysis.")
+
+
+def test_flags_are_saved_with_the_last_answer(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    at = _intake(case.id)
+    at.segmented_control(key=_key("suitable", region.id)).select("suitable").run()
+    for name, answer in (("overlap", "severe"), ("clusters", "yes"), ("heterogeneous", "no")):
+        at.segmented_control(key=_key(name, region.id)).select(answer).run()
+        assert lab.log.region(region.id).flags is None
+    assert at.segmented_control(key=_key("overlap", region.id)).value == "severe"
+    assert said(at, "Still to say: signal intensity. Saved with the last answer.")
+    at.segmented_control(key=_key("signal_intensity", region.id)).select("weak").run()
+    assert not at.exception
+    assert lab.log.region(region.id).flags == replace(
+        FLAGS, overlap=Overlap.SEVERE, clusters=True, signal_intensity=SignalIntensity.WEAK
+    )
+    assert said(at, "1 region is ready for analysis.")
+
+
+def test_with_two_populations_a_region_says_which_it_shows(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    workflow.set_populations(
+        lab.log, case.id, [Population("A", 80.0), Population("B", 20.0)], lab.log.case(case.id).version,
+        lab.person("berg"),
+    )  # fmt: skip
+    at = _intake(case.id)
+    at.segmented_control(key=_key("suitable", region.id)).select("suitable").run()
+    at.button(key="flag_usual").click().run()
+    assert lab.log.region(region.id).flags is None
+    assert said(at, "Still to say: population. Saved with the last answer.")
+    at.segmented_control(key=_key("population", region.id)).select("B").run()
+    assert lab.log.region(region.id).flags == replace(FLAGS, population="B")
 
 
 def test_many_regions_are_flagged_at_once_and_keep_what_differs(lab: TestLaboratory) -> None:
@@ -171,6 +208,11 @@ def test_many_regions_are_flagged_at_once_and_keep_what_differs(lab: TestLaborat
     at = _intake(case.id)
     # The ones without flags are chosen at first.
     at.segmented_control(key=_key("suitable", second.id, third.id)).select("suitable").run()
+    at.button(key="intake_pick_All").click().run()
+    # One of them is flagged: the usual answers must not take the place of what was said of it.
+    assert "flag_usual" not in [button.key for button in at.button]
+    at.button(key="intake_pick_Without flags").click().run()
+    at.button(key="flag_usual").click().run()
     at.button(key="intake_pick_All").click().run()
     every = (first.id, second.id, third.id)
     assert at.segmented_control(key=_key("signal_intensity", *every)).value is None
@@ -192,6 +234,10 @@ def test_an_unsuitable_region_is_saved_with_its_reason_and_not_without(lab: Test
     assert isinstance(flags, RegionFlags)
     assert (flags.suitable, flags.unsuitable_reason) == (False, "out of focus")
     at.segmented_control(key=_key("suitable", region.id)).select("suitable").run()
+    # Nobody has judged its signals yet: it stays as it is until somebody does.
+    assert lab.log.region(region.id).flags == flags
+    assert at.segmented_control(key=_key("clusters", region.id)).value is None
+    at.button(key="flag_usual").click().run()
     assert lab.log.region(region.id).flags == FLAGS
 
 

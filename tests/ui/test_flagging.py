@@ -2,41 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from her2core.errors import ScoringError
 from her2core.records import Overlap, Population, Region, RegionFlags, SignalIntensity
-from her2core.ui.flagging import briefly, common, next_label, rebalanced, summary, with_field
+from her2core.ui.flagging import (
+    QUESTIONS,
+    USUAL,
+    briefly,
+    common,
+    judged,
+    next_label,
+    rebalanced,
+    rejected,
+    summary,
+    unanswered,
+)
 
 GOOD = RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, True)
 BAD = RegionFlags(True, "B", True, SignalIntensity.WEAK, Overlap.SEVERE, False, "out of focus")
 
 
+ANSWERS = {
+    "signal_intensity": SignalIntensity.GOOD,
+    "overlap": Overlap.LITTLE,
+    "clusters": False,
+    "heterogeneous": False,
+}
+
+
 @pytest.mark.parametrize(
-    ("flags", "values", "expected"),
+    ("answers", "populations", "expected"),
     [
-        (None, {"suitable": True}, GOOD),
-        (None, {"suitable": False, "unsuitable_reason": "blurred"}, ("A", False, "blurred")),
-        (GOOD, {"clusters": True}, RegionFlags(False, "A", True, SignalIntensity.GOOD, Overlap.LITTLE, True)),
-        (BAD, {"suitable": True}, RegionFlags(True, "B", True, SignalIntensity.WEAK, Overlap.SEVERE, True)),
-        (BAD, {"overlap": Overlap.LITTLE}, ("B", False, "out of focus")),
-        (GOOD, {"suitable": False, "unsuitable_reason": "no tumour"}, ("A", False, "no tumour")),
-        (GOOD, {"population": "B"}, ("B", True, "")),
+        ({}, False, ["signal_intensity", "overlap", "clusters", "heterogeneous"]),
+        ({"suitable": True, "clusters": False}, False, ["signal_intensity", "overlap", "heterogeneous"]),
+        (ANSWERS, False, []),
+        (ANSWERS, True, ["population"]),
+        ({**ANSWERS, "population": "B"}, True, []),
+        (USUAL, False, []),
     ],
 )
-def test_one_flag_changes_and_the_others_stay(flags: RegionFlags | None, values: dict[str, Any], expected: Any) -> None:
-    found = with_field(flags, "A", **values)
-    if isinstance(expected, RegionFlags):
-        assert found == expected
-    else:
-        assert (found.population, found.suitable, found.unsuitable_reason) == expected
+def test_every_question_waits_for_an_answer(answers: dict[str, Any], populations: bool, expected: list[str]) -> None:
+    assert unanswered(answers, populations=populations) == expected
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (ANSWERS, GOOD),
+        ({**ANSWERS, "suitable": True, "clusters": True}, replace(GOOD, clusters=True)),
+        ({**ANSWERS, "population": "B"}, replace(GOOD, population="B")),
+    ],
+)
+def test_flags_are_the_answers(answers: dict[str, Any], expected: RegionFlags) -> None:
+    assert judged(answers, "A") == expected
+
+
+@pytest.mark.parametrize("left_out", QUESTIONS)
+def test_nothing_is_flagged_by_default(left_out: str) -> None:
+    with pytest.raises(KeyError, match=left_out):
+        judged({name: answer for name, answer in ANSWERS.items() if name != left_out}, "A")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (None, replace(GOOD, suitable=False, unsuitable_reason="no tumour")),
+        (replace(GOOD, clusters=True), replace(GOOD, clusters=True, suitable=False, unsuitable_reason="no tumour")),
+        (BAD, replace(BAD, unsuitable_reason="no tumour")),
+    ],
+)
+def test_a_region_that_is_not_counted_keeps_what_was_said_of_it(
+    flags: RegionFlags | None, expected: RegionFlags
+) -> None:
+    assert rejected(flags, "A", "no tumour") == expected
 
 
 def test_unsuitable_without_reason_is_refused() -> None:
     with pytest.raises(ScoringError, match="why"):
-        with_field(GOOD, "A", suitable=False)
+        rejected(GOOD, "A", "")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +100,7 @@ def test_what_all_have_in_common(values: list[Any], expected: Any) -> None:
         (GOOD, False, "good signals, little overlap, no clusters, homogeneous"),
         (GOOD, True, "good signals, little overlap, no clusters, homogeneous, population A"),
         (BAD, True, "not suitable: out of focus"),
-        (with_field(GOOD, "A", clusters=True, heterogeneous=True), False,
+        (replace(GOOD, clusters=True, heterogeneous=True), False,
          "good signals, little overlap, clusters, heterogeneous"),
     ],
 )  # fmt: skip
