@@ -22,7 +22,7 @@ import numpy as np
 
 from her2core.caselog import CaseLog
 from her2core.errors import CancelledError, CaseLogError, Her2CoreError, WrongStateError
-from her2core.imaging import read_region
+from her2core.imaging import ACCEPTED, read_region
 from her2core.job_store import JobRecord, JobState, JobStore, RegionFailure, WorkerMark
 from her2core.permissions import Action, require
 from her2core.records import Region, RegionAnalysis, User
@@ -325,19 +325,26 @@ class AnalysisJobs:
         try:
             region = self._log.region(region_id)
             flags = _analysable(region, record.case_id).flags
+            clusters_expected = flags is not None and flags.clusters
             progress(0.0, "Reading the image")
-            image = read_region(self._log.image_bytes(region), region.filename)
+            image = read_region(self._log.image_bytes(region), region.filename, ACCEPTED)
             analysis = self._analyse(
                 image.pixels_rgb,
                 models,
-                clusters_expected=flags is not None and flags.clusters,
+                clusters_expected=clusters_expected,
                 progress=progress,
                 cancelled=lambda: self._is_to_stop(record, mark, running),
             )
             progress(1.0, "Saving")
             self._check(record, mark)
             with self._store.saving(record.id, mark, region_id):
-                self._log.save_analysis(region_id, analysis, running.by, supersede_corrections=record.supersede)
+                self._log.save_analysis(
+                    region_id,
+                    analysis,
+                    running.by,
+                    supersede_corrections=record.supersede,
+                    clusters_expected=clusters_expected,
+                )
         except CancelledError:
             raise
         except Her2CoreError as error:

@@ -235,6 +235,36 @@ def test_a_decision_between_two_counts_falls_when_a_count_changes(lab: TestLabor
     assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
 
 
+def test_a_discordant_recount_cannot_be_counted_away(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4, **IHC_SAME)
+    berg = lab.person("berg")
+    recounted(lab, case, (6, 2))
+    assert outcome(lab, case) is Outcome.PENDING_ADJUDICATION
+    workflow.correct(lab.log, region_of(lab, case), 1, CorrectionKind.COUNTS, {"her2": 3, "cep17": 3}, berg)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
+    review = workflow.assess(lab.log, case.id)
+    assert review.assessment is not None
+    assert review.assessment.group == 5  # which would be negative by itself
+    assert review.state is CaseState.PENDING_ADJUDICATION
+    workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "read together", berg)
+    assert outcome(lab, case) is Outcome.POSITIVE
+
+
+def test_an_adjudicated_group_is_that_of_lists_and_of_what_other_systems_are_told(lab: TestLaboratory) -> None:
+    case, berg = lab.reviewed(GROUP_4, **IHC_SAME), lab.person("berg")
+    recounted(lab, case, (6, 2))
+    workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "read together", berg)
+    workflow.attest(lab.log, case.id, berg, True)
+    read_warnings(lab, case)
+    report = lab.sign(case)
+    assert (report.summary["group"], report.summary["deciding"]) == (1, "A")
+    assert report.summary["populations"]["A"]["group"] == 4  # of the first count, whose numbers stand beside it
+    assert lab.log.look_up(Query("S26-001"))[0].group == 1
+    message = workflow.release(lab.log, case.id, workflow.Format.HL7, workflow.laboratory_of(load_settings()), None)
+    groups = [line.split("|")[4:6] for line in message.split("\r") if "ish-group" in line]
+    assert groups == [["", "1"], ["A", "4"]]
+
+
 def test_a_decision_can_be_mended_until_the_report_is_signed(lab: TestLaboratory) -> None:
     case, berg = lab.reviewed(GROUP_4, **IHC_SAME), lab.person("berg")
     with pytest.raises(WrongStateError, match="leave nothing to decide"):

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from her2core import workflow
-from her2core.records import Overlap
+from her2core.jobs import AnalysisJobs
+from her2core.records import Overlap, RegionAnalysis
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import FLAGS, POSITIVE, TestLaboratory
+from tests.pages.lab import FLAGS, POSITIVE, StandIn, TestLaboratory, read_drawing
 
 CLUSTERS = replace(FLAGS, clusters=True)
 
@@ -31,3 +33,20 @@ def test_only_a_flag_for_clusters_that_changed_after_the_analysis_is_told(lab: T
     assert workflow.reflagged_clusters(lab.log, case.id) == {first.id: False}
     lab.analyse(first, CLUSTERS)
     assert workflow.reflagged_clusters(lab.log, case.id) == {}
+
+
+def test_a_flag_that_changes_while_the_analysis_runs_is_told(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    region = lab.add_region(case, POSITIVE)
+    workflow.set_flags(lab.log, region.id, FLAGS, by)
+
+    def meanwhile(*args: Any, **options: Any) -> RegionAnalysis:
+        workflow.set_flags(lab.log, region.id, CLUSTERS, by)
+        return read_drawing(*args, **options)
+
+    load: Any = StandIn
+    jobs = AnalysisJobs(lab.log, load, meanwhile, lambda case_id, user: None)
+    jobs.submit(case.id, [region.id], by)
+    jobs.wait(case.id)
+    jobs.close()
+    assert workflow.reflagged_clusters(lab.log, case.id) == {region.id: False}

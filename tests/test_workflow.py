@@ -29,7 +29,7 @@ from her2core.errors import (
     WrongStateError,
 )
 from her2core.imaging import DEFAULT_LIMITS, read_region
-from her2core.records import IHC, CaseState, CorrectionKind, Exclusion, Population, SystematicError
+from her2core.records import IHC, Case, CaseState, CorrectionKind, Exclusion, Population, SystematicError
 from her2core.reporting.keys import Keyring
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
@@ -445,8 +445,76 @@ def test_an_amendment_is_a_new_version_that_names_the_old_one_and_what_changed(l
 def test_an_amendment_without_change_can_be_withdrawn(lab: TestLaboratory) -> None:
     report = lab.sign(lab.ready(POSITIVE))
     by = lab.person("berg")
+    signed = lab.log.look_up(Query("S26-001"))[0]
     workflow.amend(lab.log, report.case_id, "by mistake", lab.log.case(report.case_id).version, by)
+    assert lab.log.look_up(Query("S26-001"))[0].group is None
     assert workflow.withdraw_amendment(lab.log, report.case_id, by).state is CaseState.SIGNED
+    after = lab.log.look_up(Query("S26-001"))[0]
+    assert (after.group, after.outcome) == (signed.group, signed.outcome) == (1, "positive")
+    assert workflow.assess(lab.log, report.case_id).reviewed
+    assert list(lab.log.check()) == []
+
+
+def test_a_case_without_a_suitable_region_is_signed_as_indeterminate_with_the_reasons(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    region = lab.add_region(case, POSITIVE)
+    rejected = replace(FLAGS, suitable=False, unsuitable_reason="autofluorescence")
+    workflow.set_flags(lab.log, region.id, rejected, by)
+    with pytest.raises(WrongStateError, match="say under Work-up and sign-out why"):
+        lab.sign(case)
+    workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)
+    assert lab.log.case(case.id).state is CaseState.READY
+    workflow.set_indeterminate(lab.log, case.id, [], by)
+    assert lab.log.case(case.id).state is CaseState.DRAFT
+    workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)
+    report = lab.sign(case)
+    assert report.summary["headline"] == "HER2 indeterminate: Autofluorescence is too strong."
+    document = pypdfium2.PdfDocument(lab.log.report_pdf(report.id))
+    text = document[0].get_textpage().get_text_bounded()
+    document.close()
+    assert "no model took part" in text
+    assert "not used: autofluorescence" in text
+
+
+def test_a_suitable_region_has_to_be_counted_whatever_was_stated_before(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    lab.add_region(case, POSITIVE)
+    workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)
+    assert lab.log.case(case.id).state is CaseState.DRAFT
+    workflow.set_flags(lab.log, lab.log.regions(case.id)[0].id, FLAGS, by)
+    assert lab.log.case(case.id).state is CaseState.DRAFT
+
+
+def test_what_fits_the_histology_is_a_final_result_and_no_other(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(NEGATIVE), lab.person("berg")
+    with pytest.raises(WrongStateError, match="no result yet"):
+        workflow.attest(lab.log, case.id, by, True)
+    waiting = lab.reviewed(GROUP_4, "S26-002")
+    with pytest.raises(WrongStateError, match="no result yet"):
+        workflow.attest(lab.log, waiting.id, by, True)
+    # As an earlier version stored it: said of a count that nobody had confirmed.
+    lab.log.attest_no_discordance(case.id, by, True)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    assert workflow.assess(lab.log, case.id).attested is None
+    assert workflow.attest(lab.log, case.id, by, True).attested is True
+
+
+def test_a_state_derived_from_less_is_not_stored_over_one_derived_from_more(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, berg, okafor = lab.analysed(NEGATIVE), lab.person("berg"), lab.person("okafor")
+    stored = type(lab.log).set_state
+
+    def after_another_act(*args: Any, **options: Any) -> Case:
+        monkeypatch.undo()
+        workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, okafor)
+        return stored(*args, **options)
+
+    monkeypatch.setattr(type(lab.log), "set_state", after_another_act)
+    region = lab.log.regions(case.id)[0]
+    workflow.correct(lab.log, region.id, 1, CorrectionKind.COUNTS, {"her2": 3, "cep17": 2}, berg)
+    review = workflow.assess(lab.log, case.id)
+    assert review.case.state is review.state is CaseState.REVIEWED
 
 
 def test_the_preview_of_an_unfinished_case_is_preliminary(lab: TestLaboratory) -> None:

@@ -18,9 +18,17 @@ class Analyses(Store):
     """Analyses of regions."""
 
     def save_analysis(
-        self, region_id: int, analysis: RegionAnalysis, by: User, *, supersede_corrections: bool = False
+        self,
+        region_id: int,
+        analysis: RegionAnalysis,
+        by: User,
+        *,
+        supersede_corrections: bool = False,
+        clusters_expected: bool | None = None,
     ) -> int:
         """Adds an analysis, which then is the one that counts; its id. Corrections of earlier ones stay with those.
+
+        clusters_expected: the flag for clusters that it went by; None for the one that the region has now.
 
         Raises WrongStateError where the region has no flags, is not suitable, or has corrections that the new
         analysis would set aside (unless `supersede_corrections`).
@@ -50,6 +58,7 @@ class Analyses(Store):
                 "models": models_dict(analysis.models),
                 "nuclei": len(analysis.nuclei),
                 "corrections_set_aside": len(corrected),
+                "clusters_expected": bool(region["clusters"] if clusters_expected is None else clusters_expected),
             }
             return analysis_id
 

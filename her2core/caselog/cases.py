@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,14 +101,15 @@ class Cases(Store):
                 return case_of(row)
         raise NotFoundError("There is no case with this accession number.")
 
-    def set_state(self, case_id: int, state: CaseState, by: User) -> Case:
-        """Records the state that the workflow derived. Not a change of the case's content: `version` stays.
+    def set_state(self, case_id: int, state: CaseState, by: User, *, version: int | None = None) -> Case:
+        """Records the state that the workflow derived, from the case as it was in `version`. Not a change of the case's
+        content: the version stays. Raises ConflictError where the case has changed since.
 
         While an amendment is open the state moves like that of a new case. Raises WrongStateError for anything to do
         with signing, which `store_report` alone does.
         """
         with self.changing(by, Action.EDIT_CASE, "state changed") as change:
-            row = change.case(case_id, signed_too=True)
+            row = change.case(case_id, version, signed_too=True)
             if row["state"] == state:
                 change.nothing()
                 return case_of(row)
@@ -118,15 +120,18 @@ class Cases(Store):
             change.detail = {"changed": {"state": [row["state"], state.value]}}
             return case_of(one(change.db, "cases", case_id, "case"))
 
-    def set_result(self, case_id: int, group: int | None, outcome: str | None, by: User) -> None:
+    def set_result(
+        self, case_id: int, group: int | None, outcome: str | None, by: User, *, version: int | None = None
+    ) -> None:
         """Records group (1 to 5) and outcome of the last assessment, so that cases can be searched by them.
 
-        Derived like the state: `version` stays. Raises CaseLogError for another group.
+        Derived like the state: the version stays. Raises ConflictError where the case has changed since `version`,
+        CaseLogError for another group.
         """
         if group is not None and group not in (1, 2, 3, 4, 5):
             raise CaseLogError("A group is a number from 1 to 5.")
         with self.changing(by, Action.EDIT_CASE, "result derived") as change:
-            row = change.case(case_id, signed_too=True)
+            row = change.case(case_id, version, signed_too=True)
             if (row["result_group"], row["outcome"]) == (group, outcome):
                 change.nothing()
                 return
@@ -167,7 +172,10 @@ class Cases(Store):
                 raise WrongStateError("This case is not open for amendment.")
             if row["amending_version"] != row["version"]:
                 raise WrongStateError("The case was changed since it was opened; sign an amended report or addendum.")
-            change.touch_case(row, state=signed_state(change.db, case_id).value, **CLOSED)
+            group, outcome = _signed_result(change.db, case_id)
+            change.touch_case(
+                row, state=signed_state(change.db, case_id).value, result_group=group, outcome=outcome, **CLOSED
+            )
             return case_of(one(change.db, "cases", case_id, "case"))
 
     def amendment(self, case_id: int) -> Amendment | None:
@@ -183,6 +191,15 @@ def signed_state(db: Database, case_id: int) -> CaseState:
     """Signed, or amended where an amended report was stored."""
     sql = "SELECT 1 FROM reports WHERE case_id = ? AND kind = 'amended'"
     return CaseState.SIGNED if db.execute(sql, [case_id]).fetchone() is None else CaseState.AMENDED
+
+
+def _signed_result(db: Database, case_id: int) -> tuple[int | None, str | None]:
+    """Group and outcome as the latest final report states them: what is searched by once no amendment is open."""
+    sql = "SELECT summary FROM reports WHERE case_id = ? AND kind != 'preliminary' ORDER BY version DESC LIMIT 1"
+    for (summary,) in db.execute(sql, [case_id]).fetchall():
+        said = json.loads(summary)
+        return said.get("group"), said.get("outcome")
+    return None, None
 
 
 CLOSED: Row = {"amending": None, "amending_by": None, "amending_since": None, "amending_version": None}

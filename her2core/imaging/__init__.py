@@ -11,9 +11,10 @@ from her2core.imaging.reading import (
     read_region,
     strip_metadata,
 )
-from her2core.imaging.region import DEFAULT_LIMITS, MB, ImageLimits, PixelsRGB, RegionImage
+from her2core.imaging.region import ACCEPTED, DEFAULT_LIMITS, MB, ImageLimits, PixelsRGB, RegionImage
 
 __all__ = [
+    "ACCEPTED",
     "DEFAULT_LIMITS",
     "MB",
     "ChannelMap",

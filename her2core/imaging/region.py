@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from her2core.settings import Settings
 
-__all__ = ["DEFAULT_LIMITS", "MB", "ImageLimits", "PixelsRGB", "RegionImage"]
+__all__ = ["ACCEPTED", "DEFAULT_LIMITS", "MB", "ImageLimits", "PixelsRGB", "RegionImage"]
 
 PixelsRGB = npt.NDArray[np.uint8]
 
@@ -41,6 +41,9 @@ class ImageLimits:
 
 
 DEFAULT_LIMITS = ImageLimits()
+
+ACCEPTED = ImageLimits(max_bytes=2**40, max_pixels=2**31, max_side_px=2**31, min_side_px=1)
+"""For the region of a case: it was accepted once, and is read whatever the laboratory's limits are today."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

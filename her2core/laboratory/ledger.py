@@ -456,6 +456,8 @@ class _Counts:
 
     def deciding(self, reported: Mapping[str, Any], result: int | None) -> str:
         """The population that the case's group comes from, as reported or as counted; else the first one."""
+        if reported.get("deciding") in self.now:
+            return str(reported["deciding"])
         for label, said in reported.get("populations", {}).items():
             if label in self.now and said.get("group") == result:
                 return str(label)

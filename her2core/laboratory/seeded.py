@@ -200,7 +200,7 @@ def _case(story: Story, told: _Stories, state: CaseState, at: datetime) -> Kept:
         opened=story.opened,
         changed=at,
         version=5,
-        result=(story.assessment.group, story.assessment.outcome.value) if counted else None,
+        result=(story.assessment.final_group, story.assessment.outcome.value) if counted else None,
     )
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from her2core import workflow
 from her2core.caselog import CaseLog
 from her2core.errors import TrainingError
-from her2core.imaging import read_region
+from her2core.imaging import ACCEPTED, read_region
 from her2core.models import write_atomically
 from her2core.permissions import Action, require
 from her2core.records import Exclusion, Nucleus, User
@@ -156,7 +156,7 @@ def _same(text: str) -> str:
 
 def _png(log: CaseLog, region: RegionReview) -> bytes:
     """The pixels that the models saw, and nothing else of the file."""
-    pixels = read_region(log.image_bytes(region.region), region.region.filename).pixels_rgb
+    pixels = read_region(log.image_bytes(region.region), region.region.filename, ACCEPTED).pixels_rgb
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()

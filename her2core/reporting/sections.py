@@ -167,6 +167,8 @@ def numbers_section(content: ReportContent) -> list[Flowable]:
         "decided on the whole numbers N, H and C; the ratio is total over total. "
         f"Number of observers: {len(observers) or _NOT_RECORDED}."
     )
+    if not observers and not any(p.tally.n for p in content.populations):
+        note = "No region was counted."
     table = Table(rows, colWidths=widths, style=TableStyle(style), repeatRows=1)
     several = len(content.populations) > 1
     sure = [
@@ -393,6 +395,10 @@ def _picture(thumbnail: Thumbnail, width: float, height: float) -> tuple[Image, 
 def ai_section(content: ReportContent) -> list[Flowable]:
     """Which models took part and how much of their work a person changed."""
     ai = content.ai
+    title = "Use of artificial intelligence"
+    if not ai.models:
+        text = f"No region was counted, and no model took part ({markup(ai.software) or 'her2core'})."
+        return [KeepTogether([_heading(title), Paragraph(text, BODY_STYLE)])]
     review = " and reviewed by the signatory" if content.signatories else "; the report is not signed yet"
     text = (
         f"Nuclei and signals were found by software ({markup(ai.software) or 'her2core'}){review}. "
@@ -406,9 +412,7 @@ def ai_section(content: ReportContent) -> list[Flowable]:
         colWidths=[_share(part) for part in (0.12, 0.12, 0.2, 0.56)],
         style=TableStyle([*_TIGHT, ("LINEBELOW", (0, 0), (-1, 0), 0.5, black)]),
     )
-    return [
-        KeepTogether([_heading("Use of artificial intelligence"), Paragraph(text, BODY_STYLE), Spacer(1, 3), table])
-    ]
+    return [KeepTogether([_heading(title), Paragraph(text, BODY_STYLE), Spacer(1, 3), table])]
 
 
 def _task(model: ModelUsed) -> str:

@@ -39,7 +39,7 @@ from her2core.scoring.spatial import (
     pattern_sentence,
     spatial_pattern,
 )
-from her2core.scoring.states import Event, is_allowed, next_state, state_of
+from her2core.scoring.states import state_of
 from her2core.scoring.suitability import (
     TOO_WEAK,
     Countability,
@@ -94,7 +94,6 @@ __all__ = [
     "Disagreement",
     "DisagreementKind",
     "DotsOverDots",
-    "Event",
     "Heterogeneity",
     "MissingColours",
     "Outcome",
@@ -132,7 +131,6 @@ __all__ = [
     "group",
     "interval_basis",
     "iou",
-    "is_allowed",
     "is_amplified",
     "judge",
     "low_expression_note",
@@ -143,7 +141,6 @@ __all__ = [
     "near_cut_off",
     "next_nucleus_id",
     "next_redo",
-    "next_state",
     "next_undo",
     "overlap_fractions",
     "pattern_meaning",

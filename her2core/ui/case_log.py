@@ -87,8 +87,9 @@ def downloaded(rooms: Services, user: User, report: ReportRecord) -> bytes:
 
 
 def exported(rooms: Services, user: User, query: Query, *, nuclei: bool = False) -> str:
-    """The cases that a query finds as CSV; from then on the user counts as having seen their counts."""
-    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_recount(rooms.log, i, user)]
+    """The cases that a query finds as CSV, without those that the user may yet have to recount; from then on the user
+    counts as having seen the counts of the others."""
+    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_yet_recount(rooms.log, i, user)]
     text = workflow.export_csv(rooms.log, given, user, nuclei=nuclei)
     for case_id in given:
         workflow.note_counts_seen(rooms.log, case_id, user)
@@ -96,18 +97,18 @@ def exported(rooms: Services, user: User, query: Query, *, nuclei: bool = False)
 
 
 def exported_list(rooms: Services, user: User, query: Query) -> str:
-    """The cases that a query finds as a de-identified CSV. Cases whose recount is due are left out for pathologists."""
+    """The cases that a query finds as a de-identified CSV, without those that the user may yet have to recount."""
     require(user, Action.EXPORT)
     lines = read_lines(rooms.log)
-    chosen = np.isin(lines["case_id"], rooms.log.look_up_ids(query))
-    if user.role is Role.PATHOLOGIST:
-        chosen &= lines["state"] != CaseState.PENDING_RECOUNT.value
+    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_yet_recount(rooms.log, i, user)]
+    chosen = np.isin(lines["case_id"], given)
     rooms.log.note("list exported", user, detail={"cases": int(chosen.sum()), "de-identified": True})
     return deidentified_csv(lines.where(chosen))
 
 
 def bundled(rooms: Services, user: User, query: Query) -> bytes:
-    """The reports in force of the cases that a query finds, as a ZIP; each counts as downloaded.
+    """The reports in force of the cases that a query finds, as a ZIP; each counts as downloaded, its counts as seen.
+    Cases that are open for amendment and that the user may yet have to recount are left out.
 
     Raises NotFoundError where none of them has a report.
     """
@@ -115,10 +116,13 @@ def bundled(rooms: Services, user: User, query: Query) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for case_id in rooms.log.look_up_ids(query):
-            for report in rooms.log.reports(case_id):
-                if report.superseded_by is None:
-                    name = f"{workflow.report_number(case_id)}-v{report.version}.pdf"
-                    archive.writestr(name, downloaded(rooms, user, report))
+            in_force = [report for report in rooms.log.reports(case_id) if report.superseded_by is None]
+            if not in_force or workflow.may_yet_recount(rooms.log, case_id, user):
+                continue
+            for report in in_force:
+                name = f"{workflow.report_number(case_id)}-v{report.version}.pdf"
+                archive.writestr(name, downloaded(rooms, user, report))
+            workflow.note_counts_seen(rooms.log, case_id, user)
         if not archive.namelist():
             raise NotFoundError("None of these cases has a report yet.")
     return buffer.getvalue()
@@ -278,14 +282,17 @@ def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -
 
 
 def _exports(rooms: Services, user: User, query: Query, total: int) -> None:
-    st.caption("De-identified: no name, number or day; samples are told apart by a number of the list.")
+    st.caption(
+        "Unsigned cases that you might have to recount blinded are left out of all of these. The list is "
+        "de-identified: no name, number or day; samples are told apart by a number of the list."
+    )
     st.download_button(
         "List, de-identified", lambda: exported_list(rooms, user, query), "her2core-list.csv", "text/csv",
         key="export_list", icon=":material/download:", on_click="ignore", width="stretch",
     )  # fmt: skip
     st.caption(
-        "These hold patient data: keep them accordingly. Each export is in the case's history. Cases that you could "
-        "still recount blinded are left out." + ("" if total <= _MOST_EXPORTED else _TOO_MANY)
+        "These hold patient data: keep them accordingly. Each export is in the case's history."
+        + ("" if total <= _MOST_EXPORTED else _TOO_MANY)
     )
     for label, nuclei, name in (
         ("Results, a line a population", False, "her2core-cases.csv"),

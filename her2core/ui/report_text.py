@@ -120,8 +120,10 @@ def _assay(content: ReportContent) -> tuple[str, ...]:
 
 
 def _ai(ai: AiDisclosure) -> tuple[str, ...]:
+    if not ai.models:
+        return (f"{ai.software}: no region was counted, and no model took part",)
     models = "; ".join(f"{m.called}, SHA-256 {m.digest}" for m in ai.models)
     return (
-        f"{ai.software}: {models}" if models else ai.software,
+        f"{ai.software}: {models}",
         f"Nuclei found by the models: {ai.found}. {ai.edits}",
     )

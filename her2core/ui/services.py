@@ -11,7 +11,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.accounts import Accounts
 from her2core.caselog import CaseLog
-from her2core.imaging import ImageLimits, PixelsRGB, RegionImage, read_region
+from her2core.imaging import ACCEPTED, ImageLimits, PixelsRGB, RegionImage, read_region
 from her2core.jobs import Analyse, AnalysisJobs
 from her2core.records import Box, Nucleus, Region, RegionAnalysis, User
 from her2core.reporting.keys import Keyring
@@ -114,4 +114,4 @@ def _loader(log: CaseLog, settings: Settings) -> Callable[[], Models]:
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _decoded(sha256: str, _log: CaseLog, _region: Region) -> RegionImage:
     del sha256
-    return read_region(_log.image_bytes(_region), _region.filename)
+    return read_region(_log.image_bytes(_region), _region.filename, ACCEPTED)

@@ -50,6 +50,8 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
         st.info(f"**Nothing to sign yet**\n{lines}", icon=":material/list_alt:")
         if st.button("Go to intake", type="primary", key="to_intake"):
             st.switch_page("pages/intake.py")
+        if review.regions and all(r.region.flags is not None and not r.suitable for r in review.regions):
+            work_up.indeterminate(rooms, user, review)
         return
     st.html(RESULT_STYLE + REPORT_STYLE + _TALL)
     _head(rooms, user, review)
@@ -135,7 +137,9 @@ def _drafted(rooms: Services, user: User, review: CaseReview) -> Drafted | None:
     if not review.editable:
         return None
     try:
-        return _rendered(review.case.id, review.case.version, user.id, review.state.value, rooms, user)
+        settings = rooms.settings
+        printed = (workflow.laboratory_of(settings), workflow.assay_of(settings), settings.demo)
+        return _rendered(review.case.id, review.case.version, user.id, review.state.value, repr(printed), rooms, user)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return None
@@ -233,8 +237,10 @@ def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
 
 
 @st.cache_data(show_spinner="Preparing the report", max_entries=8)
-def _rendered(case_id: int, version: int, user_id: int, state: str, _rooms: Services, _user: User) -> Drafted:
-    del version, user_id, state  # what the draft depends on
+def _rendered(
+    case_id: int, version: int, user_id: int, state: str, printed: str, _rooms: Services, _user: User
+) -> Drafted:
+    del version, user_id, state, printed  # what the draft depends on
     return workflow.draft_report(
         _rooms.log,
         case_id,

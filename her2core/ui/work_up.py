@@ -26,7 +26,7 @@ from her2core.ui.session import flash, saved
 from her2core.ui.words import escaped, local_time, number, plain
 from her2core.workflow import CaseReview, CaseWarning, ReportComment
 
-__all__ = ["WORK_UP_STYLE", "draw", "facts_of", "step_html"]
+__all__ = ["WORK_UP_STYLE", "draw", "facts_of", "indeterminate", "step_html"]
 
 WORK_UP_STYLE = """<style>
 .h2c-step {display: grid; grid-template-columns: 22px 1fr; column-gap: 8px; font-size: 13.5px; line-height: 1.4;
@@ -117,7 +117,7 @@ def draw(rooms: Services, user: User, review: CaseReview) -> None:
                 _controls(rooms, user, review, step)
     if pending:
         st.html("".join(pending))
-    _indeterminate(rooms, user, review)
+    indeterminate(rooms, user, review)
 
 
 # --- the controls of each step ----------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def _has_controls(review: CaseReview, step: Step) -> bool:
 
 
 def _has_result(review: CaseReview) -> bool:
-    return review.assessment is not None and not review.assessment.outcome.pending
+    return review.reviewed and review.assessment is not None and not review.assessment.outcome.pending
 
 
 def _controls(rooms: Services, user: User, review: CaseReview, step: Step) -> None:
@@ -424,7 +424,8 @@ def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
     )  # fmt: skip
 
 
-def _indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
+def indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
+    """The reasons why the test cannot give a result, to choose or to type."""
     statement = review.statement(StatementKind.INDETERMINATE)
     present = list(statement.value["reasons"]) if statement is not None else []
     shown = 0 if statement is None else statement.id

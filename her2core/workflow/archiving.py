@@ -152,7 +152,7 @@ def _case(review: CaseReview, pseudonym: str) -> Json:
         if a is None
         else {
             "outcome": a.outcome.value,
-            "group": a.group,
+            "group": a.final_group,
             "heterogeneous": a.heterogeneous,
             "rule_set": a.rule_set,
             "reviewed": review.reviewed,

@@ -46,8 +46,9 @@ from her2core.workflow.findings import CaseWarning, PopulationFindings, case_war
 
 __all__ = ["AiResult", "CaseReview", "RegionReview", "assess", "models_used"]
 
-# Acts after which the counts have to be looked at again, and the one that says that they were.
-_REVIEWED = "review confirmed"
+# Acts after which the counts have to be looked at again, and those after which they need not: a withdrawn amendment
+# has changed nothing.
+_REVIEWED = ("review confirmed", "amendment withdrawn")
 _COUNTING = ("region analysed", "correction added")
 _MOST_ENTRIES = 100_000
 _CHANGING = (
@@ -108,9 +109,9 @@ class AiResult:
 class CaseReview:
     """A case with all that follows from it. `state` is derived, `case.state` stored.
 
-    `assessment` is None until a suitable region is analysed. `missing` says what analysis still waits for. `findings`
-    has the populations that are counted, by label. `attested`: whether the result was said to fit the histology; None
-    where nobody said so of the result as it is now.
+    `assessment` is None until a suitable region is analysed, or all are rejected and the reasons recorded. `missing`
+    says what analysis still waits for. `findings` has the populations that are counted, by label. `attested`: whether
+    the result was said to fit the histology; None where nobody said so of the result as it is now.
     """
 
     case: Case
@@ -180,10 +181,11 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     adjudications = tuple(log.adjudications(case_id))
     amendment = log.amendment(case_id)
     counting = [r for r in regions if r.counts]
-    reviewed = bool(counting) and _reviewed(log, case_id)
+    uncountable = _uncountable(regions, statements)
+    reviewed = uncountable or (bool(counting) and _reviewed(log, case_id))
     attested = _value(statements, StatementKind.NO_DISCORDANCE, "value")
     assessment = None
-    if counting:
+    if counting or uncountable:
         stated = bool(recounts or adjudications) or attested is not None
         entries = log.audit(case_id, _MOST_ENTRIES, actions=standing.ACTIONS) if stated else []
         populations = _populations(case, counting, recounts, adjudications, entries)
@@ -191,22 +193,24 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
         if attested is not None and reviewed and _about_another_result(assessment, entries):
             attested = None
             assessment = assess_case(populations, _inputs(case, statements, entries, None))
-    analysed = bool(counting) and all(r.counts for r in regions if r.suitable)
+    analysed = uncountable or (bool(counting) and all(r.counts for r in regions if r.suitable))
     signed = case.state if amendment is None and case.state in (CaseState.SIGNED, CaseState.AMENDED) else None
     labels = [p.label for p in case.populations]
     findings = {
         label: population_findings(own) for label in labels if (own := [r for r in counting if r.population == label])
     }
+    warnings = case_warnings(assessment, regions, findings, statements)
+    read = all(warning.acknowledged for warning in warnings)
     return CaseReview(
         case=case,
-        state=state_of(assessment, analysed=analysed, reviewed=reviewed, reported=signed),
+        state=state_of(assessment, analysed=analysed, reviewed=reviewed, warnings_read=read, reported=signed),
         amendment=amendment,
         regions=regions,
         assessment=assessment,
         ai={p.label: _ai_result(counting, p.label) for p in case.populations},
         reviewed=reviewed,
         missing=_missing(case, regions),
-        warnings=case_warnings(assessment, regions, findings, statements),
+        warnings=warnings,
         findings=findings,
         statements=statements,
         recounts=recounts,
@@ -299,10 +303,10 @@ def _inputs(
 
 
 def _about_another_result(assessment: CaseAssessment, entries: Sequence[AuditEntry]) -> bool:
-    """True if the statement on the histology was about a result that is no longer the one of the case."""
-    stated = standing.attested_result(entries)
-    final = not assessment.outcome.pending
-    return final and stated is not None and stated != (assessment.final_group, assessment.outcome.value)
+    """True if the statement on the histology was about another result than that of the case, or about none."""
+    if assessment.outcome.pending:
+        return False
+    return standing.attested_result(entries) != (assessment.final_group, assessment.outcome.value)
 
 
 def _adjudication(records: Sequence[AdjudicationRecord], label: str) -> Adjudication | None:
@@ -323,8 +327,15 @@ def _points(number: int) -> str:
 
 def _reviewed(log: CaseLog, case_id: int) -> bool:
     """True if the review was confirmed after the last change of the counts."""
-    last = log.audit(case_id, 1, actions=(*_CHANGING, _REVIEWED))
-    return bool(last) and last[0].action == _REVIEWED
+    last = log.audit(case_id, 1, actions=(*_CHANGING, *_REVIEWED))
+    return bool(last) and last[0].action in _REVIEWED
+
+
+def _uncountable(regions: Sequence[RegionReview], statements: Iterable[Statement]) -> bool:
+    """True where no region is suitable and a pathologist said why the test gives no result: there is nothing to count,
+    and the case is reported as indeterminate (domain.md 1.9)."""
+    rejected = bool(regions) and all(r.region.flags is not None and not r.suitable for r in regions)
+    return rejected and bool(_value(statements, StatementKind.INDETERMINATE, "reasons"))
 
 
 def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
@@ -334,7 +345,10 @@ def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
     found = [f"Give the flags of {r.region.filename}." for r in regions if r.region.flags is None]
     flagged = len(found) < len(regions)
     if flagged and not found and not any(r.suitable for r in regions):
-        found.append("No region is suitable: add another one, or sign the case out as indeterminate on IHC grounds.")
+        found.append(
+            "No region is suitable: add another one, or say under Work-up and sign-out why the test gives no result, "
+            "and sign the case as indeterminate."
+        )
     if len(case.populations) > 1:
         found += [
             f"Give the share of population {p.label} in the tumour." for p in case.populations if not p.share_percent

@@ -15,7 +15,15 @@ from her2core.records import Box, CaseState, Region, User
 from her2core.scoring.workup import Outcome
 from her2core.workflow.assessing import assess
 
-__all__ = ["BlindedRegion", "blinded_regions", "may_recount", "note_counts_seen", "saw_counts", "who_may_recount"]
+__all__ = [
+    "BlindedRegion",
+    "blinded_regions",
+    "may_recount",
+    "may_yet_recount",
+    "note_counts_seen",
+    "saw_counts",
+    "who_may_recount",
+]
 
 _SEEN = "counts viewed"
 
@@ -53,6 +61,16 @@ def may_recount(log: CaseLog, case_id: int, user: User) -> Decision:
     if saw_counts(log, case_id, user):
         return Decision(False, "You have seen the first counts; the recount needs a pathologist who has not.")
     return Decision(True, "You have seen neither the first counts nor the group.")
+
+
+def may_yet_recount(log: CaseLog, case_id: int, user: User) -> bool:
+    """True where a recount by this user is due, or may become due before the case is signed, as after a late IHC score:
+    the user must not be shown its counts in passing."""
+    if not decide(user, Action.RECOUNT):
+        return False
+    if log.case(case_id).state in (CaseState.SIGNED, CaseState.AMENDED) and log.amendment(case_id) is None:
+        return False
+    return user.id not in log.first_observers(case_id) and not saw_counts(log, case_id, user)
 
 
 def who_may_recount(log: CaseLog, case_id: int) -> tuple[User, ...]:

@@ -11,7 +11,7 @@ from her2core import __version__
 from her2core.caselog import CaseLog, ReportRecord, StatementKind
 from her2core.errors import WrongStateError
 from her2core.exchange.released import details_to_json
-from her2core.imaging import ImageLimits, read_region
+from her2core.imaging import ACCEPTED, read_region
 from her2core.records import IHC, User
 from her2core.reporting.content import (
     DEFAULT_LIMITATIONS,
@@ -71,6 +71,7 @@ _NO_SCALE = (
     "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
     "apart by size."
 )
+_NOT_JUDGED = "Not judged: no region was counted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,8 @@ def build_content(
         reported_at=at,
         signatories=_signatories(signer, second, meaning, at),
         heterogeneous=assessment.heterogeneous,
-        heterogeneity=_heterogeneity(review, assessment),
-        clusters=_clusters(reviewed),
+        heterogeneity=_heterogeneity(review, assessment) if counting else _NOT_JUDGED,
+        clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
         suitability=_suitability(review),
         cross_check=_cross_checks(review),
         alerts=tuple(_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w)),
@@ -179,7 +180,8 @@ def result_summary(assessment: CaseAssessment, ihc: IHC | None) -> dict[str, Any
     return {
         "headline": assessment.headline,
         "outcome": assessment.outcome.value,
-        "group": assessment.group,
+        "group": assessment.final_group,
+        "deciding": assessment.deciding,
         "ihc": None if ihc is None else ihc.value,
         "populations": {
             p.label: {
@@ -263,7 +265,9 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
 
 
 def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:
-    """The first reader's count, and the recounts of the population."""
+    """The first reader's count, and the recounts of the population; nobody where no region was counted."""
+    if not any(r.counts for r in review.regions):
+        return ()
     confidence = population.confidence
     first = ObserverCount(
         observer=_first_reader(log, review),
@@ -342,10 +346,7 @@ def _overlapped(nuclei: Sequence[ReviewedNucleus]) -> int:
 
 
 def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
-    # A region that was accepted once is read whatever the laboratory's limits are today.
-    pixels = read_region(
-        log.image_bytes(region.region), region.region.filename, ImageLimits(max_pixels=2**31)
-    ).pixels_rgb
+    pixels = read_region(log.image_bytes(region.region), region.region.filename, ACCEPTED).pixels_rgb
     scored = [r.nucleus for r in region.nuclei if r.nucleus.scored]
     picture = overlay_thumbnail(
         pixels,

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from her2core.caselog import CaseLog
-from her2core.imaging import PixelsRGB, RegionImage, read_region
+from her2core.imaging import ACCEPTED, PixelsRGB, RegionImage, read_region
 
 __all__ = ["shown_already"]
 
@@ -25,7 +25,9 @@ def shown_already(log: CaseLog, case_id: int, image: RegionImage, *, mapped: boo
         if (region.width_px, region.height_px) != (image.width_px, image.height_px):
             continue
         data = log.image_bytes(region)
-        if (mapped or data[:2] in _TIFF) and _channels(read_region(data, region.filename).pixels_rgb) == wanted:
+        if (mapped or data[:2] in _TIFF) and _channels(
+            read_region(data, region.filename, ACCEPTED).pixels_rgb
+        ) == wanted:
             return True
     return False
 

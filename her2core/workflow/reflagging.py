@@ -28,7 +28,8 @@ def flag_at_analysis(entries: Iterable[AuditEntry]) -> dict[int, bool]:
     for entry in sorted(entries, key=lambda entry: entry.id):
         region_id = int(entry.detail["region_id"])
         if entry.action == _ANALYSED:
-            analysed[region_id] = flag.get(region_id, False)
+            # The analysis says what it went by: the flag may have changed while it ran.
+            analysed[region_id] = bool(entry.detail.get("clusters_expected", flag.get(region_id, False)))
         elif "clusters" in entry.detail.get("changed", {}):
             flag[region_id] = bool(entry.detail["changed"]["clusters"][1])
     return {region_id: then for region_id, then in analysed.items() if flag.get(region_id, False) is not then}

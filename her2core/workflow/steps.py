@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from her2core.caselog import CaseLog, StatementKind
-from her2core.errors import DuplicateError, ScoringError, WrongStateError
+from her2core.errors import ConflictError, DuplicateError, ScoringError, WrongStateError
 from her2core.imaging import ChannelMap, ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
 from her2core.records import (
     Box,
@@ -62,24 +63,34 @@ CountBox = Callable[[PixelsRGB, Box, int], Nucleus]
 """`pipeline.count_box` with the models filled in: pixels, box in pixels, id of the new nucleus."""
 
 _SAME_NUCLEUS_IOU = 0.5
+_MOST_READINGS = 10
 
 
 def refresh_state(log: CaseLog, case_id: int, by: User) -> CaseReview:
     """Derive the state of the case from what is known of it and store it, with the result for searching.
 
     A result is stored only for a reviewed case whose work-up is not waiting: a second observer must not read the group
-    of a first count.
+    of a first count. Where another act comes between, the case is read again: what was derived from less must not be
+    stored over what was derived from more.
     """
-    review = assess(log, case_id)
-    if not review.editable:
-        return review
-    log.set_state(case_id, review.state, by)
+    for _ in range(_MOST_READINGS):
+        review = assess(log, case_id)
+        with contextlib.suppress(ConflictError):
+            if review.editable:
+                _store_derived(log, review, by)
+            return review
+    return review  # whoever goes on changing it derives the state after the last change
+
+
+def _store_derived(log: CaseLog, review: CaseReview, by: User) -> None:
+    """Raises ConflictError where the case is another one than was read."""
+    case_id, version = review.case.id, review.case.version
+    log.set_state(case_id, review.state, by, version=version)
     final = review.reviewed and review.assessment is not None
     outcome = review.assessment.outcome if final and review.assessment is not None else None
     settled = outcome is not None and not outcome.pending
     group = review.assessment.final_group if settled and review.assessment is not None else None
-    log.set_result(case_id, group, None if outcome is None else outcome.value, by)
-    return review
+    log.set_result(case_id, group, None if outcome is None else outcome.value, by, version=version)
 
 
 # --- intake -------------------------------------------------------------------------------------------------------
@@ -245,12 +256,16 @@ def confirm_review(log: CaseLog, case_id: int, version: int, by: User) -> CaseRe
 
 
 def attest(log: CaseLog, case_id: int, by: User, value: bool) -> CaseReview:
-    """Record whether FISH fits the histology.
+    """Record whether FISH fits the histology. Raises WrongStateError while there is no result that it could be about.
 
     Said again by the same person while it holds, it is no new statement: a field on a page may report its value twice,
     and a second statement would make the case another one than the signer is looking at.
     """
     review = assess(log, case_id)
+    if not review.reviewed or review.assessment is None or review.assessment.outcome.pending:
+        raise WrongStateError(
+            "There is no result yet that could fit the histology: confirm the counts and complete the work-up first."
+        )
     said = review.statement(StatementKind.NO_DISCORDANCE)
     if said is not None and said.by_user_id == by.id and review.attested is value:
         return review

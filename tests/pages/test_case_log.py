@@ -8,6 +8,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -401,13 +402,15 @@ def test_an_export_leaves_out_what_the_user_could_recount_and_ends_blindness_for
     lab: TestLaboratory, rooms: Services
 ) -> None:
     due = lab.reviewed(GROUP_4, "S26-400", **IHC_SAME)
-    later = lab.analysed([*GROUP_4, (4, 3)], "S26-500", **IHC_SAME)
+    later = lab.analysed([*GROUP_4, (4, 3)], "S26-500", **IHC_SAME)  # a recount may become due
+    closed = lab.ready([*POSITIVE, (6, 2)], "S26-600")
+    lab.sign(closed)
     okafor = lab.person("okafor")
     text = case_log.exported(rooms, okafor, Query())
-    assert "S26-400" not in text
-    assert "S26-500" in text
+    assert [accession in text for accession in ("S26-400", "S26-500", "S26-600")] == [False, False, True]
     assert workflow.may_recount(lab.log, due.id, okafor)
-    assert workflow.saw_counts(lab.log, later.id, okafor)
+    assert not workflow.saw_counts(lab.log, later.id, okafor)
+    assert workflow.saw_counts(lab.log, closed.id, okafor)
 
 
 @pytest.mark.parametrize("file_format", Format)
@@ -465,6 +468,39 @@ def test_a_deidentified_list_is_noted_and_leaves_out_a_recount_that_is_due(
     assert acts(lab).count("list exported") == 2
     with pytest.raises(PermissionDeniedError):
         case_log.exported_list(rooms, lab.person("nair"), Query())
+
+
+def test_no_list_shows_a_pathologist_the_counts_of_a_case_that_may_need_a_blinded_recount(
+    lab: TestLaboratory, rooms: Services
+) -> None:
+    case = lab.reviewed(GROUP_4, "S26-100")  # IHC may come later, and be 2+
+    for name, cases in (("lind", 1), ("berg", 1), ("okafor", 0)):
+        text = case_log.exported_list(rooms, lab.person(name), Query())
+        assert len(list(csv.reader(io.StringIO(text)))) == 1 + cases
+    workflow.note_counts_seen(lab.log, case.id, lab.person("okafor"))
+    assert len(list(csv.reader(io.StringIO(case_log.exported_list(rooms, lab.person("okafor"), Query()))))) == 2
+
+
+def test_reports_that_would_unblind_a_second_observer_are_not_in_the_zip(lab: TestLaboratory, rooms: Services) -> None:
+    case = lab.ready(GROUP_4, ihc=IHC.ONE_PLUS, ihc_same_sample=True)
+    lab.sign(case)
+    berg, okafor = lab.person("berg"), lab.person("okafor")
+    workflow.amend(lab.log, case.id, "IHC was 2+", lab.log.case(case.id).version, berg)
+    with pytest.raises(NotFoundError):
+        case_log.bundled(rooms, okafor, Query())
+    current = lab.log.case(case.id)
+    workflow.set_details(lab.log, case.id, replace(current.details, ihc=IHC.TWO_PLUS), current.version, berg)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
+    assert workflow.may_recount(lab.log, case.id, okafor)
+    with pytest.raises(NotFoundError):
+        case_log.bundled(rooms, okafor, Query())
+    assert case_log.bundled(rooms, berg, Query())
+
+
+def test_whoever_downloads_reports_has_seen_their_counts(signed: TestLaboratory, rooms: Services) -> None:
+    okafor = signed.person("okafor")
+    case_log.bundled(rooms, okafor, Query())
+    assert workflow.saw_counts(signed.log, 1, okafor)
 
 
 def test_reports_in_force_come_as_one_zip_each_noted(signed: TestLaboratory, rooms: Services) -> None:

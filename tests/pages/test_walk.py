@@ -121,6 +121,28 @@ def test_the_sign_button_waits_until_nothing_is_open(lab: TestLaboratory) -> Non
     assert lab.log.case(case.id).state is CaseState.READY
 
 
+def test_a_case_without_a_suitable_region_is_made_ready_where_its_reasons_are_given(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    region = lab.add_region(case, POSITIVE)
+    rejected = replace(FLAGS, suitable=False, unsuitable_reason="autofluorescence")
+    workflow.set_flags(lab.log, region.id, rejected, lab.person("berg"))
+    at = _on(lab, case.id, "sign_out.py")
+    at.multiselect(key="reasons_0").set_value(["Autofluorescence is too strong."])
+    at.button(key="indeterminate_save").click().run()
+    assert not at.exception
+    assert said(at, "HER2 indeterminate: Autofluorescence is too strong.")
+    assert not at.button(key="sign").disabled
+
+
+def test_the_draft_follows_the_settings(lab: TestLaboratory) -> None:
+    case = lab.ready(POSITIVE)
+    at = _on(lab, case.id, "sign_out.py")
+    (lab.data_dir / "settings.toml").write_text('laboratory_name = "Renamed Laboratory"\nassay_type = "Probe kit X"\n')
+    assert not said(at, "Renamed Laboratory")
+    at.run()
+    assert said(at, "Renamed Laboratory") or "Renamed Laboratory" in str(at.main)
+
+
 def test_the_sign_dialog_says_what_the_signature_means_and_asks_for_the_password(lab: TestLaboratory) -> None:
     """AppTest runs no dialog's own fragment: that it signs is shown in tests/browser and in tests/test_workflow.py."""
     case = lab.ready(POSITIVE)

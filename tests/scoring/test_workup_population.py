@@ -103,6 +103,40 @@ def test_ihc_of_another_sample_does_not_settle_groups_2_to_4(number: int, ihc: I
     assert "same tissue sample" in found.next_step
 
 
+@pytest.mark.parametrize(
+    ("number", "recounted", "outcome"),
+    [
+        (1, 1, Outcome.POSITIVE),
+        (5, 5, Outcome.NEGATIVE),
+        *[(g, other, Outcome.PENDING_ADJUDICATION) for g in (1, 5) for other in range(1, 6) if other != g],
+    ],
+)
+def test_a_first_count_that_became_group_1_or_5_does_not_pass_over_a_recount(
+    number: int, recounted: int, outcome: Outcome
+) -> None:
+    inputs = replace(WORKING, ihc=IHC.TWO_PLUS)
+    population = PopulationInputs("A", OF_GROUP[number], recount=recount_to(recounted))
+    found = assess_population(population, inputs)
+    assert (found.group, found.outcome, found.recount_group) == (number, outcome, recounted)
+    assert "The blinded recount has" in " ".join(found.path)
+    decided = replace(population, adjudication=Adjudication(FIRST, Outcome.NEGATIVE, 5, "read together"))
+    expected = Outcome.NEGATIVE if outcome is Outcome.PENDING_ADJUDICATION else outcome
+    assert assess_population(decided, inputs).outcome is expected
+
+
+def test_a_recount_by_the_first_observer_does_not_hold_up_group_1() -> None:
+    own = replace(recount_to(5), observer_id=FIRST)
+    assert assess_population(PopulationInputs("A", OF_GROUP[1], recount=own), WORKING).outcome is Outcome.POSITIVE
+
+
+def test_where_nothing_was_counted_what_was_stated_is_the_reason() -> None:
+    inputs = replace(WORKING, indeterminate_reasons=("Autofluorescence is too strong.",))
+    nothing, some = PopulationInputs("A", Tally(0, 0, 0)), PopulationInputs("A", Tally(3, 9, 6))
+    assert assess_population(nothing, inputs).reasons == ("Autofluorescence is too strong.",)
+    assert len(assess_population(nothing, WORKING).reasons) == 1
+    assert len(assess_population(some, inputs).reasons) == 2
+
+
 @pytest.mark.parametrize(("number", "outcome"), [(1, Outcome.POSITIVE), (5, Outcome.NEGATIVE)])
 def test_groups_1_and_5_need_no_ihc_of_the_same_sample(number: int, outcome: Outcome) -> None:
     inputs = replace(WORKING, ihc=IHC.TWO_PLUS, ihc_same_sample=None)
