@@ -65,6 +65,15 @@ def _next_step(review: CaseReview) -> None:
         r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions
     ):
         hints.append("Heterogeneous: does a second, distinct population exist? Then add it under Populations.")
+    due = intake_regions.reason_due(review)
+    if due:
+        names = ", ".join(map(plain, due))
+        st.warning(
+            f"**Not saved yet:** say why {names} cannot be counted. Until then "
+            f"{'it stays' if len(due) == 1 else 'they stay'} as flagged before.",
+            icon=":material/warning:",
+        )
+        return
     if review.missing:
         missing = briefly(review.missing, [r.region for r in review.regions])
         lines = "\n".join(f"- {plain(line)}" for line in (*missing, *hints))

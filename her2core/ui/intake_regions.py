@@ -31,7 +31,7 @@ from her2core.ui.session import flash, saved
 from her2core.ui.words import plain
 from her2core.workflow import CaseReview, RegionReview
 
-__all__ = ["draw", "measured_rows", "region_thumbnail"]
+__all__ = ["draw", "measured_rows", "reason_due", "region_thumbnail"]
 
 _SUITABLE = "suitable"
 _YES, _NO = "yes", "no"
@@ -70,6 +70,12 @@ def draw(rooms: Services, user: User, review: CaseReview, pictures: DeltaGenerat
             st.info("Choose one or more regions to flag them.", icon=":material/check_box:")
 
 
+def reason_due(review: CaseReview) -> tuple[str, ...]:
+    """The regions that were just said to be not suitable, which is saved with the reason and not before."""
+    due = st.session_state.get(_REASON_DUE, ())
+    return tuple(r.region.filename for r in review.regions if r.region.id in due)
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +101,12 @@ def _pictures(rooms: Services, review: CaseReview) -> list[RegionReview]:
     return [r for r in review.regions if st.session_state.get(keys[r.region.id])]
 
 
+def _called(shown: RegionReview) -> str:
+    """A region's short name, where it has one, and its file."""
+    name = "" if shown.region.flags is None else f"{plain(shown.name)} · "
+    return f"{name}{plain(shown.region.filename)}"
+
+
 def _pick(keys: Mapping[int, str], wanted: set[int]) -> None:
     for region_id, key in keys.items():
         st.session_state[key] = region_id in wanted
@@ -102,7 +114,7 @@ def _pick(keys: Mapping[int, str], wanted: set[int]) -> None:
 
 def _picture(rooms: Services, shown: RegionReview, key: str, several: bool) -> None:
     region = shown.region
-    st.checkbox(plain(region.filename), key=key)
+    st.checkbox(_called(shown), key=key)
     try:
         st.image(region_thumbnail(region.image_sha256, rooms, region), width="stretch")
     except Her2CoreError as error:
@@ -130,7 +142,8 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
     suitable = None if due else common(answers.get("suitable") for answers in known)
     early = closed or suitable is not True
     one = len(regions) == 1
-    st.markdown(f"**Flags of {plain(regions[0].filename)}**" if one else f"**Flags of {len(regions)} regions**")
+    said = _called(chosen[0]) if one else f"{len(regions)} regions"
+    st.markdown(f"**Flags of {said}**")
 
     def field(name: str, value: Any) -> dict[str, Any]:
         """Key and callback of a control, which shows what is stored."""
@@ -154,6 +167,8 @@ def _flags(rooms: Services, user: User, review: CaseReview, chosen: Sequence[Reg
             "Why not?", options, index=None, accept_new_options=True, placeholder="Choose or type a reason",
             disabled=closed, **field("unsuitable_reason", reason),
         )  # fmt: skip
+        if due:
+            st.caption(":orange[:material/warning: Not saved before the reason is given.]")
     left, right = st.columns(2)
     left.segmented_control(
         "Signal intensity", [i.value for i in SignalIntensity], disabled=early,

@@ -229,6 +229,7 @@ def test_an_unsuitable_region_is_saved_with_its_reason_and_not_without(lab: Test
     at = _intake(case.id)
     at.segmented_control(key=_key("suitable", region.id)).select("not suitable").run()
     assert lab.log.region(region.id).flags is None
+    assert said(at, "Not saved yet")
     at.selectbox(key=_key("unsuitable_reason", region.id)).select("out of focus").run()
     flags = lab.log.region(region.id).flags
     assert isinstance(flags, RegionFlags)
