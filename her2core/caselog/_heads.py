@@ -18,7 +18,7 @@ from sqlite_utils import Database
 __all__ = ["Heads"]
 
 _logger = logging.getLogger(__name__)
-_LINE = re.compile(r"(\d{1,18}) ([0-9a-f]{64})\n")
+_LINE = re.compile(rb"(\d{1,18}) ([0-9a-f]{64})\n")
 
 
 class Heads:
@@ -48,12 +48,19 @@ class Heads:
         else:
             self._last = row[1]
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Numbers and hashes of rows that were committed; none where there is no file. Raises OSError."""
-        if not self.path.exists():
+    def size_bytes(self) -> int:
+        """How much was written down by now; 0 where there is no file. Raises OSError."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def lines(self, size_bytes: int) -> Iterator[tuple[int, str]]:
+        """Numbers and hashes of rows that were committed when the file had this size. Raises OSError."""
+        if not size_bytes:
             return
-        with self.path.open(encoding="utf-8", errors="replace") as file:
+        with self.path.open("rb") as file:
             for line in file:
+                size_bytes -= len(line)
+                if size_bytes < 0:
+                    return
                 found = _LINE.fullmatch(line)
                 if found is not None:  # a line that a full disk cut off says nothing
-                    yield int(found[1]), found[2]
+                    yield int(found[1]), found[2].decode()
