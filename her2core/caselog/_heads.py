@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,17 +34,17 @@ class Heads:
         self._last = ""
 
     def follow(self, db: Database) -> None:
-        """Writes down how far the trail goes now. Never raises: what was committed stays committed."""
-        row = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-        if row is None or row[1] == self._last:
-            return
+        """Writes down how far the trail goes now. No trouble of database or disk is raised: what is committed stays."""
         try:
+            row = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+            if row is None or row[1] == self._last:
+                return
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(file, f"{row[0]} {row[1]}\n".encode())
             finally:
                 os.close(file)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             _logger.warning("The head of the audit trail could not be written down (%s).", type(error).__name__)
         else:
             self._last = row[1]
