@@ -15,6 +15,7 @@ from her2core import workflow
 from her2core.errors import ConflictError, PermissionDeniedError, WrongStateError
 from her2core.records import IHC, Case
 from her2core.reporting.content import Laboratory
+from her2core.settings import load_settings
 from her2core.workflow import Format
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import GROUP_3, NEGATIVE, POSITIVE, TestLaboratory
@@ -89,6 +90,18 @@ def test_an_amended_report_goes_out_as_amended_with_its_reason(lab: TestLaborato
     assert "Controls looked at again" in found["conclusion"]
     assert len(found["presentedForm"]) == 1
     assert "|SP|C" in workflow.release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
+
+
+def test_a_final_message_is_no_repeat_of_its_preliminary_and_a_second_export_of_it_is_one(lab: TestLaboratory) -> None:
+    case, signs = lab.ready(POSITIVE), workflow.laboratory_of(load_settings())
+
+    def control(**more: Any) -> str:
+        text = workflow.release(lab.log, case.id, Format.HL7, signs, lab.person("berg"), **more)
+        return text.split("|")[9]
+
+    preliminary = control(preliminary=True)
+    lab.sign(case)
+    assert control() == control() != preliminary
 
 
 def test_each_release_is_in_the_audit_trail(lab: TestLaboratory) -> None:

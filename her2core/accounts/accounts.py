@@ -11,9 +11,10 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from her2core.accounts import throttling
-from her2core.accounts.passwords import LONGEST, check_password, normalised
+from her2core.accounts.passwords import LONGEST, check_password
 from her2core.accounts.store import AccountStore
 from her2core.errors import SignInError
+from her2core.passwords import normalised
 from her2core.permissions import Action, require
 from her2core.records import Role, User
 

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from her2core.errors import PasswordError
+from her2core.passwords import normalised
 
-__all__ = ["LONGEST", "SHORTEST", "check_password", "normalised"]
+__all__ = ["LONGEST", "SHORTEST", "check_password"]
 
 SHORTEST = 10
 LONGEST = 200  # argon2 would take more; a megabyte of password is an attack on the processor
@@ -26,11 +27,6 @@ _RUNS = (
     "qwertzuiopasdfghjklyxcvbnm",
     "qwertyuiopasdfghjklzxcvbnm",
 )
-
-
-def normalised(password: str) -> str:
-    """The password as it is hashed: Unicode NFKC, so that every keyboard and system gives the same bytes."""
-    return unicodedata.normalize("NFKC", password)
 
 
 def check_password(password: str, *personal: str) -> None:

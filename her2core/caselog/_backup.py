@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
 import json
 import os
@@ -11,11 +13,11 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from her2core.caselog._codec import canonical, stamp
 from her2core.caselog._database import Connections
@@ -29,8 +31,10 @@ __all__ = ["BackupSummary", "back_up", "place", "unpack"]
 SCHEMA = "her2core.backup/1"
 _DATABASE = "caselog.sqlite"
 _MANIFEST = "manifest.json"
-# What else of the data folder a laboratory cannot do without.
-_BESIDE = ("settings.toml", "acceptance.toml", "keys", "models")
+# What else of the data folder a laboratory cannot do without; the first three change while people work.
+_CHANGING = ("settings.toml", "acceptance.toml", "keys")
+_MODELS = "models"
+# What a backup may hold. Those of 0.1 hold the keyring's lock too.
 _ALLOWED = re.compile(
     r"caselog\.sqlite|(settings|acceptance)\.toml|images/[0-9a-f]{64}|reports/[0-9a-f]{64}\.pdf|keys/[\w.@+-]{1,128}"
     r"|models/[0-9a-f]{16}/(detector|counter)\.(json|safetensors)"
@@ -54,8 +58,9 @@ def back_up(log: Connections, images: ContentStore, pdfs: ContentStore, dest: Pa
     """Writes a backup to `dest` (a new file, or a folder in which a file is made).
 
     The database is copied by SQLite's own backup within one read transaction, so it is one moment of the log even
-    while others write; images and reports are on disk before their rows and are never removed, so all that the copy
-    names is there. Raises CaseLogError where the file exists or the disk refuses.
+    while others write; keys and settings are copied beside it, the keys of the same moment as the accounts. Images and
+    reports are on disk before their rows and are never removed, so all that the copy names is there. Raises
+    CaseLogError where the file exists, the disk refuses, or a file turned into another one meanwhile.
     """
     at = log.now()
     target = dest / f"her2core-{at:%Y%m%dT%H%M%SZ}.tar" if dest.is_dir() else dest
@@ -64,14 +69,17 @@ def back_up(log: Connections, images: ContentStore, pdfs: ContentStore, dest: Pa
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".her2core-backup-") as folder:
         snapshot = Path(folder) / _DATABASE
-        log.copy_database(snapshot)
+        with _keys_at_rest(log.data_dir):
+            log.copy_database(snapshot)
+            changing = _copied(log.data_dir, Path(folder) / "beside")
         head, image_digests, report_digests = _contents(snapshot)
         part = Path(folder) / "backup.tar"
         members = [
             (_DATABASE, snapshot, file_sha256(snapshot)),
             *((f"images/{digest}", images.path(digest), digest) for digest in image_digests),
             *((f"reports/{digest}.pdf", pdfs.path(digest), digest) for digest in report_digests),
-            *_beside(log.data_dir),
+            *((name, copy, file_sha256(copy)) for name, copy in changing),
+            *((name, file, file_sha256(file)) for name, file in _beside(log.data_dir, _MODELS)),
         ]
         findings = _write_tar(part, members, at, head)
         part.replace(target)
@@ -132,20 +140,51 @@ def _contents(snapshot: Path) -> tuple[str, list[str], list[str]]:
     return ("" if head is None else str(head[0])), [row[0] for row in images], [row[0] for row in reports]
 
 
-def _beside(data_dir: Path) -> Iterator[tuple[str, Path, str]]:
-    for name in _BESIDE:
-        path = data_dir / name
-        files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-        for file in files:
-            relative = file.relative_to(data_dir).as_posix()
-            if file.is_file() and not file.is_symlink() and _ALLOWED.fullmatch(relative):
-                yield relative, file, file_sha256(file)
+@contextmanager
+def _keys_at_rest(data_dir: Path) -> Iterator[None]:
+    """Nobody issues, revokes or locks a key anew meanwhile: the keyring's own lock, where there are keys.
+
+    Else a password could be the new one in the accounts and the old one for the key.
+    """
+    if not (data_dir / "keys").is_dir():
+        yield
+        return
+    descriptor = os.open(data_dir / "keys" / ".lock", os.O_RDONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _copied(data_dir: Path, folder: Path) -> list[tuple[str, Path]]:
+    """Names and copies of what changes while people work: what is hashed is then what is written."""
+    copies: list[tuple[str, Path]] = []
+    for part in _CHANGING:
+        # Backwards, so that `KEY.p12.coming` comes before the `KEY.p12` that signing may turn it into just now.
+        for name, file in sorted(_beside(data_dir, part), reverse=True):
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(file, copy)
+                copies.append((name, copy))
+    return copies
+
+
+def _beside(data_dir: Path, part: str) -> Iterator[tuple[str, Path]]:
+    """Names and files of one part of the data folder, without locks and what is still being written."""
+    path = data_dir / part
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        name = file.relative_to(data_dir).as_posix()
+        hidden = file.name.startswith(".")
+        if not hidden and file.is_file() and not file.is_symlink() and _ALLOWED.fullmatch(name):
+            yield name, file
 
 
 def _write_tar(part: Path, members: list[tuple[str, Path, str]], at: datetime, head: str) -> list[Finding]:
     findings: list[Finding] = []
     listed: list[dict[str, Any]] = []
-    present: list[tuple[str, Path]] = []
+    present: list[tuple[str, Path, str]] = []
     for name, path, digest in members:
         try:
             actual = file_sha256(path)
@@ -155,18 +194,37 @@ def _write_tar(part: Path, members: list[tuple[str, Path, str]], at: datetime, h
         if actual != digest:
             findings.append(Finding(name, "was damaged before the backup"))
         listed.append({"name": name, "sha256": actual, "size": path.stat().st_size})
-        present.append((name, path))
+        present.append((name, path, actual))
     manifest = canonical({"schema": SCHEMA, "made_at": stamp(at), "audit_head": head, "files": listed}).encode()
     descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             _add(tar, _MANIFEST, io.BytesIO(manifest), len(manifest), at)
-            for name, path in present:
-                with path.open("rb") as source:
+            for name, path, digest in present:
+                with path.open("rb") as opened:
+                    source = _Hashed(opened)
                     _add(tar, name, source, path.stat().st_size, at)
+                if source.hexdigest() != digest:
+                    raise CaseLogError("A file changed while the backup was written. Take the backup again.")
         file.flush()
         os.fsync(file.fileno())
     return findings
+
+
+class _Hashed:
+    """A file that is hashed while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
 
 
 def _add(tar: tarfile.TarFile, name: str, source: Any, size: int, at: datetime) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sqlite_utils import Database
 __all__ = ["Heads"]
 
 _logger = logging.getLogger(__name__)
-_LINE = re.compile(r"(\d{1,18}) ([0-9a-f]{64})\n")
+_LINE = re.compile(rb"(\d{1,18}) ([0-9a-f]{64})\n")
 
 
 class Heads:
@@ -33,27 +34,34 @@ class Heads:
         self._last = ""
 
     def follow(self, db: Database) -> None:
-        """Writes down how far the trail goes now. Never raises: what was committed stays committed."""
-        row = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
-        if row is None or row[1] == self._last:
-            return
+        """Writes down how far the trail goes now. No trouble of database or disk is raised: what is committed stays."""
         try:
+            row = db.execute("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1").fetchone()
+            if row is None or row[1] == self._last:
+                return
             file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(file, f"{row[0]} {row[1]}\n".encode())
             finally:
                 os.close(file)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             _logger.warning("The head of the audit trail could not be written down (%s).", type(error).__name__)
         else:
             self._last = row[1]
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Numbers and hashes of rows that were committed; none where there is no file. Raises OSError."""
-        if not self.path.exists():
+    def size_bytes(self) -> int:
+        """How much was written down by now; 0 where there is no file. Raises OSError."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def lines(self, size_bytes: int) -> Iterator[tuple[int, str]]:
+        """Numbers and hashes of rows that were committed when the file had this size. Raises OSError."""
+        if not size_bytes:
             return
-        with self.path.open(encoding="utf-8", errors="replace") as file:
+        with self.path.open("rb") as file:
             for line in file:
+                size_bytes -= len(line)
+                if size_bytes < 0:
+                    return
                 found = _LINE.fullmatch(line)
                 if found is not None:  # a line that a full disk cut off says nothing
-                    yield int(found[1]), found[2]
+                    yield int(found[1]), found[2].decode()

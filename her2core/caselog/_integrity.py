@@ -6,7 +6,9 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlite_utils import Database
 
 from her2core.caselog import _audit
 from her2core.caselog._codec import row_sha256
-from her2core.caselog._database import Connections
+from her2core.caselog._database import Connections, in_words
 from her2core.caselog._files import ContentStore
 from her2core.caselog._heads import Heads
 from her2core.caselog._rows import Row, rows
@@ -53,6 +55,16 @@ class _Chain:
     heads: set[str] = field(default_factory=lambda: {_audit.START})
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that a record names by its digest."""
+
+    store: ContentStore
+    digest: str
+    record: str
+    case_id: int | None
+
+
 def check(log: Connections, images: ContentStore, pdfs: ContentStore, heads: Iterable[str] = ()) -> list[Finding]:
     """Everything that is wrong with the case log; nothing in an intact one.
 
@@ -63,28 +75,39 @@ def check(log: Connections, images: ContentStore, pdfs: ContentStore, heads: Ite
     """
     findings: list[Finding] = []
     chain = _Chain()
-    for step in (_structure, _rules, _trail, _rows_as_recorded, _report_links):
-        try:
-            with log.reading(lenient=True) as db:
+    files: list[_File] = []
+    unread = partial(_told, log.path, findings)
+    not_to_its_end = "database", "it cannot be read to its end ({})"
+    without_heads = "audit trail", f"{log.heads.path.name}, which says how far it went, cannot be read"
+    written = 0
+    with unread(*without_heads):
+        written = log.heads.size_bytes()  # first: the database looked at then holds every row that is named up to here
+    # One transaction for all, so that what others write meanwhile looks like no change; they do not wait for it.
+    with unread(*not_to_its_end), log.reading(lenient=True) as db:
+        for step in (_structure, _rules, _trail, _rows_as_recorded, _report_links):
+            with unread(*not_to_its_end):
                 findings += step(db, chain)
-        except (CaseLogError, sqlite3.Error) as error:
-            findings.append(Finding("database", f"it cannot be read to its end ({error})"))
-    try:
-        with log.reading(lenient=True) as db:
-            findings += _heads(db, log.heads)
-    except (CaseLogError, sqlite3.Error, OSError):
-        findings.append(Finding("audit trail", f"{log.heads.path.name}, which says how far it went, cannot be read"))
+        with unread(*without_heads):
+            findings += _heads(db, log.heads, written)
+        with unread("database", "the list of its images and reports cannot be read"):
+            files += _files(db, images, pdfs)
     findings += [
         Finding("audit trail", f"it does not hold the head {head}: it was cut, or an older database was put back")
         for head in dict.fromkeys(heads)
         if head not in chain.heads
     ]
-    try:
-        with log.reading(lenient=True) as db:
-            findings += _files(db, images, pdfs)
-    except (CaseLogError, sqlite3.Error):
-        findings.append(Finding("database", "the list of its images and reports cannot be read"))
+    findings += _file_findings(files)
     return list(dict.fromkeys(findings))
+
+
+@contextmanager
+def _told(path: Path, findings: list[Finding], record: str, problem: str) -> Iterator[None]:
+    """Makes a finding of what cannot be read; `problem` may have a place for why."""
+    try:
+        with in_words(path):
+            yield
+    except (CaseLogError, sqlite3.Error) as error:
+        findings.append(Finding(record, problem.format(error)))
 
 
 def _structure(db: Database, chain: _Chain) -> Iterator[Finding]:
@@ -136,11 +159,11 @@ def _trail(db: Database, chain: _Chain) -> Iterator[Finding]:
         yield Finding("audit trail", f"it ends with row {number} but row {counted[0]} was written")
 
 
-def _heads(db: Database, heads: Heads) -> list[Finding]:
-    """Every row that was written down as committed is there, and is that one."""
+def _heads(db: Database, heads: Heads, size_bytes: int) -> list[Finding]:
+    """Every row that was written down as committed, when the file of heads had this size, is there and is that one."""
     wrong = [
         number
-        for number, hashed in heads.lines()
+        for number, hashed in heads.lines(size_bytes)
         if db.execute("SELECT 1 FROM audit WHERE id = ? AND hash = ?", [number, hashed]).fetchone() is None
     ]
     if not wrong:
@@ -197,23 +220,27 @@ def _report_links(db: Database, chain: _Chain) -> Iterator[Finding]:
             )
 
 
-def _files(db: Database, images: ContentStore, pdfs: ContentStore) -> Iterator[Finding]:
-    """The image of each region and the PDF of each report are the bytes that were recorded."""
-    verdicts: dict[str, str | None] = {}
-    for row in rows(db, "SELECT id, case_id, image_sha256 AS digest FROM regions"):
-        if row["digest"] not in verdicts:
-            verdicts[row["digest"]] = _file_problem(images, row["digest"])
-        problem = verdicts[row["digest"]]
+def _files(db: Database, images: ContentStore, pdfs: ContentStore) -> Iterator[_File]:
+    """The image of each region and the PDF of each report. They are in their stores before their rows, and stay."""
+    for store, record, sql in (
+        (images, "image of region", "SELECT id, case_id, image_sha256 AS digest FROM regions"),
+        (pdfs, "PDF of report", "SELECT id, case_id, sha256 AS digest FROM reports"),
+        (pdfs, "PDF of first signature", "SELECT id, case_id, sha256 AS digest FROM first_signatures"),
+    ):
+        for row in rows(db, sql):
+            yield _File(store, row["digest"], f"{record} {row['id']}", row["case_id"])
+
+
+def _file_findings(files: Iterable[_File]) -> Iterator[Finding]:
+    """Each file is the bytes that were recorded."""
+    verdicts: dict[tuple[Path, str], str | None] = {}
+    for file in files:
+        key = file.store.folder, file.digest
+        if key not in verdicts:
+            verdicts[key] = _file_problem(file.store, file.digest)
+        problem = verdicts[key]
         if problem is not None:
-            yield Finding(f"image of region {row['id']}", problem, row["case_id"])
-    for row in rows(db, "SELECT id, case_id, sha256 AS digest FROM reports"):
-        problem = _file_problem(pdfs, row["digest"])
-        if problem is not None:
-            yield Finding(f"PDF of report {row['id']}", problem, row["case_id"])
-    for row in rows(db, "SELECT id, case_id, sha256 AS digest FROM first_signatures"):
-        problem = _file_problem(pdfs, row["digest"])
-        if problem is not None:
-            yield Finding(f"PDF of first signature {row['id']}", problem, row["case_id"])
+            yield Finding(file.record, problem, file.case_id)
 
 
 def _file_problem(store: ContentStore, digest: str) -> str | None:

@@ -32,6 +32,7 @@ from her2core.caselog.users import Users
 from her2core.caselog.whole import Whole
 from her2core.caselog.workup import WorkUp
 from her2core.errors import IntegrityError
+from her2core.records import User
 
 __all__ = ["CaseLog"]
 
@@ -100,14 +101,16 @@ class CaseLog(
         """
         return _integrity.check(self, self.images, self.pdfs, heads)
 
-    def backup(self, dest: Path) -> BackupSummary:
+    def backup(self, dest: Path, by: User | None = None, to: str = "") -> BackupSummary:
         """Writes database, images, reports, keys and settings to one file, consistent while others work.
 
-        `dest` is a new file, or a folder in which one is made. Raises CaseLogError where it exists or the disk is full.
+        `dest` is a new file, or a folder in which one is made. `by` None is the command line; `to` says in the audit
+        trail where the file goes. Raises CaseLogError where it exists or the disk is full.
         """
         with in_words(self.path):
             summary = _backup.back_up(self, self.images, self.pdfs, Path(dest))
-        self.note("backed up", None, detail={"audit_head": summary.audit_head, "findings": len(summary.findings)})
+        detail = {"audit_head": summary.audit_head, "findings": len(summary.findings)}
+        self.note("backed up", by, detail={**detail, "to": to} if to else detail)
         return summary
 
     @classmethod

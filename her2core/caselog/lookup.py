@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
 from her2core.caselog._change import Store
-from her2core.caselog._codec import key_of
+from her2core.caselog._codec import key_of, stamp
 from her2core.caselog._rows import rows
 from her2core.caselog.cases import summary_of_row
 from her2core.caselog.entries import CaseSummary
@@ -54,7 +54,7 @@ _ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for; empty or None: no matter. Days are included, in UTC.
+    """What is looked for; empty or None: no matter. Days are included, and those of this computer's clock, as shown.
 
     `text`: every word occurs in accession number, patient's name or id. `reader`: opened the case or signed a report of
     it. `flag`: one of FLAGS. `ids`: only these cases. Raises ValueError for an unknown flag.
@@ -129,9 +129,9 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
     if query.outcome is not None:
         terms.append(("outcome = ?", [query.outcome]))
     if query.since is not None:
-        terms.append((f"{day} >= ?", [query.since.isoformat()]))
-    if query.until is not None:  # "2026-11-24T…" sorts before "2026-11-24~": the whole day is within
-        terms.append((f"{day} <= ?", [f"{query.until.isoformat()}~"]))
+        terms.append((f"{day} >= ?", [_begin(query.since)]))
+    if query.until is not None:
+        terms.append((f"{day} < ?", [_begin(query.until + timedelta(days=1))]))
     if query.reader is not None:
         signed = "EXISTS (SELECT 1 FROM reports WHERE case_id = cases.id AND signed_by = ?)"
         terms.append((f"(created_by = ? OR {signed})", [query.reader, query.reader]))
@@ -140,3 +140,11 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
     if query.ids is not None:
         terms.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(list(query.ids))]))
     return " AND ".join(term for term, _ in terms) or "1", [value for _, values in terms for value in values]
+
+
+def _begin(day: date) -> str:
+    """When a day begins on this computer's clock, as moments are stored.
+
+    Where summer time begins at midnight there is none: `timestamp` then gives one o'clock, and `astimezone` would not.
+    """
+    return stamp(datetime.fromtimestamp(datetime.combine(day, time()).timestamp(), UTC))

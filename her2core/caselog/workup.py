@@ -139,7 +139,7 @@ class WorkUp(Store):
             return recount_of(one(change.db, "recounts", recount_id, "recount"))
 
     def recounts(self, case_id: int) -> list[RecountRecord]:
-        """All recounts of a case, oldest first; the latest of a population counts."""
+        """All recounts of a case, oldest first; the first valid one of a population counts (`standing_recount`)."""
         with self.reading() as db:
             one(db, "cases", case_id, "case")
             found = rows(db, "SELECT * FROM recounts WHERE case_id = ? ORDER BY id", [case_id])

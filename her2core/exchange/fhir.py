@@ -1,8 +1,8 @@
 """A report as a FHIR R4 bundle: DiagnosticReport, Observations, Specimen, Patient, Practitioners, Organization.
 
 The bundle is built as plain JSON and then held against the classes of `fhir.resources` (R4B, which is R4 in all that is
-used here), so that nothing leaves the laboratory that a FHIR server would refuse. Ids are derived from laboratory,
-report number and version: the same report gives the same bundle.
+used here), so that nothing leaves the laboratory that a FHIR server would refuse. Ids are derived from
+`ReleasedReport.identity`: the same signed report gives the same bundle.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Refs:
     """The ids of the resources of a bundle, always the same for the same report."""
 
     def __init__(self, report: ReleasedReport) -> None:
-        self._name = "\n".join((report.issuer.name, report.number, str(report.version), report.status.value))
+        self._name = report.identity
 
     def of(self, kind: str, key: str = "") -> str:
         return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, chr(10).join((self._name, kind, key)))}"

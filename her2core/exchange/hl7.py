@@ -57,7 +57,7 @@ def escaped(text: str) -> str:
 
 
 def _msh(report: ReleasedReport) -> str:
-    control = hashlib.sha256("\n".join((report.issuer.name, report.number, str(report.version))).encode()).hexdigest()
+    control = hashlib.sha256(report.identity.encode()).hexdigest()
     return _segment(
         "MSH",
         {

@@ -102,6 +102,16 @@ class ReleasedReport:
     rule_set: str = ""
     models: tuple[ModelUsed, ...] = ()
 
+    @property
+    def identity(self) -> str:
+        """What no other release has, and what a signed report has each time that it goes out.
+
+        A preliminary report is another one each time: receivers that drop what they have already must take the later
+        one, and the final one after it.
+        """
+        report = (self.issuer.name, self.number, str(self.version), self.status.value, self.issued.isoformat())
+        return "\n".join((*report, *(document.sha256 for document in self.documents)))
+
 
 def details_to_json(details: CaseDetails) -> dict[str, Any]:
     """The details as plain JSON values, to be kept beside a signed report."""

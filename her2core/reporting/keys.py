@@ -7,8 +7,9 @@
         user-ID-SERIAL.p12          a pathologist's key, under that person's password
         tsa-roots.pem               optional: roots of the time-stamp authorities that this laboratory trusts
 
-Every private key is an encrypted PKCS#12 file of mode 0600. Its passphrase is stretched with scrypt first, so that a
-stolen file is no easier to guess than the argon2id hash of the same password in the case log. Keys are EC P-256.
+Every private key is an encrypted PKCS#12 file of mode 0600. Its passphrase is brought to one spelling, as the account's
+password is, and stretched with scrypt first, so that a stolen file is no easier to guess than the argon2id hash of the
+same password in the case log. Keys are EC P-256.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -38,6 +41,7 @@ from cryptography.x509.oid import NameOID
 from pyhanko.sign import SimpleSigner
 
 from her2core.errors import Her2CoreError, SigningError
+from her2core.passwords import normalised
 from her2core.records import Role, User
 from her2core.reporting.pkcs12_guard import PrivateKey, open_external_pkcs12
 from her2core.reporting.registry import KeyRecord, Registry, Trust, read_registry, record_of, write_registry
@@ -51,6 +55,15 @@ _CLOCK_SLACK = timedelta(minutes=5)  # a certificate is valid from a little befo
 _SCRYPT_MEMORY = 64 * 1024 * 1024
 _WRONG_PASSWORD = "The password does not open your signing key, or the key file is damaged."  # noqa: S105
 _WRONG_CA = "The passphrase in HER2CORE_CA_PASSPHRASE does not open the laboratory's root key."
+
+
+class _Opened(NamedTuple):
+    """A person's key out of its file, and the stretched passphrase that opened it."""
+
+    stretched: bytes
+    key: PrivateKey
+    certificate: x509.Certificate
+    chain: list[x509.Certificate]
 
 
 class Keyring:
@@ -174,10 +187,9 @@ class Keyring:
     def unlock(self, user: User, passphrase: str, at: datetime | None = None) -> SimpleSigner:
         """The key of `user`, ready to sign at `at` (now). Never keep the result longer than one signature."""
         record = self._need_key(user, at)
-        stretched = _stretched(passphrase, record.serial)
-        self._open_own(record, stretched)  # says what is wrong; pyHanko would only answer None
+        opened = self._open_own(record, passphrase)  # says what is wrong; pyHanko would only answer None
         data = self._key_file(record).read_bytes()
-        signer: SimpleSigner | None = SimpleSigner.load_pkcs12_data(data, [], passphrase=stretched)
+        signer: SimpleSigner | None = SimpleSigner.load_pkcs12_data(data, [], passphrase=opened.stretched)
         if signer is None:
             raise SigningError(_WRONG_PASSWORD)
         return signer
@@ -192,7 +204,7 @@ class Keyring:
         self._check_may_sign(user, new)
         with self._locked():
             record = self._need_key(user, None)
-            key, certificate, chain = self._open_own(record, _stretched(old, record.serial))
+            _, key, certificate, chain = self._open_own(record, old)
             coming = self._coming(record)
             self._write(coming, _pkcs12(key, certificate, chain, _stretched(new, record.serial)))
             try:
@@ -268,11 +280,9 @@ class Keyring:
     def _open_ca(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
         passphrase = self._need_ca_passphrase()
         ca = self._ca()
-        stretched = _stretched(passphrase, f"{ca.serial_number:x}")
         try:
-            key, certificate, _ = load_key_and_certificates(
-                (self._folder / "laboratory-ca.p12").read_bytes(), stretched
-            )
+            data = (self._folder / "laboratory-ca.p12").read_bytes()
+            _, key, certificate, _ = _open_pkcs12(data, passphrase, f"{ca.serial_number:x}")
         except (ValueError, FileNotFoundError) as error:
             raise SigningError(_WRONG_CA) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate != ca:
@@ -309,26 +319,22 @@ class Keyring:
         registry = Registry(self._registry().sequence + 1, keys)
         self._write(self._registry_file, write_registry(registry, ca_key))
 
-    def _open_own(
-        self, record: KeyRecord, stretched: bytes
-    ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
+    def _open_own(self, record: KeyRecord, passphrase: str) -> _Opened:
         """The key, also where a change of its password was cut off once the account's was changed."""
         coming = self._coming(record)
         try:
-            return self._open_key(record, stretched)
+            return self._open_key(record, passphrase)
         except SigningError:
             if not coming.exists():
                 raise
-            found = self._open_key(record, stretched, coming)
+            found = self._open_key(record, passphrase, coming)
             self._take_over(coming, record)
             return found
 
-    def _open_key(
-        self, record: KeyRecord, stretched: bytes, file: Path | None = None
-    ) -> tuple[PrivateKey, x509.Certificate, list[x509.Certificate]]:
+    def _open_key(self, record: KeyRecord, passphrase: str, file: Path | None = None) -> _Opened:
         try:
             data = (file or self._key_file(record)).read_bytes()
-            key, certificate, chain = load_key_and_certificates(data, stretched)
+            stretched, key, certificate, chain = _open_pkcs12(data, passphrase, record.serial)
         except FileNotFoundError as error:
             raise SigningError("Your key file is missing. Ask an administrator to issue a new key.") from error
         except ValueError as error:
@@ -337,7 +343,7 @@ class Keyring:
             raise SigningError(_WRONG_PASSWORD)
         if certificate.public_bytes(Encoding.PEM).decode() != record.certificate_pem:
             raise SigningError("Your key file is not the one in the laboratory's list. Ask an administrator.")
-        return key, certificate, chain
+        return _Opened(stretched, key, certificate, chain)
 
     def _write(self, path: Path, data: bytes) -> None:
         """Atomic and private: a temporary file of mode 0600, fsynced, then renamed."""
@@ -379,10 +385,32 @@ def _whole_seconds(at: datetime | None) -> datetime:
 
 
 def _stretched(passphrase: str, serial: str) -> bytes:
-    """The PKCS#12 passphrase made from a person's: scrypt, salted with the serial of the certificate."""
+    """The PKCS#12 passphrase made from a person's: one spelling of it, through scrypt."""
+    return _derived(normalised(passphrase), serial)
+
+
+def _derived(passphrase: str, serial: str) -> bytes:
+    """scrypt, salted with the serial of the certificate."""
     salt = f"her2core signing key {serial}".encode()
     derived = hashlib.scrypt(passphrase.encode(), salt=salt, n=2**15, r=8, p=1, maxmem=_SCRYPT_MEMORY, dklen=32)
     return derived.hex().encode()
+
+
+def _open_pkcs12(
+    data: bytes, passphrase: str, serial: str
+) -> tuple[bytes, PrivateKeyTypes | None, x509.Certificate | None, list[x509.Certificate]]:
+    """What opens a key file, its key, certificate and chain. Raises ValueError where nothing does.
+
+    Keys of 0.1 are locked with the passphrase as it was typed, in whatever spelling.
+    """
+    stretched = _stretched(passphrase, serial)
+    try:
+        return stretched, *load_key_and_certificates(data, stretched)
+    except ValueError:
+        if normalised(passphrase) == passphrase:
+            raise
+    as_typed = _derived(passphrase, serial)
+    return as_typed, *load_key_and_certificates(data, as_typed)
 
 
 def _pkcs12(key: PrivateKey, certificate: x509.Certificate, chain: list[x509.Certificate], stretched: bytes) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -247,7 +247,7 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
         ascending = st.toggle(
             "First, oldest or lowest on top", key="case_log_up", on_change=_first_page, persist_state="session"
         )
-    since, until = _span(days) if period is None else period_days(period, datetime.now(UTC).date())
+    since, until = _span(days) if period is None else period_days(period, date.today())
     asked = {"since": since, "until": until, "by_signing": kind == _SIGNED, "reader": reader, "flag": flag}
     return asked, sort or Sort.CHANGED, ascending
 

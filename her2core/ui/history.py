@@ -253,6 +253,10 @@ def _refused(entry: AuditEntry, names: _Names) -> str:
     return f"{what} refused{about}: {entry.detail.get('reason', 'unknown reason')}{knocks}"
 
 
+def _backed_up(d: Mapping[str, Any]) -> str:
+    return "Downloaded a backup" if d.get("to") == "download" else "Wrote a backup"
+
+
 def _verified(detail: Mapping[str, Any]) -> str:
     verdict = "intact" if detail.get("ok") else "not valid"
     return f"Verified {'an uploaded file' if detail.get('uploaded') else 'the report'}{_about(detail)}: {verdict}"
@@ -309,8 +313,8 @@ _ACTS: dict[str, Callable[[Mapping[str, Any], _Names], str]] = {
     "signing key issued": lambda d, n: f"Issued a signing key to {n.person(d)}",
     "signing key imported": lambda d, n: f"Took over a signing key of another authority for {n.person(d)}",
     "signing key revoked": lambda d, n: f"Revoked the signing key of {n.person(d)}",
-    "backed up": lambda _d, _: "Wrote a backup",
-    "backup taken": lambda d, _: "Downloaded a backup" if d.get("to") == "download" else "Had a backup written",
+    "backed up": lambda d, _: _backed_up(d),
+    "backup taken": lambda d, _: _backed_up(d),  # noted by 0.1, beside the other
     "clock set back": lambda d, _: f"Worked on after the clock of the machine was set back: {_clock(d)}",
     "case log checked": lambda d, _: f"Checked the whole case log: {d.get('findings') or 'no'} findings",
 }

@@ -78,9 +78,7 @@ def back_up_to(log: CaseLog, folder: str, by: User) -> BackupSummary:
         raise CaseLogError("Give the whole path of a folder that exists on the server, such as /backups.")
     if inside:
         raise CaseLogError("Choose a folder outside the data folder, on another disk if there is one.")
-    summary = log.backup(path)
-    log.note("backup taken", by, detail={"to": "folder", "audit_head": summary.audit_head})
-    return summary
+    return log.backup(path, by, to="folder")
 
 
 def backup_bytes(log: CaseLog, by: User) -> bytes:
@@ -90,12 +88,9 @@ def backup_bytes(log: CaseLog, by: User) -> bytes:
         raise CaseLogError("The data folder is too large to be downloaded. Write the backup to a folder instead.")
     try:
         with tempfile.TemporaryDirectory(dir=log.data_dir, prefix=".her2core-download-") as folder:
-            summary = log.backup(Path(folder))
-            data = summary.path.read_bytes()
+            return log.backup(Path(folder), by, to="download").path.read_bytes()
     except OSError as error:
         raise CaseLogError("The backup could not be written. Check the disk of the server.") from error
-    log.note("backup taken", by, detail={"to": "download", "audit_head": summary.audit_head})
-    return data
 
 
 def data_bytes(log: CaseLog) -> int:

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from her2core.accounts import check_password
-from her2core.accounts.passwords import _common, normalised
+from her2core.accounts.passwords import _common
 from her2core.errors import PasswordError
+from her2core.passwords import normalised
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from her2core.caselog import CaseLog
+from her2core.caselog import CaseLog, _integrity
 from her2core.caselog._schema import APPEND_ONLY, TABLES
 from her2core.errors import CaseLogError, Her2CoreError, IntegrityError, NotFoundError, PermissionDeniedError
 from tests.caselog.lab import PDF, Lab
@@ -213,6 +213,42 @@ def test_check_finds_nothing_in_an_intact_log(full: Lab) -> None:
     assert full.log.check() == []
 
 
+STEPS = ("_structure", "_rules", "_trail", "_rows_as_recorded", "_report_links", "_heads", "_files")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_written_during_a_check_is_no_finding(lab: Lab, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A correction, a region and a report; the writers do not wait for the check either."""
+    _, region = lab.analysed("26-1")
+    ready = lab.ready("26-2")
+    looks = getattr(_integrity, step)
+
+    def looks_while_others_work(*given: Any) -> Iterator[Any]:
+        yield from looks(*given)
+        lab.correct(region)
+        lab.draft("26-3")
+        lab.sign(ready, PDF)
+
+    monkeypatch.setattr(_integrity, step, looks_while_others_work)
+    assert lab.log.check() == []
+    monkeypatch.undo()
+    assert lab.log.check() == []
+
+
+def test_files_are_read_when_the_database_is_let_go(full: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images take long; a read transaction as long as that would let the database's WAL grow."""
+    looks = _integrity._file_problem
+
+    def looks_and_empties_the_wal(*given: Any) -> str | None:
+        with closing(sqlite3.connect(full.log.path, timeout=0)) as conn:
+            assert conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        return looks(*given)
+
+    monkeypatch.setattr(_integrity, "_file_problem", looks_and_empties_the_wal)
+    full.log.note("case viewed", full.anna)
+    assert full.log.check() == []
+
+
 COLUMNS = [
     ("users", "role", "'administrator'", "account 1"),
     ("users", "password_hash", "'mine'", "account 1"),
@@ -351,7 +387,8 @@ def test_a_file_that_is_no_database_is_told_as_such(lab: Lab) -> None:
         lab.log.open()
     with pytest.raises(IntegrityError, match="damaged"):
         lab.log.users()
-    assert ("database", "the list of its images and reports cannot be read") in lab.problems()
+    ((record, problem),) = lab.problems()
+    assert (record, problem[:45]) == ("database", "it cannot be read to its end (The case log's ")
 
 
 def test_a_log_that_was_never_made_is_told_as_such(tmp_path: Path) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import random
 import sqlite3
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from her2core.caselog import CaseLog
+from her2core.caselog import CaseLog, _backup
 from her2core.errors import CaseLogError, Her2CoreError, IntegrityError
 from tests.caselog.lab import PDF, Lab
 
@@ -77,6 +79,93 @@ def test_a_backup_taken_while_people_work_is_one_moment_of_the_log(lab: Lab, tmp
         with _restored(archive, tmp_path / f"restored {number}") as log:
             sizes.append(log.audit(limit=1)[0].id)
     assert sizes == sorted(set(sizes))
+
+
+def _before_the_tar_is_written(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """`act` happens once all is hashed and nothing is in the tar file yet."""
+    add = _backup._add
+
+    def acting(tar: tarfile.TarFile, name: str, *rest: Any) -> None:
+        if name == "manifest.json":
+            act()
+        add(tar, name, *rest)
+
+    monkeypatch.setattr(_backup, "_add", acting)
+
+
+def test_a_backup_taken_while_keys_and_settings_change_can_be_restored(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = lab.log.data_dir
+    names = ("settings.toml", "acceptance.toml", "keys/registry.json", "keys/user-1-ab.p12")
+    (data / "keys").mkdir()
+    for name in names:
+        (data / name).write_text("before")
+
+    def change() -> None:
+        for name in names:
+            (data / name).write_text("changed to something longer")
+        (data / "keys" / "user-1-ab.p12").unlink()
+
+    _before_the_tar_is_written(monkeypatch, change)
+    archive = lab.log.backup(tmp_path / "backup.tar").path
+    with _restored(archive, tmp_path / "new"):
+        assert {(tmp_path / "new" / name).read_text() for name in names} == {"before"}
+
+
+def test_a_backup_holds_no_lock_and_nothing_half_written(lab: Lab, tmp_path: Path) -> None:
+    keys = lab.log.data_dir / "keys"
+    keys.mkdir()
+    for name in (".lock", ".registry.json.0a1b2c3d4e5f", "registry.json", "user-1-ab.p12", "user-1-ab.p12.coming"):
+        (keys / name).write_text(name)
+    with tarfile.open(lab.log.backup(tmp_path / "backup.tar").path) as tar:
+        held = {name for name in tar.getnames() if name.startswith("keys/")}
+    assert held == {"keys/registry.json", "keys/user-1-ab.p12", "keys/user-1-ab.p12.coming"}
+
+
+def test_a_backup_of_0_1_with_the_lock_in_it_is_still_restored(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lab.log.data_dir / "keys").mkdir()
+    beside = _backup._beside
+
+    def as_before(data_dir: Path, part: str) -> Iterator[tuple[str, Path]]:
+        yield from beside(data_dir, part)
+        if part == "keys":
+            yield "keys/.lock", data_dir / "keys" / ".lock"
+
+    monkeypatch.setattr(_backup, "_beside", as_before)
+    with _restored(lab.log.backup(tmp_path / "backup.tar").path, tmp_path / "new"):
+        assert (tmp_path / "new" / "keys" / ".lock").exists()
+
+
+def test_a_backup_waits_for_a_key_that_is_being_changed(lab: Lab, tmp_path: Path) -> None:
+    keys = lab.log.data_dir / "keys"
+    keys.mkdir()
+    key = keys / "user-1-ab.p12"
+    key.write_text("old password")
+    with ThreadPoolExecutor(1) as pool, (keys / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as `Keyring` does
+        backing_up = pool.submit(lab.log.backup, tmp_path / "backup.tar")
+        lab.log.note("password changed", lab.anna)
+        head = lab.log.audit_head()
+        with pytest.raises(TimeoutError):
+            backing_up.result(0.3)
+        key.write_text("new password")
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert backing_up.result().audit_head == head
+    with _restored(tmp_path / "backup.tar", tmp_path / "new"):
+        assert (tmp_path / "new" / "keys" / "user-1-ab.p12").read_text() == "new password"
+
+
+def test_an_image_that_changes_while_the_backup_is_written_is_told(
+    full: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = full.log.images.path(full.log.region(1).image_sha256)
+    _before_the_tar_is_written(monkeypatch, lambda: image.write_bytes(bytes(image.stat().st_size)))
+    with pytest.raises(CaseLogError, match="Take the backup again"):
+        full.log.backup(tmp_path / "backup.tar")
+    assert list(tmp_path.glob("*.tar")) == []
 
 
 def test_a_backup_of_a_damaged_log_is_made_and_says_so(full: Lab, tmp_path: Path) -> None:

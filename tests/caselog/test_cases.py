@@ -1,8 +1,10 @@
 """Intake, change, conflict, state and search of cases."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -231,6 +233,48 @@ def test_search_narrows_by_state_result_date_and_person(lab: Lab) -> None:
     assert found(since=date(2026, 11, 25)) == found(reader=lab.ben.id) == [second.id]
     assert found(until=date(2026, 11, 24)) == [first.id]
     assert found(since=date(2026, 11, 24), until=date(2026, 11, 25)) == [second.id, first.id]
+
+
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+AUCKLAND = "NZST-12NZDT,M9.5.0,M4.1.0/3"
+NO_MIDNIGHT = "BRT3BRST,M10.1.0/0,M2.3.0/0"  # summer time begins at midnight, which becomes one o'clock
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "day"),
+    [
+        ("UTC", "2026-11-24T00:00", date(2026, 11, 24)),
+        ("UTC", "2026-11-24T23:59", date(2026, 11, 24)),
+        (AUCKLAND, "2026-11-23T20:00", date(2026, 11, 24)),
+        ("PST8", "2026-11-25T02:00", date(2026, 11, 24)),
+        (BERLIN, "2026-03-28T23:00", date(2026, 3, 29)),  # a day of 23 hours
+        (BERLIN, "2026-03-29T21:59", date(2026, 3, 29)),
+        (BERLIN, "2026-10-24T22:00", date(2026, 10, 25)),  # one of 25
+        (BERLIN, "2026-10-25T22:59", date(2026, 10, 25)),
+        (NO_MIDNIGHT, "2026-10-04T02:59", date(2026, 10, 3)),
+        (NO_MIDNIGHT, "2026-10-04T03:00", date(2026, 10, 4)),
+    ],
+)
+def test_cases_are_found_on_the_day_that_the_list_shows(lab: Lab, zone: str, moment: str, day: date) -> None:
+    lab.clock.time = datetime.fromisoformat(f"{moment}+00:00")
+    case, _ = lab.signed()
+    with _local_time(zone):
+        assert case.created_at.astimezone().date() == day
+        for by_signing in (False, True):
+            for days, found in ((-1, ()), (0, (case.id,)), (1, ())):
+                on = day + timedelta(days=days)
+                assert lab.log.look_up_ids(Query(since=on, until=on, by_signing=by_signing)) == found
+
+
+@contextmanager
+def _local_time(zone: str) -> Iterator[None]:
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            yield
+    finally:
+        time.tzset()
 
 
 def test_lists_are_cut_into_pages(lab: Lab) -> None:

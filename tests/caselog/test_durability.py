@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlite_utils import Database
 
 from her2core.caselog import CaseLog, _database
 from her2core.errors import CaseLogError
@@ -202,6 +204,24 @@ def test_an_image_that_cannot_be_written_leaves_no_row(
     assert lab.log.regions(case.id) == []
     assert lab.log.audit_head() == head
     assert list((lab.log.data_dir / "images").iterdir()) == []
+
+
+def test_an_act_whose_head_cannot_be_read_after_its_commit_is_told_as_done(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = Database.execute
+
+    def fail(db: Database, sql: str, *rest: Any) -> Any:
+        if sql.startswith("SELECT id, hash FROM audit"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return execute(db, sql, *rest)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "execute", fail)
+        case = lab.draft()
+    assert lab.log.case(case.id) == case
+    lab.log.note("case viewed", lab.anna, case.id)  # its line vouches for the row before
+    assert lab.log.check() == []
 
 
 def test_a_writer_that_holds_the_log_too_long_is_told_to_the_others(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

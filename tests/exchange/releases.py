@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from her2core.exchange.released import (
     Document,
@@ -117,6 +117,18 @@ REPORTS: dict[str, ReleasedReport] = {
         BASE, details=CaseDetails("S26-1", "Ada", "1"), issuer=Issuer("L"), headline="HER2 positive"
     ),
 }
+
+_PRELIMINARY = replace(BASE, status=ReleaseStatus.PRELIMINARY, signers=())
+OTHER_RELEASES = (
+    BASE,
+    replace(BASE, version=2),
+    replace(BASE, number="HER2-000013"),
+    replace(BASE, issuer=replace(BASE.issuer, name="Southbank")),
+    _PRELIMINARY,
+    replace(_PRELIMINARY, issued=AT + timedelta(seconds=1)),
+    replace(_PRELIMINARY, documents=(document(b"%PDF-1.7 a count later in the same second"),)),
+)
+"""Releases that a receiver must tell apart."""
 
 HOSTILE = (
     "O'Neil | MSH|^~\\&|X",

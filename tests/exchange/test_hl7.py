@@ -18,7 +18,7 @@ from her2core.exchange.hl7 import escaped, hl7_message
 from her2core.exchange.released import ReleasedReport, ReleaseStatus
 from her2core.records import CaseDetails
 from her2core.scoring import truncated
-from tests.exchange.releases import BASE, HOSTILE, REPORTS
+from tests.exchange.releases import BASE, HOSTILE, OTHER_RELEASES, REPORTS
 
 STATUS = {
     ReleaseStatus.PRELIMINARY: "P",
@@ -123,6 +123,17 @@ def test_the_models_come_back_with_the_sha256_of_their_weights() -> None:
         "counter 3, SHA-256 0123456789ab… (first 12 digits recorded)",
     ]
     assert values(replace(BASE, models=()), "model") == []
+
+
+def test_the_same_report_has_the_same_control_id_and_any_other_release_another() -> None:
+    """Receivers drop a message whose control id (MSH-10) they had: a final one must not pass for its preliminary."""
+
+    def control(report: ReleasedReport) -> str:
+        return named(report, "MSH")[0][9]
+
+    assert control(BASE) == control(replace(BASE))
+    assert len({control(report) for report in OTHER_RELEASES}) == len(OTHER_RELEASES)
+    assert all(len(control(report)) == 20 for report in OTHER_RELEASES)
 
 
 def test_patient_and_specimen_come_back() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import stat
 import threading
+import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 from cryptography import x509
@@ -22,7 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from her2core.errors import IntegrityError, SigningError
 from her2core.records import Role
-from her2core.reporting import pkcs12_guard
+from her2core.reporting import keys, pkcs12_guard
 from her2core.reporting.keys import Keyring
 from tests.reporting import samples
 from tests.reporting.conftest import CA_PASSPHRASE, PASSWORD, make_keyring
@@ -91,6 +93,40 @@ def test_the_right_password_opens_the_key_of_its_owner_only(laboratory: Keyring)
         laboratory.unlock(ANNA, PASSWORD + " ", NOW)
     with pytest.raises(SigningError, match="does not open"):
         laboratory.unlock(ANNA, "", NOW)
+
+
+TYPED = "Überaus großes Geheimnis 77"
+Spelling = Literal["NFC", "NFD", "NFKC", "NFKD"]
+SPELLINGS: tuple[Spelling, ...] = get_args(Spelling)
+
+
+@pytest.mark.parametrize("chosen", SPELLINGS)
+def test_a_password_opens_the_key_however_its_letters_are_composed(fresh_laboratory: Keyring, chosen: Spelling) -> None:
+    """One keyboard sends Ü as one character, another as U and two dots."""
+    change(fresh_laboratory, PASSWORD, unicodedata.normalize(chosen, TYPED))
+    for typed in SPELLINGS:
+        fresh_laboratory.unlock(ANNA, unicodedata.normalize(typed, TYPED), NOW)
+    with pytest.raises(SigningError, match="does not open"):
+        fresh_laboratory.unlock(ANNA, TYPED.replace("Ü", "U"), NOW)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_keys_locked_by_0_1_still_open_as_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: Spelling
+) -> None:
+    """It locked the root's key and a person's with whatever spelling was typed."""
+    typed = unicodedata.normalize(spelling, TYPED)
+    with monkeypatch.context() as of_0_1:
+        of_0_1.setattr(keys, "normalised", str)
+        old = Keyring(tmp_path, typed)
+        old.ensure_laboratory_ca("Northbank Molecular Pathology", samples.LONG_AGO)
+        old.issue(ANNA, typed, samples.LONG_AGO)
+    keyring = Keyring(tmp_path, typed)
+    keyring.issue(BORIS, PASSWORD, samples.LONG_AGO)
+    assert keyring.unlock(ANNA, typed, NOW).signing_cert is not None
+    change(keyring, typed, typed)
+    keyring.unlock(ANNA, unicodedata.normalize("NFD", TYPED), NOW)
+    keyring.unlock(ANNA, unicodedata.normalize("NFC", TYPED), NOW)
 
 
 def test_a_damaged_key_file_is_refused_in_words(fresh_laboratory: Keyring, tmp_path: Path) -> None:
