@@ -14,8 +14,6 @@ from her2core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.caselog import CaseLog, Finding
-    from her2core.exchange.tables import CaseEntry, RegionEntry
-    from her2core.workflow import CaseReview
 
 __all__ = ["archive", "backup", "check", "export", "restore", "verify"]
 
@@ -163,11 +161,13 @@ def export(
         raise click.UsageError("--nuclei goes with --format csv only.")
     if preliminary and file_format == "csv":
         raise click.UsageError("--preliminary goes with --format fhir or hl7.")
+    from her2core import workflow
+
     settings = load_settings()
     log = open_case_log(settings)
     ids = list(log.look_up_ids()) if every_case else [log.case_by_accession(accession).id for accession in cases]
     if file_format == "csv":
-        text = _csv(log, ids, nuclei=nuclei)
+        text = workflow.export_csv(log, ids, None, nuclei=nuclei)
     else:
         if every_case:
             ids = [case_id for case_id in ids if log.reports(case_id)]
@@ -207,20 +207,6 @@ def archive(cases: tuple[str, ...], past_retention: bool, deidentified: bool, ou
     click.echo(f"{len(ids)} case{'' if len(ids) == 1 else 's'} written", err=True)
 
 
-def _csv(log: CaseLog, ids: list[int], *, nuclei: bool) -> str:
-    from her2core import workflow
-    from her2core.exchange.tables import cases_csv, nuclei_csv
-
-    reviews = [workflow.assess(log, case_id) for case_id in ids]
-    if nuclei:
-        text = nuclei_csv(entry for review in reviews for entry in _region_entries(review))
-    else:
-        text = cases_csv(_case_entry(log, review) for review in reviews)
-    for case_id in ids:
-        log.note("exported", None, case_id, {"format": "csv", "nuclei": nuclei})
-    return text
-
-
 def _released(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> str:
     """FHIR bundles, a line each, or HL7 messages one after the other."""
     from her2core import workflow
@@ -239,20 +225,3 @@ def _released(log: CaseLog, settings: Settings, ids: list[int], file_format: str
         for case_id in ids
     ]
     return "".join(f"{text}\n" if wanted is workflow.Format.FHIR else text for text in texts)
-
-
-def _case_entry(log: CaseLog, review: CaseReview) -> CaseEntry:
-    from her2core.exchange.tables import CaseEntry, Signed
-
-    reports = log.reports(review.case.id)
-    signed = None
-    if reports:
-        last = reports[-1]
-        signed = Signed(last.kind, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
-    return CaseEntry(review.case, review.assessment, review.reviewed, signed)
-
-
-def _region_entries(review: CaseReview) -> list[RegionEntry]:
-    from her2core.exchange.tables import RegionEntry
-
-    return [RegionEntry(review.case.details.accession, r.name, r.region, r.nuclei) for r in review.regions]

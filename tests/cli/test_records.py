@@ -250,6 +250,17 @@ def test_case_is_exported_as_csv_and_noted(run: Run, signed: Path, tmp_path: Pat
         assert log.audit(limit=1)[0].action == "exported"
 
 
+@pytest.mark.parametrize("nuclei", [False, True])
+def test_the_csv_is_that_of_the_page(run: Run, signed: Path, nuclei: bool) -> None:
+    done = run("export", "S26-1", *(["--nuclei"] if nuclei else []))
+    with CaseLog(signed) as log:
+        case_id, berg = log.case_by_accession("S26-1").id, Accounts(log).sign_in("berg", PASSWORD)
+        assert done.stdout_bytes.decode() == workflow.export_csv(log, [case_id], berg, nuclei=nuclei)
+    if not nuclei:
+        (row,) = csv.DictReader(io.StringIO(done.stdout))
+        assert row["models"] == f"detector 1.0, SHA-256 {'a' * 64}; counter 1, SHA-256 {'b' * 64}"
+
+
 def test_nuclei_are_exported_with_what_was_corrected(run: Run, signed: Path, tmp_path: Path) -> None:
     out = tmp_path / "nuclei.csv"
     assert run("export", "--all", "--nuclei", "--out", out).exit_code == 0
