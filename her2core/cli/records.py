@@ -149,7 +149,7 @@ def restore(ctx: click.Context, file: Path, even_if_damaged: bool) -> None:
 @click.option("--all", "every_case", is_flag=True, help="All cases of the log; with fhir and hl7 all signed ones.")
 @click.option("--format", "file_format", type=click.Choice(["csv", "fhir", "hl7"]), default="csv", show_default=True)
 @click.option("--nuclei", is_flag=True, help="csv: a line a nucleus, instead of a line a population.")
-@click.option("--preliminary", is_flag=True, help="fhir, hl7: cases without signed report too, as preliminary.")
+@click.option("--preliminary", is_flag=True, help="fhir, hl7: unsigned cases with confirmed counts too.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file (default: stdout).")
 def export(
     cases: tuple[str, ...], every_case: bool, file_format: str, nuclei: bool, preliminary: bool, out: Path | None
@@ -170,7 +170,7 @@ def export(
         text = workflow.export_csv(log, ids, None, nuclei=nuclei)
     else:
         if every_case:
-            ids = [case_id for case_id in ids if log.reports(case_id)]
+            ids = [i for i in ids if workflow.can_be_released(log, i, preliminary=preliminary)]
         text = _released(log, settings, ids, file_format, preliminary=preliminary)
     if out is None:
         click.echo(text, nl=False)

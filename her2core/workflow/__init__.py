@@ -56,7 +56,7 @@ from her2core.workflow.recounting import (
     scored_nuclei,
 )
 from her2core.workflow.reflagging import reflagged_clusters
-from her2core.workflow.releasing import Format, release
+from her2core.workflow.releasing import Format, can_be_released, release
 from her2core.workflow.signing import (
     MEANING,
     add_addendum,
@@ -122,6 +122,7 @@ __all__ = [
     "blinded_recount",
     "blinded_regions",
     "build_content",
+    "can_be_released",
     "change_password",
     "check_archive",
     "check_printable",

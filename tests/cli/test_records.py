@@ -39,8 +39,9 @@ FLAGS = RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, Tru
 LABORATORY = Laboratory("Test Laboratory")
 
 
-def _image() -> bytes:
-    pixels = np.random.default_rng(5).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+def _image(accession: str) -> bytes:
+    """Another one for each case."""
+    pixels = np.random.default_rng(list(accession.encode())).integers(0, 255, (300, 400, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -58,18 +59,26 @@ def _analysis() -> RegionAnalysis:
     )
 
 
-def _sign_a_case(folder: Path, accession: str) -> Case:
+def _reviewed_case(folder: Path, accession: str) -> Case:
     """The walk of a case, as the pages take it, with an analysis that is given instead of made."""
     with CaseLog(folder) as log:
-        accounts, keyring = Accounts(log), Keyring(folder, CA_PASSPHRASE)
-        berg = accounts.sign_in("berg", PASSWORD)
+        berg = Accounts(log).sign_in("berg", PASSWORD)
         case = log.create_case(CaseDetails(accession, "Example, =Ada", "P-1", controls_ok=True), berg)
-        region, _ = workflow.add_region(log, case.id, _image(), "field.png", berg, DEFAULT_LIMITS)
+        region, _ = workflow.add_region(log, case.id, _image(accession), "field.png", berg, DEFAULT_LIMITS)
         workflow.set_flags(log, region.id, FLAGS, berg)
         log.save_analysis(region.id, _analysis(), berg)
         workflow.refresh_state(log, case.id, berg)
         workflow.correct(log, region.id, 3, CorrectionKind.COUNTS, {"her2": 10, "cep17": 2}, berg)
         workflow.confirm_review(log, case.id, log.case(case.id).version, berg)
+        return case
+
+
+def _sign_a_case(folder: Path, accession: str) -> Case:
+    """The walk goes on to the signature."""
+    case = _reviewed_case(folder, accession)
+    with CaseLog(folder) as log:
+        accounts, keyring = Accounts(log), Keyring(folder, CA_PASSPHRASE)
+        berg = accounts.sign_in("berg", PASSWORD)
         workflow.attest(log, case.id, berg, True)
         for warning in workflow.assess(log, case.id).warnings:
             workflow.acknowledge(log, case.id, warning, berg)
@@ -283,6 +292,22 @@ def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_p
     assert b"\n" not in message
     with CaseLog(signed) as log:
         assert [e.detail["format"] for e in log.audit(limit=2, actions=("exported",))] == ["hl7", "fhir"]
+
+
+@pytest.mark.parametrize("file_format", ["fhir", "hl7"])
+def test_all_preliminary_holds_unsigned_cases_whose_counts_are_confirmed(
+    run: Run, signed: Path, file_format: str
+) -> None:
+    _reviewed_case(signed, "S26-2")
+    with CaseLog(signed) as log:  # of a draft there is nothing to tell, and it holds up no other case
+        log.create_case(CaseDetails("S26-3", "Example, Bo", "P-3"), Accounts(log).sign_in("berg", PASSWORD))
+    assert "S26-2" not in run("export", "--all", "--format", file_format).stdout
+    done = run("export", "--all", "--format", file_format, "--preliminary")
+    assert done.exit_code == 0, done.output
+    assert [accession in done.stdout for accession in ("S26-1", "S26-2", "S26-3")] == [True, True, False]
+    done = run("export", "S26-3", "--format", file_format, "--preliminary")
+    assert done.exit_code == 1
+    assert "not confirmed" in done.stderr
 
 
 def test_whole_case_is_written_to_a_file_of_its_own(run: Run, signed: Path, tmp_path: Path) -> None:
