@@ -14,6 +14,7 @@ from her2core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.caselog import CaseLog, Finding
+    from her2core.workflow import Outgoing
 
 __all__ = ["archive", "backup", "check", "export", "restore", "verify"]
 
@@ -163,20 +164,21 @@ def export(
         raise click.UsageError("--preliminary goes with --format fhir or hl7.")
     from her2core import workflow
 
+    if out is not None:
+        workflow.check_free(out)
     settings = load_settings()
     log = open_case_log(settings)
     ids = list(log.look_up_ids()) if every_case else [log.case_by_accession(accession).id for accession in cases]
     if file_format == "csv":
-        text = workflow.export_csv(log, ids, None, nuclei=nuclei)
+        outgoing = workflow.csv_of(log, ids, None, nuclei=nuclei)
     else:
         if every_case:
             ids = [i for i in ids if workflow.can_be_released(log, i, preliminary=preliminary)]
-        text = _released(log, settings, ids, file_format, preliminary=preliminary)
+        outgoing = _reports(log, settings, ids, file_format, preliminary=preliminary)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(outgoing.handed_out(log), nl=False)
     else:
-        with out.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        outgoing.write(log, out)
         click.echo(f"{out}: {len(ids)} cases", err=True)
 
 
@@ -199,29 +201,23 @@ def archive(cases: tuple[str, ...], past_retention: bool, deidentified: bool, ou
         ids = workflow.past_retention(log, settings.retention_years)
     else:
         ids = [log.case_by_accession(accession).id for accession in cases]
+    if not deidentified:  # else the names are drawn as the files are made
+        workflow.check_free(*(out / workflow.archive_name(case_id) for case_id in ids))
     for case_id in ids:
-        name, data = workflow.archive_case(log, case_id, None, deidentified=deidentified)
-        with (out / name).open("xb") as file:
-            file.write(data)
-        click.echo(str(out / name))
+        outgoing = workflow.archive_of(log, case_id, None, deidentified=deidentified)
+        outgoing.write(log, out / outgoing.name)
+        click.echo(str(out / outgoing.name))
     click.echo(f"{len(ids)} case{'' if len(ids) == 1 else 's'} written", err=True)
 
 
-def _released(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> str:
+def _reports(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> Outgoing:
     """FHIR bundles, a line each, or HL7 messages one after the other."""
     from her2core import workflow
 
-    wanted = workflow.Format(file_format)
-    texts = [
-        workflow.release(
-            log,
-            case_id,
-            wanted,
-            workflow.laboratory_of(settings),
-            None,
-            preliminary=preliminary,
-            demonstration=settings.demo,
-        )
+    wanted, laboratory = workflow.Format(file_format), workflow.laboratory_of(settings)
+    end = b"\n" if wanted is workflow.Format.FHIR else b""
+    reports = [
+        workflow.report_of(log, case_id, wanted, laboratory, None, preliminary=preliminary, demonstration=settings.demo)
         for case_id in ids
     ]
-    return "".join(f"{text}\n" if wanted is workflow.Format.FHIR else text for text in texts)
+    return workflow.Outgoing.together(reports, end)

@@ -34,8 +34,9 @@ from her2core.reporting.pdf import render_report
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import build_content, report_number, summary_of
+from her2core.workflow.outgoing import Outgoing
 
-__all__ = ["Format", "can_be_released", "release", "released"]
+__all__ = ["Format", "can_be_released", "release", "released", "report_of"]
 
 _STATUS = {
     ReportKind.PRELIMINARY: ReleaseStatus.PRELIMINARY,
@@ -62,7 +63,24 @@ def release(
     preliminary: bool = False,
     demonstration: bool = False,
 ) -> str:
-    """The report of a case in a format, noted as exported. `by` None is the command line.
+    """As `report_of`, noted as exported."""
+    outgoing = report_of(
+        log, case_id, file_format, laboratory, by, preliminary=preliminary, demonstration=demonstration
+    )
+    return outgoing.handed_out(log).decode()
+
+
+def report_of(
+    log: CaseLog,
+    case_id: int,
+    file_format: Format,
+    laboratory: Laboratory,
+    by: User | None,
+    *,
+    preliminary: bool = False,
+    demonstration: bool = False,
+) -> Outgoing:
+    """The report of a case in a format. `by` None is the command line.
 
     Without `preliminary` only a signed report goes out. Raises PermissionDeniedError, WrongStateError (not signed, or
     `by` is still to recount it blinded), ConflictError, ExchangeError.
@@ -74,8 +92,7 @@ def release(
     report = released(log, case_id, laboratory, preliminary=preliminary, demonstration=demonstration)
     text = fhir_json(report) if file_format is Format.FHIR else hl7_message(report)
     detail = {"format": file_format.value, "status": report.status.value, "report_version": report.version}
-    log.note("exported", by, case_id, {**detail, "report_sha256": report.documents[0].sha256})
-    return text
+    return Outgoing(text.encode(), by, ((case_id, {**detail, "report_sha256": report.documents[0].sha256}),))
 
 
 def released(

@@ -18,6 +18,7 @@ from PIL import Image
 from her2core import workflow
 from her2core.accounts import Accounts
 from her2core.caselog import CaseLog
+from her2core.errors import CaseLogError
 from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import (
     Case,
@@ -102,6 +103,12 @@ def signed(made_signed: Path, data_dir: Path) -> Iterator[Path]:
     """A laboratory with one signed case; its folder."""
     shutil.copytree(made_signed, data_dir)
     yield data_dir
+
+
+def _exports(folder: Path) -> int:
+    """How many exports the audit trail notes."""
+    with CaseLog(folder) as log:
+        return len(log.audit(actions=("exported",)))
 
 
 def _report(folder: Path, out: Path) -> Path:
@@ -279,6 +286,48 @@ def test_nuclei_are_exported_with_what_was_corrected(run: Run, signed: Path, tmp
     assert run("export", "--all", "--out", out).exit_code == 1  # never overwritten
 
 
+@pytest.mark.parametrize("words", [(), ("--nuclei",), ("--format", "fhir"), ("--format", "hl7")], ids=" ".join)
+def test_an_export_that_is_refused_is_not_noted(run: Run, signed: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    out = tmp_path / "out"
+    out.write_text("yesterday's")
+    done = run("export", "--all", *words, "--out", out)
+    assert (done.exit_code, _exports(signed)) == (1, 0)
+    assert "nothing is overwritten" in done.stderr
+    assert out.read_text() == "yesterday's"
+    assert run("export", "--all", *words, "--out", tmp_path / "no folder" / "out").exit_code == 1
+    assert _exports(signed) == 0
+
+
+def test_nothing_is_noted_where_one_of_several_cases_cannot_go_out(run: Run, signed: Path, tmp_path: Path) -> None:
+    _reviewed_case(signed, "S26-2")
+    assert run("export", "S26-1", "S26-2", "--format", "hl7", "--out", tmp_path / "out").exit_code == 1
+    assert (list(tmp_path.glob("out*")), _exports(signed)) == ([], 0)
+    (tmp_path / f"{workflow.report_number(2)}.zip").touch()
+    assert run("archive", "S26-1", "S26-2", "--out", tmp_path).exit_code == 1
+    assert (len(list(tmp_path.glob("*.zip"))), _exports(signed)) == (1, 0)
+
+
+def test_an_export_is_noted_when_its_file_is_whole_and_before_it_has_its_name(
+    run: Run, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "exports"
+    out.mkdir()
+    found: list[tuple[bytes, bytes]] = []
+
+    def full(*args: object) -> None:
+        (part,) = out.glob(".*/part")
+        found.append((part.read_bytes(), (out / "out.csv").read_bytes()))
+        raise CaseLogError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CaseLog, "note", full)
+        assert run("export", "S26-1", "--out", out / "out.csv").exit_code == 1
+    assert list(out.iterdir()) == []
+    assert run("export", "S26-1", "--out", out / "out.csv").exit_code == 0
+    assert found == [((out / "out.csv").read_bytes(), b"")]
+    assert _exports(signed) == 1
+
+
 def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_path: Path) -> None:
     bundle = json.loads(run("export", "S26-1", "--format", "fhir").stdout)
     assert bundle["entry"][0]["resource"]["status"] == "final"
@@ -316,6 +365,7 @@ def test_whole_case_is_written_to_a_file_of_its_own(run: Run, signed: Path, tmp_
     data = (tmp_path / "HER2-000001.zip").read_bytes()
     assert workflow.check_archive(data) == []
     assert run("archive", "S26-1", "--out", tmp_path).exit_code == 1  # never overwritten
+    assert _exports(signed) == 1
     assert run("archive", "--past-retention", "--out", tmp_path).stdout == ""
     assert run("archive", "--out", tmp_path).exit_code == 2
     assert run("archive", "S26-1", "--deidentified", "--out", tmp_path).exit_code == 0
