@@ -17,27 +17,19 @@ LATEST = "SELECT * FROM analyses WHERE region_id = ? ORDER BY id DESC LIMIT 1"
 class Analyses(Store):
     """Analyses of regions."""
 
-    def save_analysis(
-        self, region_id: int, analysis: RegionAnalysis, by: User, *, supersede_corrections: bool = False
-    ) -> int:
-        """Adds an analysis, which then is the one that counts; its id. Corrections of earlier ones stay with those.
+    def save_analysis(self, region_id: int, analysis: RegionAnalysis, by: User) -> int:
+        """Adds an analysis, which then is the one that counts; its id.
 
-        Raises WrongStateError where the region has no flags, is not suitable, or has corrections that the new
-        analysis would set aside (unless `supersede_corrections`).
+        Raises WrongStateError where the region has no flags, is not suitable, or has corrections, which the new
+        analysis would set aside.
         """
         values = analysis_columns(analysis)
         with self.changing(by, Action.ANALYSE, "region analysed") as change:
             region = one(change.db, "regions", region_id, "region")
             case = change.case(region["case_id"])
             _analysable(region)
-            corrected = list(
-                rows(
-                    change.db,
-                    f"SELECT id FROM corrections WHERE analysis_id = (SELECT id FROM ({LATEST}))",  # noqa: S608
-                    [region_id],
-                )
-            )
-            if corrected and not supersede_corrections:
+            corrected = f"SELECT 1 FROM corrections WHERE analysis_id = (SELECT id FROM ({LATEST}))"  # noqa: S608
+            if list(rows(change.db, corrected, [region_id])):
                 raise WrongStateError("This region has corrections, which a new analysis would set aside.")
             analysis_id = change.insert(
                 "analyses",
@@ -49,7 +41,6 @@ class Analyses(Store):
                 "analysis_id": analysis_id,
                 "models": models_dict(analysis.models),
                 "nuclei": len(analysis.nuclei),
-                "corrections_set_aside": len(corrected),
             }
             return analysis_id
 
