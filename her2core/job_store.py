@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS job (
     user_id INTEGER NOT NULL,
     region_ids TEXT NOT NULL,
     analyses_before TEXT NOT NULL,
-    supersede INTEGER NOT NULL,
+    supersede INTEGER NOT NULL,  -- always 0 and read by nobody: queues made before have the column
     state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'failed', 'cancelled')),
     stage TEXT NOT NULL,
     fraction REAL NOT NULL,
@@ -110,7 +110,6 @@ class JobRecord:
     user_id: int
     region_ids: tuple[int, ...]
     analyses_before: Mapping[int, int]
-    supersede: bool
     state: JobState
     stage: str
     fraction: float
@@ -164,7 +163,7 @@ class JobStore:
         return self.path.exists()
 
     def submit(
-        self, case_id: int, region_ids: Sequence[int], analyses_before: Mapping[int, int], user_id: int, supersede: bool
+        self, case_id: int, region_ids: Sequence[int], analyses_before: Mapping[int, int], user_id: int
     ) -> JobRecord:
         """Queue a job, or return the one that waits or runs for the case already."""
         with self._writing() as db:
@@ -172,12 +171,10 @@ class JobStore:
             if row is None:
                 now = self._now()
                 db.execute("DELETE FROM job WHERE ended_at < ?", (now - _KEEP_S,))
-                values = (
-                    case_id, user_id, json.dumps(list(region_ids)), json.dumps(dict(analyses_before)), supersede, now
-                )  # fmt: skip
+                values = (case_id, user_id, json.dumps(list(region_ids)), json.dumps(dict(analyses_before)), now)
                 made = db.execute(
                     "INSERT INTO job (case_id, user_id, region_ids, analyses_before, supersede, submitted_at, state, "
-                    "stage, fraction) VALUES (?, ?, ?, ?, ?, ?, 'waiting', 'Waiting for the analyser', 0)",
+                    "stage, fraction) VALUES (?, ?, ?, ?, 0, ?, 'waiting', 'Waiting for the analyser', 0)",
                     values,
                 )
                 row = _one(db, "SELECT * FROM job WHERE id = ?", made.lastrowid)
@@ -424,7 +421,6 @@ def _record(db: sqlite3.Connection, row: Any) -> JobRecord:
         user_id=row["user_id"],
         region_ids=tuple(json.loads(row["region_ids"])),
         analyses_before={int(region): number for region, number in json.loads(row["analyses_before"]).items()},
-        supersede=bool(row["supersede"]),
         state=state,
         stage=row["stage"],
         fraction=row["fraction"],

@@ -147,9 +147,7 @@ class AnalysisJobs:
                 self._models, self._models_folder = self._load_models(), folder
             return self._models
 
-    def submit(
-        self, case_id: int, region_ids: Sequence[int], by: User, supersede_corrections: bool = False
-    ) -> JobStatus:
+    def submit(self, case_id: int, region_ids: Sequence[int], by: User) -> JobStatus:
         """Queue the analysis of flagged, suitable regions. While one waits or runs for the case, that one is returned.
 
         Raises PermissionDeniedError, NotFoundError, WrongStateError where a region has no flags or is not suitable,
@@ -163,7 +161,7 @@ class AnalysisJobs:
         before = {region_id: len(self._log.analyses(region_id)) for region_id in region_ids}
         try:
             self._record_ends()
-            record = self._store.submit(case_id, region_ids, before, user.id, supersede_corrections)
+            record = self._store.submit(case_id, region_ids, before, user.id)
             self._start()
         except CaseLogError:
             if self._thread is None:  # nobody would come for it
@@ -338,13 +336,7 @@ class AnalysisJobs:
             progress(1.0, "Saving")
             self._check(record, mark)
             with self._store.saving(record.id, mark, region_id):
-                self._log.save_analysis(
-                    region_id,
-                    analysis,
-                    running.by,
-                    supersede_corrections=record.supersede,
-                    clusters_expected=clusters_expected,
-                )
+                self._log.save_analysis(region_id, analysis, running.by, clusters_expected=clusters_expected)
         except CancelledError:
             raise
         except Her2CoreError as error:

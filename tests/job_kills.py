@@ -46,7 +46,7 @@ def kill_workers(lab: TestLaboratory, number: int, seed: int) -> dict[str, objec
     regions, chance = flagged(lab, number), random.Random(seed)
     store, by, started = JobStore(lab.data_dir), lab.person("berg"), time.monotonic()
     for region in regions:
-        store.submit(region.case_id, [region.id], {region.id: 0}, by.id, False)
+        store.submit(region.case_id, [region.id], {region.id: 0}, by.id)
     store.close()
     lab.log.close()  # nothing open may go into the processes that are forked
     killed, again, pids = 0, 0, [_forked(lab.data_dir) for _ in range(_WORKERS)]
@@ -58,7 +58,7 @@ def kill_workers(lab: TestLaboratory, number: int, seed: int) -> dict[str, objec
         ends = [_latest(store, region) for region in regions]
         for region, end in zip(regions, ends, strict=True):
             if end.state is JobState.FAILED:
-                store.submit(region.case_id, [region.id], {region.id: 0}, by.id, False)
+                store.submit(region.case_id, [region.id], {region.id: 0}, by.id)
                 again += 1
         store.close()
         if all(end.state is JobState.DONE for end in ends):

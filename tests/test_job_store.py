@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> JobStore:
 
 
 def _submit(store: JobStore, case_id: int, user_id: int = 1, regions: tuple[int, ...] = (7,)) -> int:
-    return store.submit(case_id, regions, dict.fromkeys(regions, 0), user_id, False).id
+    return store.submit(case_id, regions, dict.fromkeys(regions, 0), user_id).id
 
 
 def _dead(mark: WorkerMark) -> None:
@@ -337,7 +337,7 @@ def test_the_application_leaves_its_jobs_to_a_worker_while_there_is_one(lab: Tes
 def test_a_region_that_a_dead_worker_had_saved_is_not_analysed_again(lab: TestLaboratory) -> None:
     (region,) = flagged(lab, 1)
     store, mark = JobStore(lab.data_dir), WorkerMark(lab.data_dir, "app")
-    store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id, False)
+    store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id)
     assert store.claim(mark) is not None
     lab.analyse(region)  # saved, and then killed before it could say so
     os.close(mark._file)

@@ -426,6 +426,22 @@ def test_a_step_on_an_older_state_is_refused_where_another_person_changed_the_ca
     workflow.check_unchanged(lab.log, case.id, lab.log.case(case.id).version, berg)
 
 
+def test_a_change_of_another_person_is_told_although_own_ones_followed(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_4)
+    berg, okafor = lab.person("berg"), lab.person("okafor")
+    workflow.set_details(lab.log, case.id, replace(case.details, ihc=IHC.THREE_PLUS), case.version, okafor)
+    theirs = lab.log.case(case.id).version
+    workflow.correct(lab.log, region_of(lab, case), 1, CorrectionKind.COUNTS, {"her2": 3, "cep17": 2}, berg)
+    confirmed(lab, case, "berg")  # state and result follow, which are no versions
+    for _ in range(60):
+        lab.log.note("case opened", berg, case.id)
+    with pytest.raises(ConflictError, match="Samuel Okafor changed this case"):
+        workflow.check_unchanged(lab.log, case.id, case.version, berg)
+    workflow.check_unchanged(lab.log, case.id, theirs, berg)
+    with pytest.raises(ConflictError, match="Miriam Berg changed this case"):
+        workflow.check_unchanged(lab.log, case.id, theirs, okafor)
+
+
 # --- comments ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from her2core import workflow
 from her2core.batch import read_results, run
 from her2core.caselog.lookup import Query
 from her2core.errors import CaseLogError, ExchangeError, PermissionDeniedError
-from her2core.imaging import DEFAULT_LIMITS
+from her2core.imaging import DEFAULT_LIMITS, ImageLimits
 from her2core.records import CaseState
 from her2core.workflow import research
 from her2core.workflow.research import RESEARCH, Imported, import_batch
@@ -88,6 +88,16 @@ def test_an_image_of_a_patients_case_stays_there(lab: TestLaboratory, results: t
     workflow.add_region(lab.log, case.id, data, "1.png", lab.person("berg"), DEFAULT_LIMITS)
     imported = import_batch(lab.log, out, source, lab.person("berg"), DEFAULT_LIMITS)
     assert (imported.new, imported.present, imported.failed) == (3, 1, ())
+    cases = lab.log.look_up(Query(RESEARCH))
+    assert [(case.state, case.regions) for case in cases] == [(CaseState.ANALYSED, 1)] * 3  # none is left empty
+
+
+def test_an_image_that_cannot_be_a_region_leaves_no_case(lab: TestLaboratory, results: tuple[Path, Path]) -> None:
+    """As a field of a whole slide, which a batch takes window by window."""
+    source, out = results
+    imported = import_batch(lab.log, out, source, lab.person("berg"), ImageLimits(max_pixels=4000))
+    assert (imported.new, imported.present, len(imported.failed)) == (0, 0, 4)
+    assert lab.log.look_up(Query(RESEARCH)) == []
 
 
 def test_no_result_can_be_signed_for_a_research_case(lab: TestLaboratory, results: tuple[Path, Path]) -> None:

@@ -138,7 +138,7 @@ def measured(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             time.sleep(0.2)
         load.append(os.getloadavg()[0])
         for region in waiting:
-            store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id, False)
+            store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id)
         say("reviewing, regions wait")
         during = Memory({"application": server.pid, "worker": workers[0].pid})
         during.start()

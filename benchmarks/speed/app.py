@@ -39,7 +39,7 @@ def _one(region: Path, weights: Path) -> dict[str, float]:
         added, _ = workflow.add_region(lab.log, case.id, region.read_bytes(), region.name, by, DEFAULT_LIMITS)
         workflow.set_flags(lab.log, added.id, FLAGS, by)
         store = JobStore(lab.data_dir)
-        store.submit(case.id, [added.id], {added.id: 0}, by.id, False)
+        store.submit(case.id, [added.id], {added.id: 0}, by.id)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HER2CORE_")}
         environment |= {
             "HER2CORE_DATA": str(lab.data_dir), "HER2CORE_CA_PASSPHRASE": CA_PASSPHRASE,

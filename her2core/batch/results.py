@@ -7,6 +7,10 @@
 
 One process at a time writes. A part is on disk whole or not at all, and the part of images is written last: what lies
 beside it is a part that nobody vouched for, and is taken away.
+
+An error may have passed by the next run (memory, a network disk, a limit of the settings), and its words do not tell
+surely, so each run tries such images again. The row of the error is taken out before the new row is written: an image
+never has two.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -101,7 +105,8 @@ _TABLES: Final = ("images", "nuclei")
 
 
 class ResultFolder:
-    """The results in `folder`, opened for writing; use it in a `with`. `done` holds the SHA-256 of what has a result.
+    """The results in `folder`, opened for writing; use it in a `with`. `done` holds the SHA-256 of what was analysed,
+    whenever that was, and of what failed in this run.
 
     Raises ExchangeError where another batch writes into it, or it holds results of other models or settings, or tables
     of a release that made them otherwise.
@@ -113,6 +118,7 @@ class ResultFolder:
         self._part = part
         self._rows: list[tuple[Item, ImageResult]] = []
         self.done: set[str] = set()
+        self._failed: dict[str, tuple[Path, str]] = {}  # in a run before: the part with the row, and the error
         self._next = 1
         self._lock: IO[bytes] | None = None
 
@@ -167,7 +173,12 @@ class ResultFolder:
             if path.name.endswith(".tmp") or path.name not in vouched:
                 path.unlink()
         for path in images:
-            self.done.update(pq.read_table(path, columns=["sha256"]).column("sha256").to_pylist())
+            table = pq.read_table(path, columns=["sha256", "error"])
+            for sha256, error in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                if error is None:
+                    self.done.add(sha256)
+                else:
+                    self._failed[sha256] = path, error
             self._next = max(self._next, int(path.stem.removeprefix("part-")) + 1)
 
     def _is_of_another_release(self, found: dict[str, Any]) -> bool:
@@ -202,6 +213,8 @@ class ResultFolder:
     def add(self, item: Item, result: ImageResult) -> bool:
         """Take a result; False where the image has one already. Each `part` images are written together.
 
+        The error of a run before gives way to it; where it is the same error, the row stays as it is.
+
         Raises WeightsMismatchError where other models made it, as on a machine of a cluster with another release.
         """
         if item.sha256 in self.done:
@@ -212,6 +225,9 @@ class ResultFolder:
                 f"A worker has other models than this machine: {found}. Install the same release everywhere."
             )
         self.done.add(item.sha256)
+        before = self._failed.get(item.sha256)
+        if before is not None and before[1] == result.error:
+            return True
         self._rows.append((item, result))
         if len(self._rows) >= self._part:
             self.flush()
@@ -221,11 +237,21 @@ class ResultFolder:
         """Write what was added since the last part."""
         if not self._rows:
             return
+        self._take_out({item.sha256 for item, _ in self._rows} & self._failed.keys())
         name = f"part-{self._next:05d}.parquet"
         _write(self.folder / "nuclei" / name, _parquet(_nuclei_rows(self._rows), NUCLEI))
         _write(self.folder / "images" / name, _parquet([_image_row(*row) for row in self._rows], IMAGES))
         self._rows.clear()
         self._next += 1
+
+    def _take_out(self, images: Set[str]) -> None:
+        """Take the errors of runs before out of their parts; there are no nuclei of them. A run that is killed right
+        after it leaves the images without a row, to wait as those that nobody has tried."""
+        for path in sorted({self._failed[sha256][0] for sha256 in images}):
+            rows = [row for row in pq.read_table(path).to_pylist() if row["sha256"] not in images]
+            _write(path, _parquet(rows, IMAGES))
+        for sha256 in images:
+            del self._failed[sha256]
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A batch from folder to folder: take stock, leave out what is done, analyse the rest, write it down."""
+"""A batch from folder to folder: take stock, leave out what was analysed, analyse the rest, write it down."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Told = Callable[[str, int, int], None]
 class Summary:
     """What a run came to.
 
-    files: image files found. images: different images among them. before: those that had a result already. done: those
-    that got one now, of which `failed` is an error. unread: files that could not even be read, by name with the reason.
-    seconds: of the analysis, taking stock left out.
+    files: image files found. images: different images among them. before: those that were analysed already. done: those
+    that got a result now, of which `failed` is an error, be it that of an earlier run again. unread: files that could
+    not even be read, by name with the reason. seconds: of the analysis, taking stock left out.
     """
 
     files: int
@@ -63,7 +63,8 @@ def run(
     told: Told | None = None,
     part: int = 256,
 ) -> Summary:
-    """Analyse every image below `source` that has no result in `out` yet. May be killed and run again at any time.
+    """Analyse every image below `source` that was not analysed into `out` yet; one that failed is tried again. May be
+    killed and run again at any time.
 
     engine: "ray" streams through Ray Data (on the cluster at `address`, else on this machine), "processes" does without
     Ray, "auto" takes Ray where it is installed. part: so many results are written at a time; a run that is killed

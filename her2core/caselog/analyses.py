@@ -18,34 +18,22 @@ class Analyses(Store):
     """Analyses of regions."""
 
     def save_analysis(
-        self,
-        region_id: int,
-        analysis: RegionAnalysis,
-        by: User,
-        *,
-        supersede_corrections: bool = False,
-        clusters_expected: bool | None = None,
+        self, region_id: int, analysis: RegionAnalysis, by: User, *, clusters_expected: bool | None = None
     ) -> int:
-        """Adds an analysis, which then is the one that counts; its id. Corrections of earlier ones stay with those.
+        """Adds an analysis, which then is the one that counts; its id.
 
         clusters_expected: the flag for clusters that it went by; None for the one that the region has now.
 
-        Raises WrongStateError where the region has no flags, is not suitable, or has corrections that the new
-        analysis would set aside (unless `supersede_corrections`).
+        Raises WrongStateError where the region has no flags, is not suitable, or has corrections, which the new
+        analysis would set aside.
         """
         values = analysis_columns(analysis)
         with self.changing(by, Action.ANALYSE, "region analysed") as change:
             region = one(change.db, "regions", region_id, "region")
             case = change.case(region["case_id"])
             _analysable(region)
-            corrected = list(
-                rows(
-                    change.db,
-                    f"SELECT id FROM corrections WHERE analysis_id = (SELECT id FROM ({LATEST}))",  # noqa: S608
-                    [region_id],
-                )
-            )
-            if corrected and not supersede_corrections:
+            corrected = f"SELECT 1 FROM corrections WHERE analysis_id = (SELECT id FROM ({LATEST}))"  # noqa: S608
+            if list(rows(change.db, corrected, [region_id])):
                 raise WrongStateError("This region has corrections, which a new analysis would set aside.")
             analysis_id = change.insert(
                 "analyses",
@@ -57,7 +45,6 @@ class Analyses(Store):
                 "analysis_id": analysis_id,
                 "models": models_dict(analysis.models),
                 "nuclei": len(analysis.nuclei),
-                "corrections_set_aside": len(corrected),
                 "clusters_expected": bool(region["clusters"] if clusters_expected is None else clusters_expected),
             }
             return analysis_id

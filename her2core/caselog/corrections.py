@@ -78,12 +78,11 @@ class Corrections(Store):
             }
             return correction_of(one(change.db, "corrections", correction_id, "correction"))
 
-    def corrections(self, region_id: int, *, of_all_analyses: bool = False) -> list[Correction]:
-        """The corrections of the latest analysis of a region, oldest first; or those of earlier analyses too."""
-        where = "region_id = ?" if of_all_analyses else _OF_LATEST
+    def corrections(self, region_id: int) -> list[Correction]:
+        """The corrections of a region, oldest first."""
         with self.reading() as db:
             one(db, "regions", region_id, "region")
-            found = rows(db, f"SELECT * FROM corrections WHERE {where} ORDER BY id", [region_id])  # noqa: S608
+            found = rows(db, f"SELECT * FROM corrections WHERE {_OF_LATEST} ORDER BY id", [region_id])  # noqa: S608
             return [correction_of(row) for row in found]
 
 

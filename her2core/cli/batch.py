@@ -55,7 +55,7 @@ def batch(
     """Analyse every region image below the folder SOURCE; each different image has one result, as Parquet.
 
     A batch that was stopped or killed goes on where it was when it is run again. Images that fail are rows with their
-    error, the others go on, and the exit code is 1.
+    error, the others go on, and the exit code is 1; a batch that is run again tries them again.
     """
     from her2core.batch import ModelRecipe, run
     from her2core.imaging import ImageLimits
@@ -80,9 +80,9 @@ def batch(
     for name, error in (*done.unread, *done.failed)[:_SHOWN]:
         click.echo(f"{name}: FAILED: {error}", err=True)
     click.echo(
-        f"{done.files} files, {done.images} images ({done.duplicates} files are copies of others): {done.before} had a "
-        f"result, {done.done} got one, of which {len(done.failed)} failed; {len(done.unread)} files cannot be read. "
-        f"Tables: {out / 'images'}, {out / 'nuclei'}"
+        f"{done.files} files, {done.images} images ({done.duplicates} files are copies of others): {done.before} were "
+        f"analysed before, {done.done} now, of which {len(done.failed)} failed; {len(done.unread)} files cannot be "
+        f"read. Tables: {out / 'images'}, {out / 'nuclei'}"
     )
     not_imported: tuple[tuple[str, str], ...] = ()
     if log is not None and by is not None:

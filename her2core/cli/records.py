@@ -14,8 +14,7 @@ from her2core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from her2core.caselog import CaseLog, Finding
-    from her2core.exchange.tables import CaseEntry, RegionEntry
-    from her2core.workflow import CaseReview
+    from her2core.workflow import Outgoing
 
 __all__ = ["archive", "backup", "check", "export", "restore", "verify"]
 
@@ -151,7 +150,7 @@ def restore(ctx: click.Context, file: Path, even_if_damaged: bool) -> None:
 @click.option("--all", "every_case", is_flag=True, help="All cases of the log; with fhir and hl7 all signed ones.")
 @click.option("--format", "file_format", type=click.Choice(["csv", "fhir", "hl7"]), default="csv", show_default=True)
 @click.option("--nuclei", is_flag=True, help="csv: a line a nucleus, instead of a line a population.")
-@click.option("--preliminary", is_flag=True, help="fhir, hl7: cases without signed report too, as preliminary.")
+@click.option("--preliminary", is_flag=True, help="fhir, hl7: unsigned cases with confirmed counts too.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file (default: stdout).")
 def export(
     cases: tuple[str, ...], every_case: bool, file_format: str, nuclei: bool, preliminary: bool, out: Path | None
@@ -163,20 +162,23 @@ def export(
         raise click.UsageError("--nuclei goes with --format csv only.")
     if preliminary and file_format == "csv":
         raise click.UsageError("--preliminary goes with --format fhir or hl7.")
+    from her2core import workflow
+
+    if out is not None:
+        workflow.check_free(out)
     settings = load_settings()
     log = open_case_log(settings)
     ids = list(log.look_up_ids()) if every_case else [log.case_by_accession(accession).id for accession in cases]
     if file_format == "csv":
-        text = _csv(log, ids, nuclei=nuclei)
+        outgoing = workflow.csv_of(log, ids, None, nuclei=nuclei)
     else:
         if every_case:
-            ids = [case_id for case_id in ids if log.reports(case_id)]
-        text = _released(log, settings, ids, file_format, preliminary=preliminary)
+            ids = [i for i in ids if workflow.can_be_released(log, i, preliminary=preliminary)]
+        outgoing = _reports(log, settings, ids, file_format, preliminary=preliminary)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(outgoing.handed_out(log), nl=False)
     else:
-        with out.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        outgoing.write(log, out)
         click.echo(f"{out}: {len(ids)} cases", err=True)
 
 
@@ -199,60 +201,23 @@ def archive(cases: tuple[str, ...], past_retention: bool, deidentified: bool, ou
         ids = workflow.past_retention(log, settings.retention_years)
     else:
         ids = [log.case_by_accession(accession).id for accession in cases]
+    if not deidentified:  # else the names are drawn as the files are made
+        workflow.check_free(*(out / workflow.archive_name(case_id) for case_id in ids))
     for case_id in ids:
-        name, data = workflow.archive_case(log, case_id, None, deidentified=deidentified)
-        with (out / name).open("xb") as file:
-            file.write(data)
-        click.echo(str(out / name))
+        outgoing = workflow.archive_of(log, case_id, None, deidentified=deidentified)
+        outgoing.write(log, out / outgoing.name)
+        click.echo(str(out / outgoing.name))
     click.echo(f"{len(ids)} case{'' if len(ids) == 1 else 's'} written", err=True)
 
 
-def _csv(log: CaseLog, ids: list[int], *, nuclei: bool) -> str:
-    from her2core import workflow
-    from her2core.exchange.tables import cases_csv, nuclei_csv
-
-    reviews = [workflow.assess(log, case_id) for case_id in ids]
-    if nuclei:
-        text = nuclei_csv(entry for review in reviews for entry in _region_entries(review))
-    else:
-        text = cases_csv(_case_entry(log, review) for review in reviews)
-    for case_id in ids:
-        log.note("exported", None, case_id, {"format": "csv", "nuclei": nuclei})
-    return text
-
-
-def _released(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> str:
+def _reports(log: CaseLog, settings: Settings, ids: list[int], file_format: str, *, preliminary: bool) -> Outgoing:
     """FHIR bundles, a line each, or HL7 messages one after the other."""
     from her2core import workflow
 
-    wanted = workflow.Format(file_format)
-    texts = [
-        workflow.release(
-            log,
-            case_id,
-            wanted,
-            workflow.laboratory_of(settings),
-            None,
-            preliminary=preliminary,
-            demonstration=settings.demo,
-        )
+    wanted, laboratory = workflow.Format(file_format), workflow.laboratory_of(settings)
+    end = b"\n" if wanted is workflow.Format.FHIR else b""
+    reports = [
+        workflow.report_of(log, case_id, wanted, laboratory, None, preliminary=preliminary, demonstration=settings.demo)
         for case_id in ids
     ]
-    return "".join(f"{text}\n" if wanted is workflow.Format.FHIR else text for text in texts)
-
-
-def _case_entry(log: CaseLog, review: CaseReview) -> CaseEntry:
-    from her2core.exchange.tables import CaseEntry, Signed
-
-    reports = log.reports(review.case.id)
-    signed = None
-    if reports:
-        last = reports[-1]
-        signed = Signed(last.kind, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
-    return CaseEntry(review.case, review.assessment, review.reviewed, signed)
-
-
-def _region_entries(review: CaseReview) -> list[RegionEntry]:
-    from her2core.exchange.tables import RegionEntry
-
-    return [RegionEntry(review.case.details.accession, r.name, r.region, r.nuclei) for r in review.regions]
+    return workflow.Outgoing.together(reports, end)

@@ -236,9 +236,7 @@ def _opened(detail: Mapping[str, Any]) -> str:
 
 
 def _analysed(detail: Mapping[str, Any], region: str) -> str:
-    aside = detail.get("corrections_set_aside")
-    said = f"Analysed region {region}: {detail.get('nuclei', 0)} nuclei found"
-    return f"{said}; {aside} earlier corrections set aside" if aside else said
+    return f"Analysed region {region}: {detail.get('nuclei', 0)} nuclei found"
 
 
 def _about(detail: Mapping[str, Any], key: str = "version") -> str:

@@ -11,7 +11,7 @@ from her2core.workflow.accounts import (
     issue_key,
     reset_password,
 )
-from her2core.workflow.archiving import archive_case, check_archive, past_retention
+from her2core.workflow.archiving import archive_case, archive_name, archive_of, check_archive, past_retention
 from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
 from her2core.workflow.blinding import (
     BlindedRegion,
@@ -40,10 +40,11 @@ from her2core.workflow.differences import (
     nucleus_differences,
     totals_differences,
 )
-from her2core.workflow.exporting import export_csv
+from her2core.workflow.exporting import csv_of, export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
 from her2core.workflow.meanwhile import check_unchanged
 from her2core.workflow.models_in_use import models_dir
+from her2core.workflow.outgoing import Outgoing, check_free
 from her2core.workflow.printing import check_printable, create_case
 from her2core.workflow.recounting import (
     MOST_SIGNALS,
@@ -57,7 +58,7 @@ from her2core.workflow.recounting import (
     scored_nuclei,
 )
 from her2core.workflow.reflagging import reflagged_clusters
-from her2core.workflow.releasing import Format, release
+from her2core.workflow.releasing import Format, can_be_released, release, report_of
 from her2core.workflow.signing import (
     MEANING,
     add_addendum,
@@ -106,6 +107,7 @@ __all__ = [
     "Format",
     "NucleusDifference",
     "OpenRecount",
+    "Outgoing",
     "PopulationFindings",
     "RegionReview",
     "ReportComment",
@@ -117,14 +119,18 @@ __all__ = [
     "adjudicate",
     "amend",
     "archive_case",
+    "archive_name",
+    "archive_of",
     "assay_of",
     "assess",
     "attest",
     "blinded_recount",
     "blinded_regions",
     "build_content",
+    "can_be_released",
     "change_password",
     "check_archive",
+    "check_free",
     "check_printable",
     "check_unchanged",
     "confirm_review",
@@ -132,6 +138,7 @@ __all__ = [
     "count_blinded",
     "create_account_with_key",
     "create_case",
+    "csv_of",
     "draft_report",
     "export_csv",
     "follow_findings",
@@ -154,6 +161,7 @@ __all__ = [
     "release",
     "report_comment",
     "report_number",
+    "report_of",
     "reset_password",
     "save_blinded_recount",
     "saw_counts",

@@ -23,8 +23,9 @@ from her2core.records import CaseDetails, User, models_dict
 from her2core.workflow.assessing import CaseReview, RegionReview, assess
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import report_number
+from her2core.workflow.outgoing import Outgoing
 
-__all__ = ["SCHEMA", "archive_case", "archive_name", "check_archive", "past_retention"]
+__all__ = ["SCHEMA", "archive_case", "archive_name", "archive_of", "check_archive", "past_retention"]
 
 SCHEMA = "her2core.case/1"
 _MANIFEST = "manifest.json"
@@ -57,7 +58,13 @@ def archive_name(case_id: int, pseudonym: str = "") -> str:
 
 
 def archive_case(log: CaseLog, case_id: int, by: User | None, *, deidentified: bool = False) -> tuple[str, bytes]:
-    """File name and bytes of a case, noted as exported. `by` None is the command line.
+    """As `archive_of`, noted as exported: its file name and bytes."""
+    outgoing = archive_of(log, case_id, by, deidentified=deidentified)
+    return outgoing.name, outgoing.handed_out(log)
+
+
+def archive_of(log: CaseLog, case_id: int, by: User | None, *, deidentified: bool = False) -> Outgoing:
+    """A case as one file. `by` None is the command line.
 
     Raises PermissionDeniedError, WrongStateError (`by` is still to recount the case blinded), NotFoundError,
     IntegrityError (an image or report is damaged: what is handed over is whole).
@@ -74,8 +81,7 @@ def archive_case(log: CaseLog, case_id: int, by: User | None, *, deidentified: b
     detail: Json = {"format": "archive", "deidentified": deidentified, "sha256": hashlib.sha256(data).hexdigest()}
     if pseudonym:
         detail["pseudonym"] = pseudonym  # only the laboratory can lead the file back to its case
-    log.note("exported", by, case_id, detail)
-    return archive_name(case_id, pseudonym), data
+    return Outgoing(data, by, ((case_id, detail),), archive_name(case_id, pseudonym))
 
 
 def check_archive(data: bytes) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Cases as CSV, each export noted in the audit trail."""
+"""Cases as CSV."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from her2core.permissions import Action, require
 from her2core.records import User
 from her2core.workflow.assessing import CaseReview, assess, models_used
 from her2core.workflow.blinding import may_recount
+from her2core.workflow.outgoing import Outgoing
 
-__all__ = ["export_csv"]
+__all__ = ["csv_of", "export_csv"]
 
 
 def export_csv(log: CaseLog, case_ids: Sequence[int], by: User, *, nuclei: bool = False) -> str:
-    """The cases as CSV: a line a population, or with `nuclei` a line a nucleus.
+    """As `csv_of`, noted as exported."""
+    return csv_of(log, case_ids, by, nuclei=nuclei).handed_out(log).decode()
+
+
+def csv_of(log: CaseLog, case_ids: Sequence[int], by: User | None, *, nuclei: bool = False) -> Outgoing:
+    """The cases as CSV: a line a population, or with `nuclei` a line a nucleus. `by` None is the command line.
 
     Cases that `by` could still recount blinded are left out. Raises PermissionDeniedError.
     """
-    user = require(by, Action.EXPORT)
-    reviews = [assess(log, case_id) for case_id in case_ids if not may_recount(log, case_id, user)]
+    if by is not None:
+        require(by, Action.EXPORT)
+        case_ids = [case_id for case_id in case_ids if not may_recount(log, case_id, by)]
+    reviews = [assess(log, case_id) for case_id in case_ids]
     if nuclei:
         text = nuclei_csv(
             RegionEntry(review.case.details.accession, r.name, r.region, r.nuclei)
@@ -29,9 +37,7 @@ def export_csv(log: CaseLog, case_ids: Sequence[int], by: User, *, nuclei: bool 
         )
     else:
         text = cases_csv(_entry(log, review) for review in reviews)
-    for review in reviews:
-        log.note("exported", user, review.case.id, {"format": "csv", "nuclei": nuclei})
-    return text
+    return Outgoing(text.encode(), by, tuple((r.case.id, {"format": "csv", "nuclei": nuclei}) for r in reviews))
 
 
 def _entry(log: CaseLog, review: CaseReview) -> CaseEntry:

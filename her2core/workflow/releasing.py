@@ -34,8 +34,9 @@ from her2core.reporting.pdf import render_report
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import build_content, report_number, summary_of
+from her2core.workflow.outgoing import Outgoing
 
-__all__ = ["Format", "release", "released"]
+__all__ = ["Format", "can_be_released", "release", "released", "report_of"]
 
 _STATUS = {
     ReportKind.PRELIMINARY: ReleaseStatus.PRELIMINARY,
@@ -62,7 +63,24 @@ def release(
     preliminary: bool = False,
     demonstration: bool = False,
 ) -> str:
-    """The report of a case in a format, noted as exported. `by` None is the command line.
+    """As `report_of`, noted as exported."""
+    outgoing = report_of(
+        log, case_id, file_format, laboratory, by, preliminary=preliminary, demonstration=demonstration
+    )
+    return outgoing.handed_out(log).decode()
+
+
+def report_of(
+    log: CaseLog,
+    case_id: int,
+    file_format: Format,
+    laboratory: Laboratory,
+    by: User | None,
+    *,
+    preliminary: bool = False,
+    demonstration: bool = False,
+) -> Outgoing:
+    """The report of a case in a format. `by` None is the command line.
 
     Without `preliminary` only a signed report goes out. Raises PermissionDeniedError, WrongStateError (not signed, or
     `by` is still to recount it blinded), ConflictError, ExchangeError.
@@ -74,21 +92,27 @@ def release(
     report = released(log, case_id, laboratory, preliminary=preliminary, demonstration=demonstration)
     text = fhir_json(report) if file_format is Format.FHIR else hl7_message(report)
     detail = {"format": file_format.value, "status": report.status.value, "report_version": report.version}
-    log.note("exported", by, case_id, {**detail, "report_sha256": report.documents[0].sha256})
-    return text
+    return Outgoing(text.encode(), by, ((case_id, {**detail, "report_sha256": report.documents[0].sha256}),))
 
 
 def released(
     log: CaseLog, case_id: int, laboratory: Laboratory, *, preliminary: bool = False, demonstration: bool = False
 ) -> ReleasedReport:
     """What other systems are told of a case. `laboratory` is used where the report was signed before it was kept."""
-    reports = log.reports(case_id)
-    signed = [report for report in reports if report.kind is not ReportKind.PRELIMINARY]
-    if signed:
+    if signed := _signed_reports(log, case_id):
         return _signed(log, signed, laboratory)
     if not preliminary:
         raise WrongStateError("This case has no signed report. Sign it first, or export it as preliminary.")
     return _preliminary(log, case_id, laboratory, demonstration)
+
+
+def can_be_released(log: CaseLog, case_id: int, *, preliminary: bool = False) -> bool:
+    """Whether there is something to tell other systems: a signed report, or with `preliminary` confirmed counts."""
+    return bool(_signed_reports(log, case_id)) or (preliminary and _is_confirmed(assess(log, case_id)))
+
+
+def _signed_reports(log: CaseLog, case_id: int) -> list[ReportRecord]:
+    return [report for report in log.reports(case_id) if report.kind is not ReportKind.PRELIMINARY]
 
 
 def _signed(log: CaseLog, reports: list[ReportRecord], laboratory: Laboratory) -> ReleasedReport:
@@ -161,7 +185,8 @@ def _ends(ends: Any) -> tuple[float, float] | None:
 def _preliminary(log: CaseLog, case_id: int, laboratory: Laboratory, demonstration: bool) -> ReleasedReport:
     """The case as it stands, with an unsigned report that says so on every page."""
     review = assess(log, case_id)
-    _may_go_out(review)
+    if not _is_confirmed(review):
+        raise WrongStateError("The counts of this case are not confirmed yet: there is nothing to export.")
     at = datetime.now(UTC).replace(microsecond=0)
     content = build_content(log, review, laboratory, None, "", at, demonstration=demonstration)
     pdf = render_report(content)
@@ -184,6 +209,5 @@ def _preliminary(log: CaseLog, case_id: int, laboratory: Laboratory, demonstrati
     )
 
 
-def _may_go_out(review: CaseReview) -> None:
-    if review.assessment is None or not review.reviewed:
-        raise WrongStateError("The counts of this case are not confirmed yet: there is nothing to export.")
+def _is_confirmed(review: CaseReview) -> bool:
+    return review.assessment is not None and review.reviewed

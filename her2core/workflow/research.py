@@ -31,7 +31,13 @@ from her2core.records import (
     User,
 )
 from her2core.workflow.printing import create_case
-from her2core.workflow.steps import add_region, refresh_state, set_flags
+from her2core.workflow.steps import (
+    add_examined,
+    check_in_no_other_case,
+    examine_image,
+    refresh_state,
+    set_flags,
+)
 
 __all__ = ["RESEARCH", "Imported", "import_batch"]
 
@@ -95,14 +101,20 @@ def _import(
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ExchangeError("The file is not the one that was analysed. Run the batch again.")
-    details = CaseDetails(accession, _PATIENT, sha256[:_DIGITS])
-    case_id = found[0].id if found else create_case(log, details, by).id
-    region = regions[0] if regions else add_region(log, case_id, data, path.name, by, limits)[0]
+    if regions:
+        region = regions[0]
+    else:
+        examined = examine_image(data, path.name, limits)
+        case_id = found[0].id if found else None
+        check_in_no_other_case(log, examined, case_id)  # before the case is made, which could not be taken back
+        if case_id is None:
+            case_id = create_case(log, CaseDetails(accession, _PATIENT, sha256[:_DIGITS]), by).id
+        region = add_examined(log, case_id, examined, by)
     if region.flags is None:
         flags = RegionFlags(False, "A", clusters, SignalIntensity.GOOD, Overlap.LITTLE, suitable=True)
         region = set_flags(log, region.id, flags, by)
     log.save_analysis(region.id, analysis, by)
-    refresh_state(log, case_id, by)
+    refresh_state(log, region.case_id, by)
     return True
 
 

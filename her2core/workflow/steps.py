@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -40,14 +41,18 @@ from her2core.workflow.printing import check_printable
 
 __all__ = [
     "CountBox",
+    "ExaminedImage",
     "acknowledge",
+    "add_examined",
     "add_nucleus",
     "add_region",
     "adjudicate",
     "amend",
     "attest",
+    "check_in_no_other_case",
     "confirm_review",
     "correct",
+    "examine_image",
     "follow_findings",
     "redo_last",
     "refresh_state",
@@ -133,28 +138,58 @@ def add_region(
 
     `channels` says which channel shows which probe where the file does not; what is stored then says it by itself.
     """
+    examined = examine_image(data, filename, limits, channels)
+    return add_examined(log, case_id, examined, by), examined.image
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedImage:
+    """An image that can be a region: as it came, and the bytes of it that may be stored, with what they show.
+
+    `mapped`: its channels were named by hand.
+    """
+
+    image: RegionImage
+    data: bytes
+    filename: str
+    stored: RegionImage
+    mapped: bool
+
+
+def examine_image(data: bytes, filename: str, limits: ImageLimits, channels: ChannelMap | None = None) -> ExaminedImage:
+    """Verify an image and strip what identifies a patient, before anything is recorded of it. Raises ImageError."""
     image = read_region(data, filename, limits, channels=channels)
     clean = strip_metadata(data, limits, channels=channels)
     if channels is not None and clean[:2] in (b"II", b"MM"):  # TIFF, whatever it was before
         filename = f"{PurePath(filename).stem}.tif"
-    image_clean = image if clean == data else read_region(clean, filename, limits)
-    others = [other for other in log.cases_with_image(image_clean.sha256) if other != case_id]
-    if others:
+    stored = image if clean == data else read_region(clean, filename, limits)
+    return ExaminedImage(image, clean, filename, stored, channels is not None)
+
+
+def check_in_no_other_case(log: CaseLog, examined: ExaminedImage, case_id: int | None = None) -> None:
+    """Raises DuplicateError where another case than this one, which may not be there yet, has the image."""
+    if any(other != case_id for other in log.cases_with_image(examined.stored.sha256)):
         raise DuplicateError("This image is a region of another case already. Check that it belongs to this patient.")
-    if shown_already(log, case_id, image_clean, mapped=channels is not None):
+
+
+def add_examined(log: CaseLog, case_id: int, examined: ExaminedImage, by: User) -> Region:
+    """Store an image as a region of the case. Raises CaseLogError, DuplicateError where a case has it already."""
+    check_in_no_other_case(log, examined, case_id)
+    stored = examined.stored
+    if shown_already(log, case_id, stored, mapped=examined.mapped):
         raise DuplicateError("This image is a region of the case already; one nucleus must not count twice.")
     region = log.add_region(
         case_id,
-        clean,
-        filename,
-        image_clean.width_px,
-        image_clean.height_px,
-        image.um_per_px,
-        image_clean.sha256,
+        examined.data,
+        examined.filename,
+        stored.width_px,
+        stored.height_px,
+        examined.image.um_per_px,
+        stored.sha256,
         by,
     )
     refresh_state(log, case_id, by)
-    return region, image
+    return region
 
 
 def set_flags(log: CaseLog, region_id: int, flags: RegionFlags, by: User) -> Region:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,10 @@ import pandas as pd
 import pytest
 
 from her2core.batch import ModelRecipe, ResultFolder, Summary, ray_is_installed, read_results, run, take_stock
-from her2core.batch.work import Item
+from her2core.batch.work import Analyser, Item, Recipe, analyse_file, gave_up
 from her2core.errors import ExchangeError, ModelError, NotFoundError, WeightsMismatchError, WeightsMissingError
 from her2core.exchange.analysis import ImageResult
+from her2core.models import write_atomically
 from her2core.records import RegionAnalysis, models_dict
 from tests.batch.recipes import DEADLY, MODELS, Missing, Quick, expected, png
 
@@ -82,17 +84,88 @@ def test_every_file_leads_to_its_image(archive: Path, analysed: tuple[Path, Summ
     assert files["sha256"]["case-1/broken.png"] == broken
 
 
-def test_a_second_run_does_nothing_and_a_new_image_is_added(archive: Path, tmp_path: Path) -> None:
+def test_a_second_run_writes_nothing_names_what_still_fails_and_a_new_image_is_added(
+    archive: Path, tmp_path: Path
+) -> None:
     source, out, log = tmp_path / "source", tmp_path / "out", tmp_path / "log"
     shutil.copytree(archive, source)
     log.mkdir()
-    run(source, out, Quick(), engine="processes")
+    first = run(source, out, Quick(), engine="processes")
+    parts = {path: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")}
     again = run(source, out, Quick(log=log), engine="processes")
-    assert (again.before, again.done, list(log.iterdir())) == (8, 0, [])
+    assert (again.before, again.done, list(log.iterdir())) == (6, 2, [])
+    assert sorted(again.failed) == sorted(first.failed)
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")} == parts
     png(source / "late.png", 40)
     more = run(source, out, Quick(log=log), engine="processes")
-    assert (more.before, more.done, len(list(log.iterdir()))) == (8, 1, 1)
+    assert (more.before, more.done, len(more.failed), len(list(log.iterdir()))) == (6, 3, 2, 1)
     assert len(read_results(out)[0]) == 9
+
+
+@pytest.mark.parametrize("error", [MemoryError("not now"), OSError(5, "Input/output error"), None], ids=repr)
+def test_what_failed_is_tried_again_and_its_result_takes_the_place_of_the_error(
+    error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`None`: it ended its worker three times."""
+    source, out, passing = tmp_path / "source", tmp_path / "out", tmp_path / "passing"
+    for number in range(4):
+        png(source / f"{number}.png", number)
+    passing.touch()
+
+    def analyse(item: Item) -> ImageResult:
+        if item.name == "2.png" and passing.exists():
+            return gave_up(item) if error is None else analyse_file(item, _raising(error), Quick().limits)
+        return analyse_file(item, Quick().analyse, Quick().limits)
+
+    def through(items: Sequence[Item], recipe: Recipe, workers: int) -> Iterator[tuple[Item, ImageResult]]:
+        return ((item, analyse(item)) for item in items)
+
+    monkeypatch.setattr(sys.modules["her2core.batch.run"], "through_processes", through)
+    first = run(source, out, Quick(), engine="processes", part=2)
+    assert (first.done, [name for name, _ in first.failed]) == (4, ["2.png"])
+    still = run(source, out, Quick(), engine="processes", part=2)
+    assert (still.before, still.done, still.failed) == (3, 1, first.failed)
+    passing.unlink()
+    good = run(source, out, Quick(), engine="processes", part=2)
+    assert (good.before, good.done, good.failed) == (3, 1, ())
+    last = run(source, out, Quick(), engine="processes", part=2)
+    assert (last.before, last.done, last.failed) == (4, 0, ())
+    images, nuclei = read_results(out)
+    assert sorted(images["image"]) == ["0.png", "1.png", "2.png", "3.png"]
+    assert images["error"].isna().all()
+    assert len(nuclei) == images["found"].sum() == sum(expected(number)[0] for number in range(4))
+
+
+def test_another_error_takes_the_place_of_the_first_and_a_kill_between_the_tables_leaves_no_image_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [Item("x", f"{n}.png", str(n) * 64) for n in range(3)]
+    first, second = (ImageResult("1.png", error=words) for words in ("first", "second"))
+    with ResultFolder(tmp_path, Quick().identity()) as results:
+        for item, result in zip(items, (ImageResult("0.png", _analysis()), first, first), strict=True):
+            results.add(item, result)
+    with ResultFolder(tmp_path, Quick().identity()) as results:
+        assert results.done == {items[0].sha256}
+        assert results.add(items[1], second)
+        assert not results.add(items[1], ImageResult("1.png", _analysis()))  # as Ray may give one twice
+    assert _errors(tmp_path) == {"0.png": None, "1.png": "second", "2.png": "first"}
+    written: list[Path] = []
+
+    def killed(path: Path, data: bytes) -> None:
+        if len(written) == 2:  # the error is taken out and the nuclei are there, their image not
+            raise KeyboardInterrupt
+        written.append(path)
+        write_atomically(path, data)
+
+    with pytest.raises(KeyboardInterrupt), ResultFolder(tmp_path, Quick().identity()) as results:
+        monkeypatch.setattr("her2core.batch.results._write", killed)
+        results.add(items[2], ImageResult("2.png", _analysis()))
+    monkeypatch.undo()
+    assert _errors(tmp_path) == {"0.png": None, "1.png": "second"}
+    with ResultFolder(tmp_path, Quick().identity()) as results:
+        assert results.done == {items[0].sha256}
+        results.add(items[2], ImageResult("2.png", _analysis()))
+    assert _errors(tmp_path) == {"0.png": None, "1.png": "second", "2.png": None}
 
 
 def test_an_image_that_ends_its_process_is_left_out_after_three_times_and_the_others_go_on(tmp_path: Path) -> None:
@@ -183,8 +256,6 @@ def test_a_file_that_changes_under_the_batch_is_said_and_a_folder_that_is_not_th
     path = png(tmp_path / "source" / "a.png", 1)
     (found,) = take_stock(tmp_path / "source")
     png(path, 2)
-    from her2core.batch.work import analyse_file
-
     assert found.sha256 is not None
     result = analyse_file(Item(str(path), "a.png", found.sha256), Quick().analyse, Quick().limits)
     assert result.error is not None
@@ -242,6 +313,20 @@ def test_ray_gives_the_same_results_as_processes(archive: Path, analysed: tuple[
         assert first.equals(second)
     with pytest.raises(ModelError, match="Restore the folder"):
         run(tmp_path / "source", tmp_path / "missing", Missing(), engine="ray")
+
+
+def _raising(error: Exception) -> Analyser:
+    def analyse(pixels_rgb: object) -> RegionAnalysis:
+        raise error
+
+    return analyse
+
+
+def _errors(out: Path) -> dict[str, str | None]:
+    """The error of each image, None where it was analysed. Fails where an image has two rows."""
+    images, _ = read_results(out)
+    assert images["image"].is_unique
+    return {row["image"]: None if pd.isna(row["error"]) else row["error"] for row in images.to_dict("records")}
 
 
 def _analysis() -> RegionAnalysis:

@@ -188,14 +188,13 @@ def test_the_latest_analysis_counts_and_earlier_ones_are_kept(lab: Lab) -> None:
     assert kept[1][0] == second
 
 
-def test_a_new_analysis_sets_corrections_aside_only_when_told_to(lab: Lab) -> None:
+def test_a_new_analysis_sets_no_corrections_aside(lab: Lab) -> None:
     _, region = lab.analysed()
     correction = lab.correct(region)
     with pytest.raises(WrongStateError, match="set aside"):
         lab.log.save_analysis(region.id, analysis(5), lab.anna)
-    lab.log.save_analysis(region.id, analysis(5), lab.anna, supersede_corrections=True)
-    assert lab.log.corrections(region.id) == []
-    assert lab.log.corrections(region.id, of_all_analyses=True) == [correction]
+    assert lab.log.analysis(region.id) == analysis()
+    assert lab.log.corrections(region.id) == [correction]
 
 
 def test_an_analysis_with_numbers_that_are_none_is_refused(lab: Lab) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from her2core import workflow
 from her2core.accounts import Accounts
 from her2core.caselog import CaseLog
+from her2core.errors import CaseLogError
 from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import (
     Case,
@@ -39,8 +40,9 @@ FLAGS = RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, Tru
 LABORATORY = Laboratory("Test Laboratory")
 
 
-def _image() -> bytes:
-    pixels = np.random.default_rng(5).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+def _image(accession: str) -> bytes:
+    """Another one for each case."""
+    pixels = np.random.default_rng(list(accession.encode())).integers(0, 255, (300, 400, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -58,18 +60,26 @@ def _analysis() -> RegionAnalysis:
     )
 
 
-def _sign_a_case(folder: Path, accession: str) -> Case:
+def _reviewed_case(folder: Path, accession: str) -> Case:
     """The walk of a case, as the pages take it, with an analysis that is given instead of made."""
     with CaseLog(folder) as log:
-        accounts, keyring = Accounts(log), Keyring(folder, CA_PASSPHRASE)
-        berg = accounts.sign_in("berg", PASSWORD)
+        berg = Accounts(log).sign_in("berg", PASSWORD)
         case = log.create_case(CaseDetails(accession, "Example, =Ada", "P-1", controls_ok=True), berg)
-        region, _ = workflow.add_region(log, case.id, _image(), "field.png", berg, DEFAULT_LIMITS)
+        region, _ = workflow.add_region(log, case.id, _image(accession), "field.png", berg, DEFAULT_LIMITS)
         workflow.set_flags(log, region.id, FLAGS, berg)
         log.save_analysis(region.id, _analysis(), berg)
         workflow.refresh_state(log, case.id, berg)
         workflow.correct(log, region.id, 3, CorrectionKind.COUNTS, {"her2": 10, "cep17": 2}, berg)
         workflow.confirm_review(log, case.id, log.case(case.id).version, berg)
+        return case
+
+
+def _sign_a_case(folder: Path, accession: str) -> Case:
+    """The walk goes on to the signature."""
+    case = _reviewed_case(folder, accession)
+    with CaseLog(folder) as log:
+        accounts, keyring = Accounts(log), Keyring(folder, CA_PASSPHRASE)
+        berg = accounts.sign_in("berg", PASSWORD)
         workflow.attest(log, case.id, berg, True)
         for warning in workflow.assess(log, case.id).warnings:
             workflow.acknowledge(log, case.id, warning, berg)
@@ -93,6 +103,12 @@ def signed(made_signed: Path, data_dir: Path) -> Iterator[Path]:
     """A laboratory with one signed case; its folder."""
     shutil.copytree(made_signed, data_dir)
     yield data_dir
+
+
+def _exports(folder: Path) -> int:
+    """How many exports the audit trail notes."""
+    with CaseLog(folder) as log:
+        return len(log.audit(actions=("exported",)))
 
 
 def _report(folder: Path, out: Path) -> Path:
@@ -250,6 +266,17 @@ def test_case_is_exported_as_csv_and_noted(run: Run, signed: Path, tmp_path: Pat
         assert log.audit(limit=1)[0].action == "exported"
 
 
+@pytest.mark.parametrize("nuclei", [False, True])
+def test_the_csv_is_that_of_the_page(run: Run, signed: Path, nuclei: bool) -> None:
+    done = run("export", "S26-1", *(["--nuclei"] if nuclei else []))
+    with CaseLog(signed) as log:
+        case_id, berg = log.case_by_accession("S26-1").id, Accounts(log).sign_in("berg", PASSWORD)
+        assert done.stdout_bytes.decode() == workflow.export_csv(log, [case_id], berg, nuclei=nuclei)
+    if not nuclei:
+        (row,) = csv.DictReader(io.StringIO(done.stdout))
+        assert row["models"] == f"detector 1.0, SHA-256 {'a' * 64}; counter 1, SHA-256 {'b' * 64}"
+
+
 def test_nuclei_are_exported_with_what_was_corrected(run: Run, signed: Path, tmp_path: Path) -> None:
     out = tmp_path / "nuclei.csv"
     assert run("export", "--all", "--nuclei", "--out", out).exit_code == 0
@@ -257,6 +284,48 @@ def test_nuclei_are_exported_with_what_was_corrected(run: Run, signed: Path, tmp
     assert len(rows) == 24
     assert (rows[2]["ai_her2"], rows[2]["her2"], rows[2]["edited"]) == ("8", "10", "yes")
     assert run("export", "--all", "--out", out).exit_code == 1  # never overwritten
+
+
+@pytest.mark.parametrize("words", [(), ("--nuclei",), ("--format", "fhir"), ("--format", "hl7")], ids=" ".join)
+def test_an_export_that_is_refused_is_not_noted(run: Run, signed: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    out = tmp_path / "out"
+    out.write_text("yesterday's")
+    done = run("export", "--all", *words, "--out", out)
+    assert (done.exit_code, _exports(signed)) == (1, 0)
+    assert "nothing is overwritten" in done.stderr
+    assert out.read_text() == "yesterday's"
+    assert run("export", "--all", *words, "--out", tmp_path / "no folder" / "out").exit_code == 1
+    assert _exports(signed) == 0
+
+
+def test_nothing_is_noted_where_one_of_several_cases_cannot_go_out(run: Run, signed: Path, tmp_path: Path) -> None:
+    _reviewed_case(signed, "S26-2")
+    assert run("export", "S26-1", "S26-2", "--format", "hl7", "--out", tmp_path / "out").exit_code == 1
+    assert (list(tmp_path.glob("out*")), _exports(signed)) == ([], 0)
+    (tmp_path / f"{workflow.report_number(2)}.zip").touch()
+    assert run("archive", "S26-1", "S26-2", "--out", tmp_path).exit_code == 1
+    assert (len(list(tmp_path.glob("*.zip"))), _exports(signed)) == (1, 0)
+
+
+def test_an_export_is_noted_when_its_file_is_whole_and_before_it_has_its_name(
+    run: Run, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "exports"
+    out.mkdir()
+    found: list[tuple[bytes, bytes]] = []
+
+    def full(*args: object) -> None:
+        (part,) = out.glob(".*/part")
+        found.append((part.read_bytes(), (out / "out.csv").read_bytes()))
+        raise CaseLogError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CaseLog, "note", full)
+        assert run("export", "S26-1", "--out", out / "out.csv").exit_code == 1
+    assert list(out.iterdir()) == []
+    assert run("export", "S26-1", "--out", out / "out.csv").exit_code == 0
+    assert found == [((out / "out.csv").read_bytes(), b"")]
+    assert _exports(signed) == 1
 
 
 def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_path: Path) -> None:
@@ -274,12 +343,29 @@ def test_signed_report_is_exported_as_fhir_and_hl7(run: Run, signed: Path, tmp_p
         assert [e.detail["format"] for e in log.audit(limit=2, actions=("exported",))] == ["hl7", "fhir"]
 
 
+@pytest.mark.parametrize("file_format", ["fhir", "hl7"])
+def test_all_preliminary_holds_unsigned_cases_whose_counts_are_confirmed(
+    run: Run, signed: Path, file_format: str
+) -> None:
+    _reviewed_case(signed, "S26-2")
+    with CaseLog(signed) as log:  # of a draft there is nothing to tell, and it holds up no other case
+        log.create_case(CaseDetails("S26-3", "Example, Bo", "P-3"), Accounts(log).sign_in("berg", PASSWORD))
+    assert "S26-2" not in run("export", "--all", "--format", file_format).stdout
+    done = run("export", "--all", "--format", file_format, "--preliminary")
+    assert done.exit_code == 0, done.output
+    assert [accession in done.stdout for accession in ("S26-1", "S26-2", "S26-3")] == [True, True, False]
+    done = run("export", "S26-3", "--format", file_format, "--preliminary")
+    assert done.exit_code == 1
+    assert "not confirmed" in done.stderr
+
+
 def test_whole_case_is_written_to_a_file_of_its_own(run: Run, signed: Path, tmp_path: Path) -> None:
     done = run("archive", "S26-1", "--out", tmp_path)
     assert done.exit_code == 0, done.output
     data = (tmp_path / "HER2-000001.zip").read_bytes()
     assert workflow.check_archive(data) == []
     assert run("archive", "S26-1", "--out", tmp_path).exit_code == 1  # never overwritten
+    assert _exports(signed) == 1
     assert run("archive", "--past-retention", "--out", tmp_path).stdout == ""
     assert run("archive", "--out", tmp_path).exit_code == 2
     assert run("archive", "S26-1", "--deidentified", "--out", tmp_path).exit_code == 0

@@ -34,7 +34,7 @@ def _worker(lab: TestLaboratory, *arguments: str) -> subprocess.Popen[str]:
 def test_a_worker_empties_the_queue_and_another_one_stops_when_it_is_told_to(lab: TestLaboratory) -> None:
     (region,) = flagged(lab, 1)
     store = JobStore(lab.data_dir)
-    store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id, False)
+    store.submit(region.case_id, [region.id], {region.id: 0}, lab.person("berg").id)
     first = _worker(lab, "--until-idle")
     _, said = first.communicate(timeout=200)
     assert first.returncode == 0, said

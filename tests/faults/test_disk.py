@@ -52,7 +52,7 @@ def analyse(lab: TestLaboratory) -> None:
 
     jobs = AnalysisJobs(lab.log, lambda: StandIn(), read_drawing, after)  # type: ignore[arg-type, return-value]
     try:
-        jobs.submit(case.id, [region.id], lab.person("berg"), supersede_corrections=True)
+        jobs.submit(case.id, [region.id], lab.person("berg"))
         while (status := jobs.status(case.id)) is not None and status.active:
             if status.trouble:  # the page says it beside the job, which waits until there is room
                 raise Her2CoreError(status.trouble)

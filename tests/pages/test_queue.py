@@ -32,7 +32,7 @@ def _region(lab: TestLaboratory, number: int) -> Region:
 
 
 def _submit(lab: TestLaboratory, region: Region, by: str) -> None:
-    JobStore(lab.data_dir).submit(region.case_id, [region.id], {region.id: 0}, lab.person(by).id, False)
+    JobStore(lab.data_dir).submit(region.case_id, [region.id], {region.id: 0}, lab.person(by).id)
 
 
 def _review(region: Region) -> AppTest:
