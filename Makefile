@@ -34,9 +34,8 @@ run: venv
 	@exec env HER2CORE_DEMO=1 HER2CORE_CA_PASSPHRASE=demonstration $(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port 8501 \
 		--server.headless true --browser.gatherUsageStats false
 
-# The tests of a file stay together, so that what it sets up once is set up once.
 test: check browser
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest
 
 check: venv-dev
 	$(BIN)/ruff check .
