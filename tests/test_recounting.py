@@ -23,7 +23,7 @@ from her2core.scoring import Outcome
 from her2core.settings import load_settings
 from her2core.workflow import Counts
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import GROUP_3, GROUP_4, IHC_SAME, POSITIVE, TestLaboratory
+from tests.pages.lab import GROUP_3, GROUP_4, IHC_SAME, POSITIVE, TestLaboratory, release
 
 
 def region_of(lab: TestLaboratory, case: Case) -> int:
@@ -260,7 +260,7 @@ def test_an_adjudicated_group_is_that_of_lists_and_of_what_other_systems_are_tol
     assert (report.summary["group"], report.summary["deciding"]) == (1, "A")
     assert report.summary["populations"]["A"]["group"] == 4  # of the first count, whose numbers stand beside it
     assert lab.log.look_up(Query("S26-001"))[0].group == 1
-    message = workflow.release(lab.log, case.id, workflow.Format.HL7, workflow.laboratory_of(load_settings()), None)
+    message = release(lab.log, case.id, workflow.Format.HL7, workflow.laboratory_of(load_settings()), None)
     groups = [line.split("|")[4:6] for line in message.split("\r") if "ish-group" in line]
     assert groups == [["", "1"], ["A", "4"]]
 

@@ -18,13 +18,13 @@ from her2core.reporting.content import Laboratory
 from her2core.settings import load_settings
 from her2core.workflow import Format
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import GROUP_3, NEGATIVE, POSITIVE, TestLaboratory
+from tests.pages.lab import GROUP_3, NEGATIVE, POSITIVE, TestLaboratory, release
 
 LABORATORY = Laboratory("Northbank", "12 Harbour Street", "4711")
 
 
 def fhir(lab: TestLaboratory, case: Case, who: str = "berg", **more: Any) -> dict[str, Any]:
-    text = workflow.release(lab.log, case.id, Format.FHIR, LABORATORY, lab.person(who), **more)
+    text = release(lab.log, case.id, Format.FHIR, LABORATORY, lab.person(who), **more)
     bundle: dict[str, Any] = json.loads(text)
     return bundle
 
@@ -40,7 +40,7 @@ def test_a_signed_report_goes_out_as_final_with_the_very_pdf(lab: TestLaboratory
     found = diagnostic(fhir(lab, case))
     assert found["status"] == "final"
     assert base64.b64decode(found["presentedForm"][0]["data"]) == lab.log.report_pdf(report.id)
-    message = workflow.release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
+    message = release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
     assert "|her2-signals^" in message
     assert f"|model^Model that found or counted^L||stand-in 1, SHA-256 {'b' * 64}|" in message
     (device,) = [e["resource"] for e in fhir(lab, case)["entry"] if e["resource"]["resourceType"] == "Device"]
@@ -52,9 +52,9 @@ def test_a_signed_report_goes_out_as_final_with_the_very_pdf(lab: TestLaboratory
 def test_what_is_not_signed_goes_out_only_as_preliminary(lab: TestLaboratory, file_format: Format) -> None:
     case = lab.ready(POSITIVE)
     with pytest.raises(WrongStateError, match="no signed report"):
-        workflow.release(lab.log, case.id, file_format, LABORATORY, lab.person("berg"))
+        release(lab.log, case.id, file_format, LABORATORY, lab.person("berg"))
     assert lab.log.audit(case.id, 1)[0].action != "exported"
-    text = workflow.release(lab.log, case.id, file_format, LABORATORY, lab.person("berg"), preliminary=True)
+    text = release(lab.log, case.id, file_format, LABORATORY, lab.person("berg"), preliminary=True)
     assert ('"status": "preliminary"' if file_format is Format.FHIR else "|SP|P") in text
     assert '"status": "final"' not in text
 
@@ -89,14 +89,14 @@ def test_an_amended_report_goes_out_as_amended_with_its_reason(lab: TestLaborato
     assert found["status"] == "amended"
     assert "Controls looked at again" in found["conclusion"]
     assert len(found["presentedForm"]) == 1
-    assert "|SP|C" in workflow.release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
+    assert "|SP|C" in release(lab.log, case.id, Format.HL7, LABORATORY, lab.person("berg"))
 
 
 def test_a_final_message_is_no_repeat_of_its_preliminary_and_a_second_export_of_it_is_one(lab: TestLaboratory) -> None:
     case, signs = lab.ready(POSITIVE), workflow.laboratory_of(load_settings())
 
     def control(**more: Any) -> str:
-        text = workflow.release(lab.log, case.id, Format.HL7, signs, lab.person("berg"), **more)
+        text = release(lab.log, case.id, Format.HL7, signs, lab.person("berg"), **more)
         return text.split("|")[9]
 
     preliminary = control(preliminary=True)

@@ -27,7 +27,7 @@ from her2core.records import Case, CaseState
 from her2core.settings import load_settings
 from her2core.workflow import Addendum, Format
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import LABORATORY, NEGATIVE, PASSWORDS, POSITIVE, TestLaboratory
+from tests.pages.lab import LABORATORY, NEGATIVE, PASSWORDS, POSITIVE, TestLaboratory, release
 from tests.reporting.test_keys import external_pkcs12
 from tests.reporting.test_verify import authority  # noqa: F401 (fixture)
 
@@ -73,7 +73,7 @@ def test_a_report_is_final_only_with_both_signatures(two: TestLaboratory) -> Non
     assert not verdict.ok
     assert any("signature is still missing" in finding for finding in verdict.findings)
     with pytest.raises(WrongStateError, match="no signed report"):
-        workflow.release(two.log, case.id, Format.HL7, workflow.laboratory_of(load_settings()), None)
+        release(two.log, case.id, Format.HL7, workflow.laboratory_of(load_settings()), None)
     report = second(two, case)
     assert two.log.case(case.id).state is CaseState.SIGNED
     assert (report.signed_by, report.cosigned_by) == (two.person("berg").id, (two.person("okafor").id,))
@@ -235,7 +235,7 @@ def test_an_addendum_adds_a_text_and_leaves_the_report_in_force(lab: TestLaborat
     for words in ("ADDENDUM", "adds to report", "The resection shows IHC 3+.", "Late result", original.sha256[:16]):
         assert words in said, words
     assert workflow.verify(lab.log, lab.keyring, pdf).ok
-    text = workflow.release(lab.log, case.id, Format.FHIR, workflow.laboratory_of(load_settings()), None)
+    text = release(lab.log, case.id, Format.FHIR, workflow.laboratory_of(load_settings()), None)
     assert '"status": "appended"' in text
     assert text.count('"contentType": "application/pdf"') == 2
 

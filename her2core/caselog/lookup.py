@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any
 
-from her2core.caselog._change import Store
+from her2core.caselog._change import SIGNED_STATES, Store
 from her2core.caselog._codec import key_of, stamp
 from her2core.caselog._rows import rows
 from her2core.caselog.cases import summary_of_row
@@ -117,6 +117,12 @@ class Lookup(Store):
         with self.reading() as db:
             found = db.execute(f"SELECT id FROM cases WHERE {where} ORDER BY id", parameters)  # noqa: S608
             return tuple(int(row[0]) for row in found)
+
+    def open_ids(self) -> frozenset[int]:
+        """The ids of all cases that may be changed now: not signed, or open for amendment."""
+        sql = f"SELECT id FROM cases WHERE amending IS NOT NULL OR state NOT IN ({', '.join('?' * len(SIGNED_STATES))})"  # noqa: S608
+        with self.reading() as db:
+            return frozenset(int(row[0]) for row in db.execute(sql, [state.value for state in SIGNED_STATES]))
 
 
 def _conditions(query: Query) -> tuple[str, list[Any]]:

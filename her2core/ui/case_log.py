@@ -89,7 +89,7 @@ def downloaded(rooms: Services, user: User, report: ReportRecord) -> bytes:
 def exported(rooms: Services, user: User, query: Query, *, nuclei: bool = False) -> str:
     """The cases that a query finds as CSV, without those that the user may yet have to recount; from then on the user
     counts as having seen the counts of the others."""
-    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_yet_recount(rooms.log, i, user)]
+    given = workflow.without_recounts_to_come(rooms.log, rooms.log.look_up_ids(query), user)
     text = workflow.export_csv(rooms.log, given, user, nuclei=nuclei)
     for case_id in given:
         workflow.note_counts_seen(rooms.log, case_id, user)
@@ -100,7 +100,7 @@ def exported_list(rooms: Services, user: User, query: Query) -> str:
     """The cases that a query finds as a de-identified CSV, without those that the user may yet have to recount."""
     require(user, Action.EXPORT)
     lines = read_lines(rooms.log)
-    given = [i for i in rooms.log.look_up_ids(query) if not workflow.may_yet_recount(rooms.log, i, user)]
+    given = workflow.without_recounts_to_come(rooms.log, rooms.log.look_up_ids(query), user)
     chosen = np.isin(lines["case_id"], given)
     rooms.log.note("list exported", user, detail={"cases": int(chosen.sum()), "de-identified": True})
     return deidentified_csv(lines.where(chosen))
@@ -115,9 +115,9 @@ def bundled(rooms: Services, user: User, query: Query) -> bytes:
     require(user, Action.DOWNLOAD)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for case_id in rooms.log.look_up_ids(query):
+        for case_id in workflow.without_recounts_to_come(rooms.log, rooms.log.look_up_ids(query), user):
             in_force = [report for report in rooms.log.reports(case_id) if report.superseded_by is None]
-            if not in_force or workflow.may_yet_recount(rooms.log, case_id, user):
+            if not in_force:
                 continue
             for report in in_force:
                 name = f"{workflow.report_number(case_id)}-v{report.version}.pdf"

@@ -42,7 +42,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
 def made(rooms: Services, user: User, case_id: int, file_format: Format) -> bytes:
     """The bytes of the download, noted as exported. Raises Her2CoreError."""
     laboratory = workflow.laboratory_of(rooms.settings)
-    return workflow.release(rooms.log, case_id, file_format, laboratory, user).encode("utf-8")
+    return workflow.report_of(rooms.log, case_id, file_format, laboratory, user).handed_out(rooms.log)
 
 
 def _maker(rooms: Services, user: User, case_id: int, file_format: Format) -> Callable[[], bytes]:

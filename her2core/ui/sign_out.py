@@ -50,7 +50,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
         st.info(f"**Nothing to sign yet**\n{lines}", icon=":material/list_alt:")
         if st.button("Go to intake", type="primary", key="to_intake"):
             st.switch_page("pages/intake.py")
-        if review.regions and all(r.region.flags is not None and not r.suitable for r in review.regions):
+        if review.all_rejected:
             work_up.indeterminate(rooms, user, review)
         return
     st.html(RESULT_STYLE + REPORT_STYLE + _TALL)

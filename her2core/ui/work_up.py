@@ -158,11 +158,7 @@ def _has_controls(review: CaseReview, step: Step) -> bool:
         return population is not None and population.comment_letter is not None
     if step.kind is StepKind.WARNINGS:
         return bool(review.warnings)
-    return step.kind is StepKind.HISTOLOGY and step.state is not StepState.NOT_NEEDED and _has_result(review)
-
-
-def _has_result(review: CaseReview) -> bool:
-    return review.reviewed and review.assessment is not None and not review.assessment.outcome.pending
+    return step.kind is StepKind.HISTOLOGY and step.state is not StepState.NOT_NEEDED and review.has_result
 
 
 def _controls(rooms: Services, user: User, review: CaseReview, step: Step) -> None:

@@ -17,10 +17,10 @@ from her2core.workflow.blinding import (
     BlindedRegion,
     blinded_regions,
     may_recount,
-    may_yet_recount,
     note_counts_seen,
     saw_counts,
     who_may_recount,
+    without_recounts_to_come,
 )
 from her2core.workflow.commenting import ReportComment, report_comment, set_comment
 from her2core.workflow.content import (
@@ -58,7 +58,7 @@ from her2core.workflow.recounting import (
     scored_nuclei,
 )
 from her2core.workflow.reflagging import reflagged_clusters
-from her2core.workflow.releasing import Format, can_be_released, release, report_of
+from her2core.workflow.releasing import Format, can_be_released, report_of
 from her2core.workflow.signing import (
     MEANING,
     add_addendum,
@@ -148,7 +148,6 @@ __all__ = [
     "issue_key",
     "laboratory_of",
     "may_recount",
-    "may_yet_recount",
     "models_dir",
     "note_counts_seen",
     "nucleus_differences",
@@ -158,7 +157,6 @@ __all__ = [
     "redo_last",
     "reflagged_clusters",
     "refresh_state",
-    "release",
     "report_comment",
     "report_number",
     "report_of",
@@ -182,4 +180,5 @@ __all__ = [
     "who_may_sign_second",
     "withdraw_amendment",
     "withdraw_first_signature",
+    "without_recounts_to_come",
 ]

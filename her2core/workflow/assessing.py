@@ -135,6 +135,16 @@ class CaseReview:
         return self.amendment is not None or self.case.state not in (CaseState.SIGNED, CaseState.AMENDED)
 
     @property
+    def all_rejected(self) -> bool:
+        """True if there are regions and none of them is suitable: nothing can be counted."""
+        return _all_rejected(self.regions)
+
+    @property
+    def has_result(self) -> bool:
+        """True if the counts are confirmed and the work-up waits for nothing; the result may be indeterminate."""
+        return self.reviewed and self.assessment is not None and not self.assessment.outcome.pending
+
+    @property
     def to_analyse(self) -> tuple[Region, ...]:
         """The suitable regions that have no analysis yet."""
         return tuple(r.region for r in self.regions if r.suitable and r.analysis is None)
@@ -334,8 +344,11 @@ def _reviewed(log: CaseLog, case_id: int) -> bool:
 def _uncountable(regions: Sequence[RegionReview], statements: Iterable[Statement]) -> bool:
     """True where no region is suitable and a pathologist said why the test gives no result: there is nothing to count,
     and the case is reported as indeterminate (domain.md 1.9)."""
-    rejected = bool(regions) and all(r.region.flags is not None and not r.suitable for r in regions)
-    return rejected and bool(_value(statements, StatementKind.INDETERMINATE, "reasons"))
+    return _all_rejected(regions) and bool(_value(statements, StatementKind.INDETERMINATE, "reasons"))
+
+
+def _all_rejected(regions: Sequence[RegionReview]) -> bool:
+    return bool(regions) and all(r.region.flags is not None and not r.suitable for r in regions)
 
 
 def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
@@ -343,8 +356,7 @@ def _missing(case: Case, regions: Sequence[RegionReview]) -> tuple[str, ...]:
     if not regions:
         return ("Add at least one region image.",)
     found = [f"Give the flags of {r.region.filename}." for r in regions if r.region.flags is None]
-    flagged = len(found) < len(regions)
-    if flagged and not found and not any(r.suitable for r in regions):
+    if _all_rejected(regions):
         found.append(
             "No region is suitable: add another one, or say under Work-up and sign-out why the test gives no result, "
             "and sign the case as indeterminate."

@@ -6,6 +6,7 @@ them cannot recount the case any more.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from her2core.caselog import CaseLog
@@ -19,10 +20,10 @@ __all__ = [
     "BlindedRegion",
     "blinded_regions",
     "may_recount",
-    "may_yet_recount",
     "note_counts_seen",
     "saw_counts",
     "who_may_recount",
+    "without_recounts_to_come",
 ]
 
 _SEEN = "counts viewed"
@@ -56,21 +57,26 @@ def may_recount(log: CaseLog, case_id: int, user: User) -> Decision:
         return allowed
     if log.case(case_id).state is not CaseState.PENDING_RECOUNT:
         return Decision(False, "No recount is due for this case.")
+    unfit = _not_blinded(log, case_id, user)
+    return Decision(not unfit, unfit or "You have seen neither the first counts nor the group.")
+
+
+def _not_blinded(log: CaseLog, case_id: int, user: User) -> str:
+    """Why this user knows the first counts, in words; empty where the user does not."""
     if user.id in log.first_observers(case_id):
-        return Decision(False, "You took part in the first count; the recount needs another pathologist.")
+        return "You took part in the first count; the recount needs another pathologist."
     if saw_counts(log, case_id, user):
-        return Decision(False, "You have seen the first counts; the recount needs a pathologist who has not.")
-    return Decision(True, "You have seen neither the first counts nor the group.")
+        return "You have seen the first counts; the recount needs a pathologist who has not."
+    return ""
 
 
-def may_yet_recount(log: CaseLog, case_id: int, user: User) -> bool:
-    """True where a recount by this user is due, or may become due before the case is signed, as after a late IHC score:
-    the user must not be shown its counts in passing."""
+def without_recounts_to_come(log: CaseLog, case_ids: Iterable[int], user: User) -> list[int]:
+    """Those of the cases of which no recount by this user is due, or may become due before they are signed, as after a
+    late IHC score: the counts of the others must not be shown to the user in passing."""
     if not decide(user, Action.RECOUNT):
-        return False
-    if log.case(case_id).state in (CaseState.SIGNED, CaseState.AMENDED) and log.amendment(case_id) is None:
-        return False
-    return user.id not in log.first_observers(case_id) and not saw_counts(log, case_id, user)
+        return list(case_ids)
+    open_ids = log.open_ids()  # few: signed cases are not looked at one by one
+    return [i for i in case_ids if i not in open_ids or _not_blinded(log, i, user)]
 
 
 def who_may_recount(log: CaseLog, case_id: int) -> tuple[User, ...]:

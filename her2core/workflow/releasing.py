@@ -36,7 +36,7 @@ from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import build_content, report_number, summary_of
 from her2core.workflow.outgoing import Outgoing
 
-__all__ = ["Format", "can_be_released", "release", "released", "report_of"]
+__all__ = ["Format", "can_be_released", "released", "report_of"]
 
 _STATUS = {
     ReportKind.PRELIMINARY: ReleaseStatus.PRELIMINARY,
@@ -51,23 +51,6 @@ class Format(StrEnum):
 
     FHIR = "fhir"
     HL7 = "hl7"
-
-
-def release(
-    log: CaseLog,
-    case_id: int,
-    file_format: Format,
-    laboratory: Laboratory,
-    by: User | None,
-    *,
-    preliminary: bool = False,
-    demonstration: bool = False,
-) -> str:
-    """As `report_of`, noted as exported."""
-    outgoing = report_of(
-        log, case_id, file_format, laboratory, by, preliminary=preliminary, demonstration=demonstration
-    )
-    return outgoing.handed_out(log).decode()
 
 
 def report_of(

@@ -91,11 +91,9 @@ def _store_derived(log: CaseLog, review: CaseReview, by: User) -> None:
     """Raises ConflictError where the case is another one than was read."""
     case_id, version = review.case.id, review.case.version
     log.set_state(case_id, review.state, by, version=version)
-    final = review.reviewed and review.assessment is not None
-    outcome = review.assessment.outcome if final and review.assessment is not None else None
-    settled = outcome is not None and not outcome.pending
-    group = review.assessment.final_group if settled and review.assessment is not None else None
-    log.set_result(case_id, group, None if outcome is None else outcome.value, by, version=version)
+    confirmed = review.assessment if review.reviewed else None
+    group = confirmed.final_group if confirmed is not None and review.has_result else None
+    log.set_result(case_id, group, None if confirmed is None else confirmed.outcome.value, by, version=version)
 
 
 # --- intake -------------------------------------------------------------------------------------------------------
@@ -297,7 +295,7 @@ def attest(log: CaseLog, case_id: int, by: User, value: bool) -> CaseReview:
     and a second statement would make the case another one than the signer is looking at.
     """
     review = assess(log, case_id)
-    if not review.reviewed or review.assessment is None or review.assessment.outcome.pending:
+    if not review.has_result:
         raise WrongStateError(
             "There is no result yet that could fit the histology: confirm the counts and complete the work-up first."
         )

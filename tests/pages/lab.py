@@ -39,8 +39,10 @@ from her2core.records import (
     SignalIntensity,
     User,
 )
+from her2core.reporting.content import Laboratory
 from her2core.reporting.keys import Keyring
 from her2core.scoring import judge, overlap_fractions
+from her2core.workflow import Format
 
 __all__ = [
     "CA_PASSPHRASE",
@@ -232,6 +234,13 @@ class TestLaboratory:
         return workflow.sign_out(
             self.log, self.keyring, self.accounts, case.id, current.version, self.person(name), PASSWORDS[name]
         )
+
+
+def release(
+    log: CaseLog, case_id: int, file_format: Format, laboratory: Laboratory, by: User | None, **more: Any
+) -> str:
+    """The text that other systems are sent, noted as exported."""
+    return workflow.report_of(log, case_id, file_format, laboratory, by, **more).handed_out(log).decode()
 
 
 POSITIVE = [(6, 2)] * 20  # ratio 3.0, 6.0 copies: Group 1

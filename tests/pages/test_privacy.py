@@ -19,7 +19,7 @@ from her2core.records import Case
 from her2core.settings import load_settings
 from her2core.workflow import Addendum, Format
 from tests.pages.app import signed_in
-from tests.pages.lab import LABORATORY, PASSWORDS, POSITIVE, TestLaboratory
+from tests.pages.lab import LABORATORY, PASSWORDS, POSITIVE, TestLaboratory, release
 
 SECRETS = ("Zwetschge", "Quirina", "MRN-4711", "S26-PRIVAT", "1961", "Klinik am See", *PASSWORDS.values())
 
@@ -72,7 +72,7 @@ def failures(lab: TestLaboratory, case: Case) -> dict[str, Callable[[], Any]]:
         "wrong password": lambda: workflow.sign_out(*sign, version, berg, PASSWORDS["okafor"]),
         "old version": lambda: workflow.sign_out(*sign, 1, okafor, PASSWORDS["okafor"]),
         "addendum": lambda: workflow.add_addendum(*sign, version, berg, PASSWORDS["berg"], Addendum("x", "y")),
-        "no report": lambda: workflow.release(log, case.id, Format.FHIR, laboratory, berg),
+        "no report": lambda: release(log, case.id, Format.FHIR, laboratory, berg),
         "not allowed": lambda: workflow.archive_case(log, case.id, nair),
         "image": lambda: workflow.add_region(log, case.id, b"x", "Zwetschge Quirina.png", berg, DEFAULT_LIMITS),
         "account": lambda: lab.accounts.sign_in("Quirina Zwetschge", PASSWORDS["berg"]),
@@ -99,7 +99,7 @@ def test_no_error_names_the_patient_or_a_password(lab: TestLaboratory, case: Cas
 
 def test_files_are_named_after_no_patient(lab: TestLaboratory, case: Case) -> None:
     report = lab.sign(case)
-    workflow.release(lab.log, case.id, Format.FHIR, workflow.laboratory_of(load_settings()), None)
+    release(lab.log, case.id, Format.FHIR, workflow.laboratory_of(load_settings()), None)
     archived, _ = workflow.archive_case(lab.log, case.id, None)
     pseudonymous, _ = workflow.archive_case(lab.log, case.id, None, deidentified=True)
     backup = lab.log.backup(lab.data_dir.parent)
