@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +34,6 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("HER2CORE_"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def _main_module_stays() -> Iterator[None]:
-    """A page that AppTest runs takes the name `__main__`, and what a later test spawns would start by running it."""
-    main = sys.modules["__main__"]
-    yield
-    sys.modules["__main__"] = main
 
 
 @pytest.fixture

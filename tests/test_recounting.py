@@ -235,7 +235,7 @@ def test_a_decision_between_two_counts_falls_when_a_count_changes(lab: TestLabor
     assert lab.log.case(case.id).state is CaseState.PENDING_ADJUDICATION
 
 
-def test_a_discordant_recount_cannot_be_counted_away(lab: TestLaboratory) -> None:
+def test_a_discordant_recount_that_was_counted_away_is_read_before_signing_and_printed(lab: TestLaboratory) -> None:
     case = lab.reviewed(GROUP_4, **IHC_SAME)
     berg = lab.person("berg")
     recounted(lab, case, (6, 2))
@@ -244,10 +244,20 @@ def test_a_discordant_recount_cannot_be_counted_away(lab: TestLaboratory) -> Non
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
     review = workflow.assess(lab.log, case.id)
     assert review.assessment is not None
-    assert review.assessment.group == 5  # which would be negative by itself
-    assert review.state is CaseState.PENDING_ADJUDICATION
-    workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "read together", berg)
-    assert outcome(lab, case) is Outcome.POSITIVE
+    assert (review.assessment.group, review.assessment.outcome) == (5, Outcome.NEGATIVE)  # by the guideline's rule
+    workflow.attest(lab.log, case.id, berg, True)
+    passed_over = "the blinded recount (20 nuclei, 120 HER2 and 40 CEP17 signals) is Group 1"
+    (warning,) = [w for w in workflow.assess(lab.log, case.id).warnings if passed_over in w.text]
+    for other in workflow.assess(lab.log, case.id).warnings:
+        if other != warning:
+            workflow.acknowledge(lab.log, case.id, other, berg)
+    with pytest.raises(WrongStateError, match="warning"):
+        lab.sign(case)
+    workflow.acknowledge(lab.log, case.id, warning, berg)
+    document = pypdfium2.PdfDocument(lab.log.report_pdf(lab.sign(case).id))
+    said = " ".join(" ".join(page.get_textpage().get_text_bounded() for page in document).split())
+    document.close()
+    assert passed_over in said
 
 
 def test_an_adjudicated_group_is_that_of_lists_and_of_what_other_systems_are_told(lab: TestLaboratory) -> None:

@@ -170,6 +170,14 @@ def recount_step(t: Tally, group: int | None) -> str:
     )
 
 
+def recount_passed_over(called: int, t: Tally, second: int | None) -> str:
+    return (
+        f"Discordance: the first count is Group {called} now, the blinded recount ({_nuclei(t.n)}, {t.her2} HER2 and "
+        f"{t.cep17} CEP17 signals) is Group {second}, and the result does not rest on it. Check what was changed in "
+        "the first count since, and read both again before signing."
+    )
+
+
 def same_group_negative(group: int, letter: str | None) -> str:
     return f"The recount confirms Group {group}: with IHC 2+ the tumour is HER2 negative, with comment {letter}."
 

@@ -8,7 +8,7 @@ result of its populations above 10 %. Two traps: with IHC 2+ and an unchanged re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from her2core.errors import ScoringError
 from her2core.records import IHC, Nucleus
@@ -145,6 +145,7 @@ def assess_population(
     alerts = population_alerts(population, called, ihc, only_one)
     if population.adjudication is not None and verdict.adjudication is None and called is not None:
         alerts += (wording.UNUSED_ADJUDICATION,)
+    alerts += _unused_recount(called, population, inputs, verdict)
     return PopulationAssessment(
         label=population.label,
         share_percent=population.share_percent,
@@ -218,9 +219,9 @@ def _reasons(population: PopulationInputs, inputs: WorkUpInputs) -> tuple[str, .
 
 def _work_up(g: int, population: PopulationInputs, inputs: WorkUpInputs, ihc: IHC | None) -> _Verdict:
     if g == 1:
-        return _beside_recount(g, population, inputs, _Verdict(Outcome.POSITIVE, (wording.GROUP_1,)))
+        return _Verdict(Outcome.POSITIVE, (wording.GROUP_1,))
     if g == 5:
-        return _beside_recount(g, population, inputs, _Verdict(Outcome.NEGATIVE, (wording.GROUP_5,)))
+        return _Verdict(Outcome.NEGATIVE, (wording.GROUP_5,))
     needs_ihc = wording.needs_ihc(g)
     if ihc is None or inputs.ihc_same_sample is not True:
         return _Verdict(Outcome.PENDING_IHC, (needs_ihc,), next_step=wording.ihc_next(g, ihc, inputs.ihc_same_sample))
@@ -248,34 +249,31 @@ def _recounted(g: int, population: PopulationInputs, inputs: WorkUpInputs, path:
         )
     second = group(recount.tally)
     path = (*path, wording.recount_step(recount.tally, second))
-    if second != g:
-        return _two_groups(g, second, population.adjudication, path)
-    if g == 3:
-        return _Verdict(Outcome.POSITIVE, (*path, wording.SAME_GROUP_3), recount_group=second)
-    letter = comment_letter(g)
-    return _Verdict(Outcome.NEGATIVE, (*path, wording.same_group_negative(g, letter)), letter, recount_group=second)
+    if second == g:
+        if g == 3:
+            return _Verdict(Outcome.POSITIVE, (*path, wording.SAME_GROUP_3), recount_group=second)
+        letter = comment_letter(g)
+        return _Verdict(Outcome.NEGATIVE, (*path, wording.same_group_negative(g, letter)), letter, recount_group=second)
+    decision = population.adjudication
+    if decision is None:
+        return _Verdict(
+            Outcome.PENDING_ADJUDICATION, path, next_step=wording.adjudication_next(g, second), recount_group=second
+        )
+    return _adjudicated(decision, second, path)
 
 
-def _beside_recount(g: int, population: PopulationInputs, inputs: WorkUpInputs, alone: _Verdict) -> _Verdict:
-    """Groups 1 and 5, which need no recount. Where a valid one stands all the same (the first count was another when it
-    was made, and was changed since), it is not passed over: whoever knew it cannot count a difference away."""
+def _unused_recount(
+    called: int | None, population: PopulationInputs, inputs: WorkUpInputs, verdict: _Verdict
+) -> tuple[str, ...]:
+    """An alert where a valid recount fell into another group and the work-up does not ask for it, as where the first
+    count has become Group 1 or 5 since. The rules decide without it; that it was passed over must not go unsaid."""
     recount = population.recount
-    if recount is None or recount_problem(recount, inputs.first_observer_ids) is not None:
-        return alone
+    if called is None or recount is None or verdict.outcome.pending or verdict.recount_group is not None:
+        return ()
     second = group(recount.tally)
-    path = (*alone.path, wording.recount_step(recount.tally, second))
-    if second != g:
-        return _two_groups(g, second, population.adjudication, path)
-    return replace(alone, path=path, recount_group=second)
-
-
-def _two_groups(g: int, second: int | None, decision: Adjudication | None, path: tuple[str, ...]) -> _Verdict:
-    """The two counts fall into different groups."""
-    if decision is not None:
-        return _adjudicated(decision, second, path)
-    return _Verdict(
-        Outcome.PENDING_ADJUDICATION, path, next_step=wording.adjudication_next(g, second), recount_group=second
-    )
+    if recount_problem(recount, inputs.first_observer_ids) is not None or second == called:
+        return ()
+    return (wording.recount_passed_over(called, recount.tally, second),)
 
 
 def _adjudicated(decision: Adjudication, second: int | None, path: tuple[str, ...]) -> _Verdict:

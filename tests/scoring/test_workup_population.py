@@ -45,6 +45,7 @@ RECOUNT_OF_GROUP = {
 LETTER = {2: "A", 3: "B", 4: "C"}
 
 WORKING = WorkUpInputs(controls_ok=True, ihc_same_sample=True, first_observer_ids=frozenset({FIRST}))
+TWO_PLUS = replace(WORKING, ihc=IHC.TWO_PLUS)
 
 
 def recount_to(number: int) -> Recount:
@@ -103,30 +104,34 @@ def test_ihc_of_another_sample_does_not_settle_groups_2_to_4(number: int, ihc: I
     assert "same tissue sample" in found.next_step
 
 
+@pytest.mark.parametrize("recounted", range(1, 6))
 @pytest.mark.parametrize(
-    ("number", "recounted", "outcome"),
+    ("number", "ihc", "outcome"),
     [
-        (1, 1, Outcome.POSITIVE),
-        (5, 5, Outcome.NEGATIVE),
-        *[(g, other, Outcome.PENDING_ADJUDICATION) for g in (1, 5) for other in range(1, 6) if other != g],
+        (1, IHC.TWO_PLUS, Outcome.POSITIVE),
+        (5, IHC.TWO_PLUS, Outcome.NEGATIVE),
+        (4, IHC.THREE_PLUS, Outcome.POSITIVE),
+        (4, IHC.ONE_PLUS, Outcome.NEGATIVE),
     ],
 )
-def test_a_first_count_that_became_group_1_or_5_does_not_pass_over_a_recount(
-    number: int, recounted: int, outcome: Outcome
+def test_a_recount_in_another_group_that_the_rules_do_not_ask_for_is_told(
+    number: int, ihc: IHC, outcome: Outcome, recounted: int
 ) -> None:
-    inputs = replace(WORKING, ihc=IHC.TWO_PLUS)
     population = PopulationInputs("A", OF_GROUP[number], recount=recount_to(recounted))
-    found = assess_population(population, inputs)
-    assert (found.group, found.outcome, found.recount_group) == (number, outcome, recounted)
-    assert "The blinded recount has" in " ".join(found.path)
-    decided = replace(population, adjudication=Adjudication(FIRST, Outcome.NEGATIVE, 5, "read together"))
-    expected = Outcome.NEGATIVE if outcome is Outcome.PENDING_ADJUDICATION else outcome
-    assert assess_population(decided, inputs).outcome is expected
+    found = assess_population(population, replace(WORKING, ihc=ihc))
+    assert found.outcome is outcome
+    told = [alert for alert in found.alerts if f"Group {number} now" in alert and f"is Group {recounted}," in alert]
+    assert len(told) == (recounted != number)
 
 
-def test_a_recount_by_the_first_observer_does_not_hold_up_group_1() -> None:
-    own = replace(recount_to(5), observer_id=FIRST)
-    assert assess_population(PopulationInputs("A", OF_GROUP[1], recount=own), WORKING).outcome is Outcome.POSITIVE
+def test_a_recount_that_decides_or_is_not_valid_is_no_discordance() -> None:
+    def alerts(recount: Recount, number: int) -> str:
+        found = assess_population(PopulationInputs("A", OF_GROUP[number], recount=recount), TWO_PLUS)
+        return " ".join(found.alerts)
+
+    assert "does not rest on it" not in alerts(recount_to(5), 4)  # it leads to adjudication
+    for problem in ({"observer_id": FIRST}, {"blinded": False}, {"tally": Tally(19, 60, 30)}):
+        assert "does not rest on it" not in alerts(replace(recount_to(5), **problem), 1)
 
 
 def test_where_nothing_was_counted_what_was_stated_is_the_reason() -> None:
