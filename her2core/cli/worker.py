@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -46,17 +47,16 @@ def worker(until_idle: bool, device: str | None, weights: Path | None) -> None:
     def after(case_id: int, by: User) -> None:
         workflow.refresh_state(log, case_id, by)
 
-    jobs = AnalysisJobs(log, load, pipeline.analyse, after, kind=WORKER)
-
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
-    click.echo(f"Analysing for {settings.data_dir}; Ctrl-C stops after giving the running job back.", err=True)
     try:
-        jobs.run_until_idle(_IDLE_S if until_idle else float("inf"))
+        with ExitStack() as at_the_end:
+            # Before the worker's sign of life: whoever sees it may stop it.
+            at_the_end.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
+            jobs = AnalysisJobs(log, load, pipeline.analyse, after, kind=WORKER)
+            at_the_end.callback(jobs.close)
+            click.echo(f"Analysing for {settings.data_dir}; Ctrl-C stops after giving the running job back.", err=True)
+            jobs.run_until_idle(_IDLE_S if until_idle else float("inf"))
     except KeyboardInterrupt:
         click.echo("Stopped.", err=True)
-    finally:
-        jobs.close()
-        signal.signal(signal.SIGTERM, before)

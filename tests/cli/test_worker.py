@@ -51,3 +51,15 @@ def test_a_worker_empties_the_queue_and_another_one_stops_when_it_is_told_to(lab
     assert second.returncode == 0, said
     assert "Stopped." in said
     assert not store.has_worker("worker")
+
+
+def test_a_worker_can_be_stopped_from_the_moment_it_can_be_seen(lab: TestLaboratory) -> None:
+    """SIGTERM between the sign of life and its handler killed the worker, and its sign of life stayed."""
+    store = JobStore(lab.data_dir)
+    worker = _worker(lab)
+    patience = time.monotonic() + 100
+    while not store.has_worker("worker") and time.monotonic() < patience:
+        pass  # at once
+    worker.send_signal(signal.SIGTERM)
+    _, said = worker.communicate(timeout=60)
+    assert (worker.returncode, store.has_worker("worker")) == (0, False), said
