@@ -13,6 +13,7 @@ import pytest
 from her2core import workflow
 from her2core.caselog import StatementKind
 from her2core.errors import PermissionDeniedError, ScoringError, WrongStateError
+from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import Case, CaseState, CorrectionKind, Exclusion, Overlap, Population, SignalIntensity
 from her2core.reporting.content import Laboratory
 from her2core.scoring import DisagreementKind
@@ -20,7 +21,7 @@ from her2core.scoring.alerts import ONE_REGION
 from her2core.workflow import CaseReview
 from her2core.workflow.findings import case_warnings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory
+from tests.pages.lab import FLAGS, NEGATIVE, POSITIVE, TestLaboratory, draw_region
 
 CLUSTERS = replace(FLAGS, clusters=True)
 MIXED = [*[(2, 2)] * 24, *[(6, 1)] * 16]  # the last two of five rows are amplified
@@ -319,3 +320,61 @@ def test_the_report_says_what_counts_in_spite_of_a_doubt(lab: TestLaboratory) ->
         lab.log, workflow.assess(lab.log, case.id), Laboratory("L"), None, "", datetime.now(UTC)
     )
     assert (content.ai.scored, content.ai.unsure_of, content.ai.overlapped) == (24, 3, 2)
+
+
+def twice(lab: TestLaboratory, population: str = "A") -> Case:
+    """An analysed case of two regions that are one field, in files that are not equal."""
+    case = lab.open_case()
+    if population != "A":
+        both = [Population("A", 60.0), Population("B", 40.0)]
+        workflow.set_populations(lab.log, case.id, both, case.version, lab.person("berg"))
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), FLAGS)
+    again, _ = workflow.add_region(
+        lab.log, case.id, draw_region(NEGATIVE[:16], 120), "again.png", lab.person("berg"), DEFAULT_LIMITS
+    )
+    lab.analyse(again, replace(FLAGS, population=population))
+    return lab.log.case(case.id)
+
+
+@pytest.mark.parametrize("population", ["A", "B"])
+def test_cells_that_count_twice_bar_the_way_until_one_region_is_rejected(lab: TestLaboratory, population: str) -> None:
+    case = twice(lab, population)
+    (point,) = [w for w in workflow.assess(lab.log, case.id).unsettled if w.kind is DisagreementKind.SAME_CELLS]
+    second = "A2" if population == "A" else "B1"
+    assert point.text == (
+        f"Regions A1 and {second} show the same cells: 16 nuclei are scored in both and count twice. Reject one of the "
+        f"two ({second} has fewer scored nuclei), or leave these nuclei out of one of them."
+    )
+    with pytest.raises(WrongStateError, match=f"same cells .regions A1 and {second}."):
+        confirm(lab, case.id)
+    workflow.follow_findings(lab.log, point, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert [r.suitable for r in review.regions] == [True, False]
+    assert review.regions[1].region.flags is not None
+    assert review.regions[1].region.flags.unsuitable_reason == "shows the same cells as region A1"
+    assert review.unsettled == ()
+
+
+def test_cells_that_count_twice_are_left_out_of_one_region_or_reported_with_a_reason(lab: TestLaboratory) -> None:
+    case, by = twice(lab), lab.person("berg")
+    region = lab.log.regions(case.id)[1]
+    for nucleus_id in range(1, 16):
+        workflow.correct(lab.log, region.id, nucleus_id, CorrectionKind.EXCLUDE, {"reason": "other"}, by)
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    assert "1 nucleus is scored in both and counts twice." in point.text
+    with pytest.raises(ScoringError, match="Give the reason"):
+        workflow.acknowledge(lab.log, case.id, point, by)
+    workflow.acknowledge(lab.log, case.id, point, by, "They only look alike.")
+    review = workflow.assess(lab.log, case.id)
+    assert review.unsettled == ()
+    content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
+    assert f"{point.text} Reported all the same, since: They only look alike." in content.alerts
+    workflow.correct(lab.log, region.id, 16, CorrectionKind.EXCLUDE, {"reason": "other"}, by)
+    assert not [w for w in workflow.assess(lab.log, case.id).warnings if w.kind is DisagreementKind.SAME_CELLS]
+
+
+def test_regions_of_different_fields_count_as_they_are(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    for shade in (120, 130, 140):
+        lab.analyse(lab.add_region(case, NEGATIVE, shade=shade), FLAGS)
+    assert workflow.assess(lab.log, case.id).unsettled == ()

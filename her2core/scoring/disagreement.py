@@ -43,6 +43,7 @@ class DisagreementKind(StrEnum):
     HETEROGENEITY = "heterogeneity"
     INTENSITY = "signal intensity"
     OVERLAP = "overlap"
+    SAME_CELLS = "same cells"
 
 
 @dataclass(frozen=True, slots=True)

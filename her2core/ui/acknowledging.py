@@ -1,4 +1,5 @@
-"""The button that acknowledges a warning; where a limit of the guideline is exceeded it asks for the reason first."""
+"""The button that acknowledges a warning; above a limit of the guideline, and where cells count twice, it asks for the
+reason first."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def acknowledge_button(
         st.form(f"reason_form_{warning.key}", border=False),
     ):
         st.text_area(
-            "Why the case goes on although the limit is exceeded (becomes part of the report)",
+            "Why the case goes on all the same (becomes part of the report)",
             key=field, max_chars=500, height=90,
         )  # fmt: skip
         st.form_submit_button("Acknowledge with this reason", key=f"warning_{warning.key}", on_click=go_on)

@@ -6,6 +6,7 @@ import streamlit as st
 
 from her2core import workflow
 from her2core.records import User
+from her2core.scoring import DisagreementKind
 from her2core.ui.acknowledging import acknowledge_button
 from her2core.ui.nuclei import doubtful_nuclei
 from her2core.ui.services import Services
@@ -24,6 +25,7 @@ DISAGREEMENT_STYLE = """<style>
 .st-key-disagreements p, .st-key-settled p {font-size: 13px; line-height: 1.35;}
 .st-key-disagreements button {min-height: 30px; padding: 2px 10px;}
 </style>"""
+_STAYS = "Flag changed; the counts stay as they are."
 _ROOM = "disagreements_shown"  # the case that had a point to settle in this session
 
 
@@ -51,21 +53,34 @@ def _settled(review: CaseReview) -> str:
 def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:
     points = [w for w in review.warnings if w.before_review]
     which = f"{len(points) - len(review.unsettled) + 1} of {len(points)}"
-    rejects = any(not flags.suitable for _, flags in point.changes)
-    title = "Flags and findings disagree"
-    if point.contradicts:
-        title = "All signals contradict the scored nuclei"
-    elif rejects:
-        title = "Above the guideline's limit"
     with st.container(key="disagreements"):
         said, settled = st.columns([3.9, 1.3], vertical_alignment="center")
-        said.markdown(f":orange[:material/warning:] **{title}, {which}.** {plain(point.text)}")
+        said.markdown(f":orange[:material/warning:] **{_title(point)}, {which}.** {plain(point.text)}")
         with settled, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
             acknowledge_button(rooms, user, review, point, "content")
             if point.changes:
                 st.button(
-                    "Reject the region" if rejects else "Change the flag", key=f"follow_{point.key}",
+                    _follow(review, point), key=f"follow_{point.key}",
                     disabled=not review.editable, on_click=saved,
                     args=(workflow.follow_findings, rooms.log, point, user),
-                    kwargs={"done": "Region rejected." if rejects else "Flag changed; the counts stay as they are."},
+                    kwargs={"done": "Region rejected." if _rejects(point) else _STAYS},
                 )  # fmt: skip
+
+
+def _title(point: CaseWarning) -> str:
+    if point.contradicts:
+        return "All signals contradict the scored nuclei"
+    if point.kind is DisagreementKind.SAME_CELLS:
+        return "Cells count twice"
+    return "Above the guideline's limit" if _rejects(point) else "Flags and findings disagree"
+
+
+def _rejects(point: CaseWarning) -> bool:
+    return any(not flags.suitable for _, flags in point.changes)
+
+
+def _follow(review: CaseReview, point: CaseWarning) -> str:
+    """What the button does that settles the point: the region that it rejects by name, since two may be meant."""
+    rejected = [review.region(region_id) for region_id, flags in point.changes if not flags.suitable]
+    names = [region.name for region in rejected if region is not None]
+    return f"Reject {', '.join(names)}" if names else "Change the flag"

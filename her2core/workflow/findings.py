@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from her2core.caselog.entries import Statement, StatementKind
@@ -32,6 +33,7 @@ from her2core.scoring import (
     tally,
 )
 from her2core.scoring.alerts import weak_probe_alert
+from her2core.scoring.same_cells import Field, same_cells
 from her2core.scoring.wording import labelled
 
 if TYPE_CHECKING:
@@ -60,8 +62,8 @@ class CaseWarning:
     settled with `changes`: (region id, flags that would agree). Its key changes with the flag and with the models'
     findings, not with the pathologist's own corrections. `contradicts`: all signals contradict the scored nuclei of the
     `place`; that is acknowledged before the counts are confirmed too, and its key is like theirs. `needs_reason`: a
-    limit is exceeded above which the guideline asks to reject (domain.md 1.9), so it is acknowledged with a reason;
-    `reason` is the one that was given.
+    limit is exceeded above which the guideline asks to reject (domain.md 1.9), or cells count twice, so it is
+    acknowledged with a reason; `reason` is the one that was given.
     """
 
     key: str
@@ -108,6 +110,7 @@ def case_warnings(
         *_of_regions(counting),
         *_of_populations(counting, findings, several=several),
         *_of_cross_checks(counting, findings, several=several),
+        *_of_same_cells(counting),
     ]
     texts = list(assessment.alerts)
     if any(w.kind is DisagreementKind.SECOND_POPULATION for w in found):
@@ -167,6 +170,39 @@ def _of_cross_checks(
         place = _place(label, several)
         said = f"Population {label}: {check.warning}" if several else check.warning
         yield CaseWarning(_key("\n".join(parts)), said, False, place=place, contradicts=True)
+
+
+def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
+    """Cells that two regions show, in whichever populations: counted twice, they weigh twice."""
+    for one, other in combinations(counting, 2):
+        pairs = same_cells(_field(one), _field(other))
+        twice = sum(one.nuclei[i].nucleus.scored and other.nuclei[j].nucleus.scored for i, j in pairs)
+        if not twice:
+            continue
+        more, fewer = sorted((one, other), key=lambda r: sum(n.nucleus.scored for n in r.nuclei), reverse=True)
+        are_counted = "nuclei are scored in both and count" if twice > 1 else "nucleus is scored in both and counts"
+        said = (
+            f"Regions {one.name} and {other.name} show the same cells: {twice} {are_counted} twice. Reject one of the "
+            f"two ({fewer.name} has fewer scored nuclei), or leave these nuclei out of one of them."
+        )
+        found = [f"{r.region.id} {_found(r.analysis)}" for r in (one, other) if r.analysis is not None]
+        yield CaseWarning(
+            _key("\n".join([DisagreementKind.SAME_CELLS.value, *found])), said, False, DisagreementKind.SAME_CELLS,
+            f"regions {one.name} and {other.name}", _rejected(fewer, f"shows the same cells as region {more.name}"),
+            needs_reason=True,
+        )  # fmt: skip
+
+
+def _rejected(region: RegionReview, reason: str) -> tuple[tuple[int, RegionFlags], ...]:
+    """The change that takes a region out of the count."""
+    flags = region.region.flags
+    if flags is None:
+        return ()
+    return ((region.region.id, replace(flags, suitable=False, unsuitable_reason=reason)),)
+
+
+def _field(region: RegionReview) -> Field:
+    return Field(tuple(n.nucleus.box for n in region.nuclei), region.region.width_px, region.region.height_px)
 
 
 def _place(label: str, several: bool) -> str:

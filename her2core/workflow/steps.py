@@ -313,14 +313,14 @@ def set_indeterminate(log: CaseLog, case_id: int, reasons: Sequence[str], by: Us
 
 
 def acknowledge(log: CaseLog, case_id: int, warning: CaseWarning, by: User, reason: str = "") -> CaseReview:
-    """Record that a warning was read, and why the case goes on where a limit of the guideline is exceeded.
+    """Record that a warning was read, and why the case goes on where that needs a reason.
 
     Raises ScoringError where that reason is missing.
     """
     if warning.needs_reason and not reason.strip():
         raise ScoringError(
-            "A limit of the guideline is exceeded. Give the reason why the case goes on all the same; it becomes part "
-            "of the report."
+            "Give the reason why the case goes on all the same, although a limit is exceeded or cells count twice; it "
+            "becomes part of the report."
         )
     log.acknowledge(case_id, warning.key, warning.text, by, reason.strip())
     return refresh_state(log, case_id, by)

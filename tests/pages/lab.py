@@ -76,14 +76,18 @@ _CEP17 = ((-6, 0), (6, 0), (0, 6), (0, -7))
 def draw_region(counts: Sequence[tuple[int, int]], shade: int = 120) -> bytes:
     """PNG of a region with one round nucleus for each (HER2 0-6, CEP17 0-4), eight in a row, none at the edge.
 
-    `shade` is the DAPI level: another one makes another image.
+    `shade` is the DAPI level: another one makes another field, with nuclei of two sizes, a little to the left or right.
     """
+    aside, radii = np.zeros(len(counts), int), np.full(len(counts), _RADIUS)
+    if shade != 120:
+        rng = np.random.default_rng(shade)
+        aside, radii = rng.choice((-7, 0, 7), len(counts)), rng.choice((18, _RADIUS), len(counts))
     rows = -(-len(counts) // 8)
     pixels = np.zeros((rows * _CELL + 16, 8 * _CELL + 16, 3), dtype=np.uint8)
     y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     for index, (her2, cep17) in enumerate(counts):
-        cx, cy = 8 + _CELL // 2 + _CELL * (index % 8), 8 + _CELL // 2 + _CELL * (index // 8)
-        pixels[..., 2][np.hypot(x - cx, y - cy) <= _RADIUS] = shade
+        cx, cy = 8 + _CELL // 2 + _CELL * (index % 8) + aside[index], 8 + _CELL // 2 + _CELL * (index // 8)
+        pixels[..., 2][np.hypot(x - cx, y - cy) <= radii[index]] = shade
         for channel, places in ((0, _HER2[:her2]), (1, _CEP17[:cep17])):
             for dx, dy in places:
                 pixels[..., channel][np.hypot(x - cx - dx, y - cy - dy) <= 2] = 230
