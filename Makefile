@@ -34,8 +34,9 @@ run: venv
 	@exec env HER2CORE_DEMO=1 HER2CORE_CA_PASSPHRASE=demonstration $(BIN)/python -m streamlit run app.py --server.address 127.0.0.1 --server.port 8501 \
 		--server.headless true --browser.gatherUsageStats false
 
+# Files side by side on two cores, whatever the machine has: browser tests wait for pages, and more would starve them.
 test: check browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: venv-dev
 	$(BIN)/ruff check .

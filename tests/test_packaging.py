@@ -96,7 +96,7 @@ def test_make_test_checks_everything_and_ends_with_pytest() -> None:
     plan = make("-n", "test")
     steps = [plan.index(step) for step in ("/ruff check", "/ruff format --check", "/mypy", "/lint-imports")]
     assert steps == sorted(steps)
-    assert plan.rstrip().splitlines()[-1].endswith("-m pytest")
+    assert plan.rstrip().splitlines()[-1].endswith("-m pytest --numprocesses 2 --dist loadfile")
 
 
 def test_make_run_fills_the_demonstration_and_starts_on_the_local_address_only() -> None:
