@@ -4,19 +4,24 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from her2core import workflow
-from her2core.errors import PermissionDeniedError, WeightsMissingError, WrongStateError
+from her2core.errors import ImageSizeError, PermissionDeniedError, WeightsMissingError, WrongStateError
+from her2core.imaging import ImageLimits, read_region
 from her2core.jobs import AnalysisJobs, JobState
 from her2core.records import CaseState, Region, RegionAnalysis
+from her2core.reporting.content import Laboratory
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import FLAGS, POSITIVE, StandIn, TestLaboratory, read_drawing
+from tests.pages.lab import FLAGS, POSITIVE, StandIn, TestLaboratory, draw_region, read_drawing
 
 Analyse = Callable[..., RegionAnalysis]
 
@@ -219,3 +224,23 @@ def test_an_account_deactivated_meanwhile_saves_nothing(lab: TestLaboratory, sta
     assert status is not None
     assert status.state is JobState.FAILED
     assert lab.log.analysis(region.id) is None
+
+
+def test_a_region_is_analysed_whatever_the_limits_for_new_ones_are_by_now(
+    lab: TestLaboratory, started: list[AnalysisJobs]
+) -> None:
+    low = io.BytesIO()
+    Image.open(io.BytesIO(draw_region([(2, 2)] * 8))).crop((0, 10, 528, 70)).save(low, "PNG")
+    with pytest.raises(ImageSizeError):
+        read_region(low.getvalue(), "low.png")
+    before = ImageLimits(min_side_px=1)
+    region, _ = workflow.add_region(lab.log, lab.open_case().id, low.getvalue(), "low.png", lab.person("berg"), before)
+    workflow.set_flags(lab.log, region.id, FLAGS, lab.person("berg"))
+    queue = _queue(lab, started)
+    queue.submit(region.case_id, [region.id], lab.person("berg"))
+    status = queue.wait(region.case_id)
+    assert status is not None
+    assert (status.state, status.failures) == (JobState.DONE, ())
+    review = workflow.assess(lab.log, region.case_id)
+    content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
+    assert len(content.thumbnails) == 1  # the report shows it, too

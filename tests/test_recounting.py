@@ -18,12 +18,13 @@ from her2core import workflow
 from her2core.caselog import RecountedNucleus, RecountRecord, StatementKind
 from her2core.caselog.lookup import Query
 from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
-from her2core.records import IHC, Case, CaseState, CorrectionKind, Role, Tally, User
+from her2core.laboratory.ledger import read_lines
+from her2core.records import IHC, Case, CaseState, CorrectionKind, Population, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
 from her2core.workflow import Counts
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import GROUP_3, GROUP_4, IHC_SAME, POSITIVE, TestLaboratory, release
+from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory, release
 
 
 def region_of(lab: TestLaboratory, case: Case) -> int:
@@ -519,3 +520,27 @@ def text_of(pdf: bytes) -> str:
         return " ".join(" ".join(page.get_textpage().get_text_bounded().split()) for page in document)
     finally:
         document.close()
+
+
+def test_the_figures_of_an_adjudicated_case_are_of_the_population_that_decided_it(lab: TestLaboratory) -> None:
+    """Its group is then that of no count, so it cannot be told by the group."""
+    berg, case = lab.person("berg"), lab.open_case(**IHC_SAME)
+    both = [Population("A", 60.0), Population("B", 40.0)]
+    workflow.set_populations(lab.log, case.id, both, case.version, berg)
+    lab.analyse(lab.add_region(case, NEGATIVE), replace(FLAGS, heterogeneous=True))
+    lab.analyse(lab.add_region(case, GROUP_4, shade=130), replace(FLAGS, heterogeneous=True, population="B"))
+    for warning in workflow.assess(lab.log, case.id).unsettled:
+        workflow.acknowledge(lab.log, case.id, warning, berg)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
+    second = lab.log.regions(case.id)[1].id
+    given: dict[tuple[int, int], tuple[int | None, int | None]] = {(second, n): (6, 2) for n in range(1, 21)}
+    workflow.count_blinded(lab.log, case.id, given, lab.person("okafor"))
+    workflow.hand_in_recount(lab.log, case.id, "B", lab.person("okafor"))
+    workflow.adjudicate(lab.log, case.id, "B", Outcome.POSITIVE, 1, "recounted together", berg)
+    workflow.attest(lab.log, case.id, berg, True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, berg)
+    lab.sign(lab.log.case(case.id))
+    found = read_lines(lab.log)
+    numbers = ("result_group", "counted_group", "n", "her2", "cep17")
+    assert [found[name].tolist() for name in numbers] == [[1], [4], [20], [80], [60]]
