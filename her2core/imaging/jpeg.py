@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 from PIL import JpegImagePlugin
 
 from her2core.errors import NotFluorescenceError, UnreadableImageError
@@ -95,6 +96,19 @@ class JpegFile:
             after_jfif = 1 if kept[0].marker == _APP0 else 0
             kept.insert(after_jfif, _Segment(_APP1, _EXIF + minimal_exif(self.orientation)))
         return b"\xff\xd8" + b"".join(segment.to_bytes() for segment in kept) + b"\xff\xd9"
+
+    def refuse_damage(self) -> None:
+        """Raises UnreadableImageError where the coded pixels are damaged, however whole the file looks.
+
+        A JPEG decoder guesses on where its data make no sense, and Pillow does not pass on that it did: what follows
+        is shifted or has other colours. A damage that happens to make sense is not noticed.
+        """
+        data = self.stripped()
+        if not _decodes(data, strict=True) and _decodes(data, strict=False):
+            raise UnreadableImageError(
+                "The JPEG file is damaged: some of its pixels cannot be read, and a decoder would make others up. Copy "
+                f"it again from where it was made, or {EXPORT_AGAIN[0].lower()}{EXPORT_AGAIN[1:]}."
+            )
 
     def decode(self, channels: ChannelMap | None = None) -> Picture:
         """The pixels. Raises NotFluorescenceError for greyscale and CMYK, UnreadableImageError for damage."""
@@ -295,6 +309,17 @@ def _scale_of_jfif(payload: bytes) -> float | None:
     if um_per_unit is None or x == 0 or y == 0:
         return None
     return trusted_um_per_px(um_per_unit / x, um_per_unit / y)
+
+
+def _decodes(data: bytes, *, strict: bool) -> bool:
+    """Whether libjpeg decodes the file, `strict`: without a warning. At an eighth of the size: all is read, and less
+    computed."""
+    try:
+        space = "GRAY" if simplejpeg.decode_jpeg_header(data)[2] == "YCbCr" else "RGB"
+        simplejpeg.decode_jpeg(data, space, min_height=1, min_width=1, min_factor=8, strict=strict)
+    except ValueError:
+        return False
+    return True
 
 
 def _blank_rows_at_the_end(pixels: npt.NDArray[np.uint8]) -> int:

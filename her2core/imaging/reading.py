@@ -10,7 +10,7 @@ import numpy as np
 
 from her2core.errors import ImageSizeError
 from her2core.imaging import mapping
-from her2core.imaging.jpeg import parse_jpeg
+from her2core.imaging.jpeg import JpegFile, parse_jpeg
 from her2core.imaging.kinds import extension_note, kind_of
 from her2core.imaging.mapping import ChannelPreview, names_tell
 from her2core.imaging.picture import ChannelMap, SourceFile
@@ -40,6 +40,8 @@ def read_region(
     text says what to do and holds nothing from the file.
     """
     kind, source = _parsed(data, limits)
+    if isinstance(source, JpegFile) and not limits.damaged:
+        source.refuse_damage()
     picture = source.decode(channels)
     samples, notes = picture.samples, extension_note(filename, kind) + picture.notes
     if picture.alpha is not None:

@@ -34,6 +34,9 @@ class ImageLimits:
     min_side_px: int = 64
     """The shortest side, in pixels: less cannot hold a whole nucleus with its surroundings."""
 
+    damaged: bool = False
+    """Whether a JPEG file is read although its coded pixels do not decode without errors."""
+
     @staticmethod
     def of(settings: Settings) -> ImageLimits:
         """The limits that the laboratory has set."""
@@ -42,7 +45,7 @@ class ImageLimits:
 
 DEFAULT_LIMITS = ImageLimits()
 
-ACCEPTED = ImageLimits(max_bytes=2**40, max_pixels=2**31, max_side_px=2**31, min_side_px=1)
+ACCEPTED = ImageLimits(max_bytes=2**40, max_pixels=2**31, max_side_px=2**31, min_side_px=1, damaged=True)
 """For the region of a case: it was accepted once, and is read whatever the laboratory's limits are today."""
 
 

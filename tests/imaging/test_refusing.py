@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from her2core.errors import ImageError, ImageSizeError, NotFluorescenceError, UnreadableImageError
-from her2core.imaging import ChannelMap, ImageLimits, read_region, strip_metadata
+from her2core.imaging import ACCEPTED, ChannelMap, ImageLimits, read_region, strip_metadata
 from her2core.imaging.tiff_tags import Tag, Values, write_tiff
 from tests.imaging.synthetic import Pixels, fish, ome_tiff, png_16, png_chunk, with_pillow, with_tifffile
 
@@ -67,6 +67,7 @@ def nothing_is_decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for room in ("jpeg", "png", "tiff"):
         monkeypatch.setattr(f"her2core.imaging.{room}.decode_with", refuse)
+    monkeypatch.setattr("her2core.imaging.jpeg._decodes", refuse)
     monkeypatch.setattr("zlib.decompressobj", refuse)
     tracemalloc.start()
     yield
@@ -229,6 +230,21 @@ class TestDamage:
             changed = bytearray(data)
             changed[at] ^= 1 << random.randrange(8)
             refusal(bytes(changed), UnreadableImageError)
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}, {"keep_rgb": True}])
+    def test_what_a_jpeg_decoder_would_make_up(self, options: dict[str, Any]) -> None:
+        """Pillow reads on through data that make no sense; half of the image is then shifted or of other colours."""
+        image = Image.fromarray(fish(height=400, width=500))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=90, **options)
+        data = buffer.getvalue()
+        whole = read_region(data, "a.jpg").pixels_rgb
+        middle = len(data) // 2
+        damaged = data[:middle] + b"\x00" * 300 + data[middle + 300 :]
+        assert "damaged" in refusal(damaged, UnreadableImageError)
+        accepted_before = read_region(damaged, "a.jpg", ACCEPTED).pixels_rgb
+        assert accepted_before.shape == whole.shape
+        assert (accepted_before != whole).any()
 
     def test_a_changed_byte_in_a_compressed_tiff(self, region: Pixels) -> None:
         data = bytearray(with_tifffile(region, photometric="rgb", compression="zlib"))
