@@ -164,13 +164,13 @@ def _recount(case_id: int) -> None:
         own = _of_population(counts, regions, region.population)
         st.markdown(
             f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
-            "with IHC 2+. You see neither the first counts nor the group."
+            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the image edge have no box."
         )
         _finish(rooms, user, case_id, region.population, own)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
         with nucleus_tab:
             if selected is None:
-                st.info("No nucleus is boxed in this region.")
+                st.info("No whole nucleus is boxed in this region.")
             else:
                 _nucleus(rooms, user, region, selected, counts, case_id)
         with table_tab:
