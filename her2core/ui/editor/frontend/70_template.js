@@ -19,7 +19,7 @@ const KEYS = [
   ["F", "whole region"],
   ["O", "one image pixel a screen pixel"],
   ["G", "zoom to the nucleus"],
-  ["Enter", "save the typed counts"],
+  ["Enter", "save the typed counts; letters are keys there, too"],
   ["?", "this list"],
 ];
 const SHORT = [

@@ -105,7 +105,6 @@ class Editor {
       parts.reason.replaceChildren(...state.reasons.map((reason) => element("option", { value: reason }, reason)));
     }
     for (const name of ["undo", "redo"]) {
-      parts[name].disabled = !state[name] || !state.editable;
       parts[name].title = state[name] ? `${name === "undo" ? "Undo" : "Redo"}: ${state[name]}` : "Nothing to take back";
     }
     parts.note.textContent = state.note;
@@ -166,6 +165,8 @@ class Editor {
     const waits = this.outbox.pending.length > 0;
     this.parts.status.textContent = waits ? "Saving …" : this.state?.editable ? "All changes saved" : "Read only";
     this.parts.status.classList.toggle("waits", waits);
+    this.parts.undo.disabled = !this.state?.editable || !(this.state.undo || waits); // what is on its way, too
+    this.parts.redo.disabled = !this.state?.editable || !this.state.redo;
   }
 
   // --- what the reader does --------------------------------------------------------------------------------------
@@ -420,11 +421,13 @@ class Editor {
   key(event) {
     const target = event.composedPath()[0];
     const typing = target instanceof Element && target.matches("input, textarea, select, [contenteditable]");
-    if (typing || event.altKey || !this.dom.isConnected || document.querySelector('[role="dialog"]')) return;
+    if (typing && !this.panel.isActIn(target, event)) return;
+    if (event.altKey || !this.dom.isConnected || document.querySelector('[role="dialog"]')) return;
     const act = this.keyAct(event);
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
+    if (typing) target.blur(); // which saves what was typed, and lets the next key be an act again
     act();
   }
 
