@@ -86,6 +86,8 @@ def test_signals_counts_and_judgement_are_saved_as_they_are_made_and_undone(lab:
     page.keyboard.type("25")
     page.keyboard.press("Enter")
     at.expect_tally(19, 138, 40)
+    expect(page.locator('.editor .tile[data-nucleus="4"] .counts')).to_have_text("25✱/2")
+    expect(at.part("legend")).to_contain_text("6✱/2: HER2 clustered, an estimate")
 
     # Left out with a reason, and counted again.
     at.choose(5)

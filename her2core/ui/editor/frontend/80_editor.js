@@ -138,7 +138,7 @@ class Editor {
   }
 
   writeLegend() {
-    const { nuclei, styles, signals } = this.state;
+    const { nuclei, styles, signals, cluster } = this.state;
     const states = Object.entries(styles).map(([state, style]) => {
       const number = nuclei.filter((n) => n.state === state).length;
       const mark = element("i", { class: "mark", "data-state": state }, style.sign);
@@ -150,7 +150,9 @@ class Editor {
       mark.style.color = signals[channel];
       return element("span", {}, mark, NAMES[channel]);
     });
-    this.parts.legend.replaceChildren(...states.filter(Boolean), ...dots);
+    const numbers = [element("span", {}, "Numbers: HER2/CEP17")];
+    if (nuclei.some((n) => n.clustered)) numbers.push(element("span", {}, `6${cluster.sign}/2: ${cluster.words}`));
+    this.parts.legend.replaceChildren(...states.filter(Boolean), ...dots, ...numbers);
   }
 
   refuse() {
