@@ -547,3 +547,23 @@ def test_another_region_is_shown_as_it_was_left(lab: TestLaboratory, page: Page)
     page.get_by_role("button", name="A1").click()
     at.expect_nucleus(5)
     expect(at.part("order")).to_have_value("id")  # the order that its pictures are in
+
+
+def test_a_region_that_the_page_opens_stays_open(lab: TestLaboratory, page: Page) -> None:
+    """As by the button of a point to settle, after another region was chosen in the editor."""
+    case = lab.open_case()
+    for shade in (120, 140):
+        lab.analyse(lab.add_region(case, COUNTS, shade=shade))
+    first, second = lab.log.regions(case.id)
+    at = ReviewPage(page, lab, case).alone()
+    page.get_by_role("button", name="A2").click()
+    expect(page.get_by_role("button", name="A2")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    assert at.shown == second.id
+    at.shown = first.id
+    at.draw()
+    expect(page.get_by_role("button", name="A1")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    at.choose(7)
+    at.press("x")
+    at.expect_tally(37, 222, 74)
+    assert at.shown == first.id
+    expect(page.get_by_role("button", name="A1")).to_have_attribute("aria-pressed", "true")

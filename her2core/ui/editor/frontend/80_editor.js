@@ -30,6 +30,7 @@ class Editor {
     if (another) this.leave();
     this.state = state;
     this.outbox.acknowledge(state.acknowledged);
+    this.outbox.arrived(state.region.id);
     if (another) this.begin();
     this.bringForward();
     if (state.select.number > this.shownSelect) {
