@@ -7,6 +7,8 @@ const dismissed = new Map();
 const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
 const LEAST_HEIGHT_PX = 440;
 const LOW_PX = 600; // below this the side is drawn closer together, so that nothing of it is cut
+const TALL_PX = 800; // from this the gallery has its place below the nucleus
+const WIDE_PX = 1200; // from this there is room for it beside
 
 class Editor {
   constructor(root, post) {
@@ -415,6 +417,7 @@ class Editor {
     const take = (height) => {
       this.dom.style.height = `${Math.floor(Math.max(LEAST_HEIGHT_PX, height))}px`;
       this.dom.classList.toggle("low", height < LOW_PX);
+      this.dom.classList.toggle("beside", height < TALL_PX && this.dom.clientWidth >= WIDE_PX);
     };
     take(window.innerHeight - top - FOOTER_PX);
     const over = page ? page.scrollHeight - page.clientHeight : 0;
