@@ -30,10 +30,12 @@ from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
 __all__ = ["draw", "given_in_table", "missing", "with_edits"]
 
 _FIGURE_PX = 560  # at least
-# The image takes the height that the screen has; the height given to Streamlit is the least.
+# The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
+# would lie over the digits in fields this narrow; the line of keys says it.
 _TALL = f"""<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-recount_image)
 {{flex: 0 0 max({_FIGURE_PX}px, calc(100vh - 184px)) !important; height: auto !important;}}
+[class*="st-key-recount_"] [data-testid="InputInstructions"] {{display: none;}}
 .st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
 _NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
