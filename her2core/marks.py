@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOX_STYLES",
+    "CLUSTER_SIGN",
+    "CLUSTER_WORDS",
+    "COUNTS_LEGEND",
     "FONT",
     "GREY",
     "ORANGE",
@@ -32,6 +35,7 @@ __all__ = [
     "NucleusState",
     "SignalStyle",
     "box_legend",
+    "counts_label",
     "draw_box",
     "draw_signal",
     "font",
@@ -93,6 +97,11 @@ BOX_STYLES: dict[NucleusState, BoxStyle] = {
     NucleusState.NOT_SCORED: BoxStyle(GREY, "grey", "dots", (2, 3), 1.4, "×"),
 }
 
+# Stands behind the HER2 count, whatever else is said of the nucleus: it is HER2 that clusters, never CEP17.
+CLUSTER_SIGN = BOX_STYLES[NucleusState.CLUSTERED].sign
+CLUSTER_WORDS = "HER2 clustered, an estimate"
+COUNTS_LEGEND = f"Numbers: HER2/CEP17; {CLUSTER_SIGN} behind a number: {CLUSTER_WORDS}."
+
 # What a blinded observer has still to count; counted, it is drawn as scored.
 TO_COUNT = BoxStyle("#C9D3DC", "light grey", "thin whole line", (), 1.0, "")
 
@@ -123,6 +132,12 @@ def box_legend(*states: NucleusState) -> str:
         if not states or state in states
     )
     return f"Boxes: {'; '.join(parts)}."
+
+
+def counts_label(her2: int | None, cep17: int | None, *, clustered: bool) -> str:
+    """Both counts of a nucleus as pictures have them: HER2/CEP17."""
+    first, second = ("–" if count is None else str(count) for count in (her2, cep17))
+    return f"{first}{CLUSTER_SIGN if clustered else ''}/{second}"
 
 
 def rgb(style: BoxStyle | SignalStyle) -> tuple[int, int, int]:

@@ -226,6 +226,7 @@ def settle(
     her2 = max(round(count.in_cluster), her2_peaks) if clustered else her2_peaks
     if by_regression:
         her2, cep17 = (max(math.floor(value + 0.5), 0) for value in count.regressed)
+        clustered = clustered and her2 > 0  # without signals nothing is
     reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus, typical_px=typical_px)
     return Nucleus(
         id=nucleus_id,

@@ -22,11 +22,15 @@ from PIL import Image
 from her2core.exchange.overlay import OVERLAY_LEGEND, overlay_png
 from her2core.marks import (
     BOX_STYLES,
+    CLUSTER_SIGN,
+    CLUSTER_WORDS,
+    COUNTS_LEGEND,
     SIGNAL_STYLES,
     TO_COUNT,
     BoxStyle,
     NucleusState,
     box_legend,
+    counts_label,
     rgb,
     state_of_nucleus,
 )
@@ -165,12 +169,29 @@ def test_every_legend_says_what_the_definition_says() -> None:
         assert (words in OVERLAY_LEGEND) == (state is not NucleusState.EDITED)
 
 
+@pytest.mark.parametrize(
+    ("her2", "cep17", "clustered", "label"),
+    [(6, 2, False, "6/2"), (16, 2, True, "16✱/2"), (None, 2, False, "–/2"), (6, None, True, "6✱/–")],
+)
+def test_the_sign_of_a_cluster_stands_with_the_her2_count(
+    her2: int | None, cep17: int | None, clustered: bool, label: str
+) -> None:
+    assert counts_label(her2, cep17, clustered=clustered) == label
+
+
+def test_the_sign_of_a_cluster_is_that_of_its_box_and_is_explained() -> None:
+    assert BOX_STYLES[NucleusState.CLUSTERED].sign == CLUSTER_SIGN
+    assert f"{CLUSTER_SIGN} behind a number: {CLUSTER_WORDS}" in COUNTS_LEGEND
+    assert COUNTS_LEGEND in OVERLAY_LEGEND
+
+
 def test_the_guide_and_the_command_line_have_the_legend() -> None:
     guide = (ROOT / "docs/user-guide.md").read_text(encoding="utf-8")
     for state, style in BOX_STYLES.items():
         assert re.search(rf"^\| {re.escape(style.sign)} {style.hue}, {style.line} \| {state.value}\b", guide, re.M), (
             state
         )
+    assert counts_label(16, 2, clustered=True) in guide
     commands = " ".join((ROOT / "docs/command-line.md").read_text(encoding="utf-8").split())
     assert OVERLAY_LEGEND in commands
 

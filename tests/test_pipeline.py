@@ -306,6 +306,13 @@ def test_regression_can_be_chosen_and_then_marks_no_signal_and_asks_for_a_look()
     assert (nucleus.uncertain, nucleus.uncertainty) == (True, None)
 
 
+@pytest.mark.parametrize(("regressed", "clustered"), [(0.4, False), (0.6, True)])
+def test_without_her2_signals_nothing_is_clustered(regressed: float, clustered: bool) -> None:
+    count = Count((regressed, 2.0), (0.0, 2.0), signals(0, 2), 0.9, 12.0, 0.2, 0.1, False)
+    nucleus = settle(1, BOX, 0.9, count, 0.0, SIZE, by_regression=True)
+    assert (nucleus.her2, nucleus.clustered) == (int(clustered), clustered)
+
+
 def test_the_way_of_counting_is_named_with_the_model(models: Models) -> None:
     assert (
         load_models(Path("models"), "cpu", "regression").names["counter"] == f"{models.names['counter']} by regression"

@@ -19,7 +19,7 @@ from her2core.caselog import RecountedNucleus, RecountRecord, StatementKind
 from her2core.caselog.lookup import Query
 from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
 from her2core.laboratory.ledger import read_lines
-from her2core.records import IHC, Case, CaseState, CorrectionKind, Population, Role, Tally, User
+from her2core.records import IHC, Case, CaseState, CorrectionKind, Exclusion, Population, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
 from her2core.workflow import Counts
@@ -56,6 +56,23 @@ def full(pair: tuple[int, int]) -> dict[int, tuple[int, int]]:
 def recounted(lab: TestLaboratory, case: Case, pair: tuple[int, int], name: str = "okafor") -> None:
     count(lab, case, full(pair), name)
     workflow.hand_in_recount(lab.log, case.id, "A", lab.person(name))
+
+
+def with_two_cut_nuclei(lab: TestLaboratory) -> Case:
+    """Group 3 in nuclei 1 to 20; 21 and 22 are cut by the left edge. The first observer left out 20 and took in 22."""
+    case = lab.analysed([*GROUP_3, (6, 4), (6, 4)], **IHC_SAME)
+    region, berg = region_of(lab, case), lab.person("berg")
+    analysis = lab.log.analysis(region)
+    assert analysis is not None
+    nuclei = tuple(
+        replace(n, box=(0.0, n.box[1], 40.0, n.box[3]), scored=False, reason=Exclusion.EDGE) if n.id > 20 else n
+        for n in analysis.nuclei
+    )
+    lab.log.save_analysis(region, replace(analysis, nuclei=nuclei), berg)
+    workflow.correct(lab.log, region, 20, CorrectionKind.EXCLUDE, {"reason": Exclusion.EDGE.value}, berg)
+    workflow.correct(lab.log, region, 22, CorrectionKind.INCLUDE, {}, berg)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
+    return lab.log.case(case.id)
 
 
 def outcome(lab: TestLaboratory, case: Case) -> Outcome:
@@ -103,6 +120,17 @@ def test_what_is_no_count_of_a_boxed_nucleus_is_refused(
     with pytest.raises(ScoringError):
         count(lab, case, {2: (6, 4), **counts})
     assert so_far(lab, case) == {}
+
+
+def test_nuclei_cut_by_the_image_edge_are_not_offered_whatever_the_first_observer_made_of_them(
+    lab: TestLaboratory,
+) -> None:
+    case = with_two_cut_nuclei(lab)
+    assert case.state is CaseState.PENDING_RECOUNT
+    (region,), _ = workflow.blinded_recount(lab.log, case.id, lab.person("okafor"))
+    assert [nucleus for nucleus, _ in region.boxes] == list(range(1, 21))
+    with pytest.raises(ScoringError, match="Nucleus 22 is not among those"):
+        count(lab, case, {22: (6, 4)})
 
 
 def test_nobody_who_is_not_blinded_can_count_or_read_counts(lab: TestLaboratory) -> None:

@@ -1,7 +1,7 @@
 """The region image with what was found drawn over it, at full resolution, as PNG.
 
 Boxes and signals are drawn as on the screen and in the report (`her2core.marks`). Scored nuclei have their counts
-HER2/CEP17 above the box; the sign of its state stands beside them.
+HER2/CEP17 above the box; the sign of its state stands beside them, that of clustered HER2 behind the HER2 count.
 """
 
 from __future__ import annotations
@@ -14,14 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from her2core.marks import BOX_STYLES, NucleusState, box_legend, draw_box, draw_signal, font, rgb, state_of_nucleus
+from her2core.marks import (
+    BOX_STYLES,
+    COUNTS_LEGEND,
+    NucleusState,
+    box_legend,
+    counts_label,
+    draw_box,
+    draw_signal,
+    font,
+    rgb,
+    state_of_nucleus,
+)
 from her2core.records import Nucleus
 
 __all__ = ["OVERLAY_LEGEND", "overlay_png"]
 
 OVERLAY_LEGEND = (
     f"{box_legend(*(state for state in NucleusState if state is not NucleusState.EDITED))} "
-    "Circles: HER2 signals; diamonds: CEP17 signals. Numbers: HER2/CEP17."
+    f"Circles: HER2 signals; diamonds: CEP17 signals. {COUNTS_LEGEND}"
 )
 
 _UNIT = 0.65  # of the line: the pixel of the screen that the box styles are given in
@@ -54,10 +65,16 @@ def _draw(
     draw_box(drawing, (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), style, _UNIT * line_px)
     for signal in nucleus.signals:
         draw_signal(drawing, signal.channel, signal.x, signal.y, mark_px, line_px)
-    counts = [f"{nucleus.her2}/{nucleus.cep17}"] if nucleus.scored else []
-    text = " ".join(counts if state is NucleusState.SCORED else [*counts, style.sign])
+    text = _label(nucleus, state)
     _, top, right, bottom = drawing.textbbox((0, 0), text, font=label)
     x = min(max(0.0, x0), max(0.0, drawing.im.size[0] - right - 1))
     y = y0 - bottom - 1 if y0 - bottom - 1 >= 0 else y0 + line_px + 1
     drawing.rectangle((x - 1, y + top - 1, x + right, y + bottom), fill=(0, 0, 0))
     drawing.text((x, y), text, fill=rgb(style), font=label)
+
+
+def _label(nucleus: Nucleus, state: NucleusState) -> str:
+    """The counts of a scored nucleus and the sign of its state; that of a cluster stands with the HER2 count alone."""
+    counts = [counts_label(nucleus.her2, nucleus.cep17, clustered=nucleus.clustered)] if nucleus.scored else []
+    plain = state in (NucleusState.SCORED, NucleusState.CLUSTERED)
+    return " ".join(counts if plain else [*counts, BOX_STYLES[state].sign])

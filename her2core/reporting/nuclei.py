@@ -10,6 +10,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import CondPageBreak, Flowable, Paragraph, Spacer
 
+from her2core.marks import CLUSTER_SIGN
 from her2core.reporting.content import NucleusRow, ReportContent
 from her2core.reporting.fonts import BODY, BODY_BOLD, is_plain, markup
 from her2core.reporting.layout import COLUMN_WIDTH, CONTENT_WIDTH, GUTTER, HEADING, RULE, SMALL
@@ -23,8 +24,9 @@ _COLUMNS = (
     ("AI\nHER2", 62.5, True, BODY, 7.4),
     ("AI\nCEP17", 84, True, BODY, 7.4),
     ("Final\nHER2", 107.5, True, BODY_BOLD, 7.4),
+    ("", 107.9, False, BODY, 5.2),
     ("Final\nCEP17", 131, True, BODY_BOLD, 7.4),
-    ("", 132.8, False, BODY_BOLD, 6.2),
+    ("", 136, False, BODY_BOLD, 6.2),
     ("Not scored because", 148, False, BODY, 6.7),
 )
 _HEAD_HEIGHT = 21.0
@@ -36,7 +38,7 @@ _LONGEST_REGION = 4
 _HEAD_SIZE = 6.2
 _KEY = (
     "AI: counted by the models; Final: as reported. In brackets: not scored. –: not counted. "
-    "C: clustered HER2. E: changed by a person. N: added by a person."
+    f"{CLUSTER_SIGN} behind a HER2 count: clustered, an estimate. E: changed by a person. N: added by a person."
 )
 
 
@@ -55,9 +57,10 @@ def nuclei_section(
 
 def _cells(row: NucleusRow) -> tuple[str, ...]:
     region = row.region if len(row.region) <= _LONGEST_REGION else f"{row.region[: _LONGEST_REGION - 1]}…"
-    marks = "".join(mark for mark, applies in (("C", row.clustered), ("E", row.edited), ("N", row.added)) if applies)
+    marks = "".join(mark for mark, applies in (("E", row.edited), ("N", row.added)) if applies)
     reason = "" if row.reason is None else row.reason.value
-    final = (_count(row.her2, row.scored), _count(row.cep17, row.scored))
+    cluster = CLUSTER_SIGN if row.clustered else ""
+    final = (_count(row.her2, row.scored), cluster, _count(row.cep17, row.scored))
     return (region, str(row.number), _count(row.ai_her2), _count(row.ai_cep17), *final, marks, reason)
 
 

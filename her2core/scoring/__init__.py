@@ -30,7 +30,7 @@ from her2core.scoring.review import (
     next_redo,
     next_undo,
 )
-from her2core.scoring.scorable import ScorableRules, iou, judge, overlap_fractions, typical_width_px
+from her2core.scoring.scorable import ScorableRules, iou, is_cut, judge, overlap_fractions, typical_width_px
 from her2core.scoring.spatial import (
     Pattern,
     SpatialPattern,
@@ -132,6 +132,7 @@ __all__ = [
     "interval_basis",
     "iou",
     "is_amplified",
+    "is_cut",
     "judge",
     "low_expression_note",
     "measure_heterogeneity",

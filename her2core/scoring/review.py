@@ -3,7 +3,8 @@
 The AI's nuclei are never changed. Corrections are replayed in the order they were made; an UNDO takes one back (or, of
 an UNDO, brings it back). Whether a nucleus is scored follows from the result: without a signal of each colour it is
 not, whatever was said before. Counts follow the dots that are added and deleted, but for clustered HER2 signals: their
-number is an estimate, which moves by as many as dots came or went. A moved box may carry what the models count in it.
+number is an estimate, which moves by as many as dots came or went. Without HER2 signals nothing is clustered, whatever
+was flagged; the flag holds again once a number is typed. A moved box may carry what the models count in it.
 No nucleus is left out because the box of another was drawn over it; it is marked, for the pathologist to decide.
 """
 
@@ -72,7 +73,7 @@ class ReviewedNucleus:
         The number of a cluster has to be typed, since dots only move its estimate. What the models count in a box that
         was moved is theirs again.
         """
-        clustered, own = self.ai is not None and self.ai.clustered, False
+        clustered, own = self.ai is not None and _settled(self.ai).clustered, False
         for c in self.corrections:
             match c.kind:
                 case CorrectionKind.COUNTS:
@@ -92,7 +93,7 @@ class ReviewedNucleus:
         """True if counts, cluster, box, or being scored differ from the AI's values."""
         if self.ai is None:
             return True
-        now, before = self.nucleus, self.ai
+        now, before = self.nucleus, _settled(self.ai)
         return (now.her2, now.cep17, now.clustered, now.box, now.scored, now.reason) != (
             before.her2,
             before.cep17,
@@ -302,24 +303,29 @@ class _Draft:
         reason = self.excluded_as or missing_colour(self.nucleus.her2, self.nucleus.cep17)
         if reason is None and not self.included and self.found_reason not in COLOUR_REASONS:
             reason = self.found_reason
-        return replace(self.nucleus, scored=reason is None, reason=reason)
+        return replace(_settled(self.nucleus), scored=reason is None, reason=reason)
 
 
 def _review(ai: Nucleus | None, made: Sequence[Correction]) -> ReviewedNucleus | None:
     """Replay the corrections of one nucleus; None if it was added and the addition was taken back."""
     if not made:
-        return None if ai is None else ReviewedNucleus(ai, ai)
+        return None if ai is None else ReviewedNucleus(_settled(ai), ai)
     in_force = corrections_in_force(made)
-    draft = None if ai is None else _Draft(ai, ai.reason)
+    draft = None if ai is None else _Draft(_settled(ai), ai.reason)
     for c in in_force:
         if c.kind is CorrectionKind.ADD:
             added = _added(c)
-            draft = _Draft(added, added.reason)
+            draft = _Draft(_settled(added), added.reason)
         elif draft is not None:
             _apply(draft, c)
     if draft is None:
         return None
     return ReviewedNucleus(draft.finished() if in_force else draft.nucleus, ai, in_force)
+
+
+def _settled(nucleus: Nucleus) -> Nucleus:
+    """The nucleus as it is shown and scored: without HER2 signals nothing is clustered."""
+    return replace(nucleus, clustered=False) if nucleus.clustered and nucleus.her2 == 0 else nucleus
 
 
 def _apply(draft: _Draft, c: Correction) -> None:
@@ -358,6 +364,7 @@ def _added(c: Correction) -> Nucleus:
 
 
 def _with_signals(nucleus: Nucleus, given: Any) -> Nucleus:
+    nucleus = _settled(nucleus)  # dots that are set where there was none are single signals
     signals = _signals(given, nucleus.id)
     her2 = _dots(signals)
     counted = her2
@@ -392,7 +399,7 @@ def _recount(draft: _Draft, given: Any) -> None:
     for count in (found.her2, found.cep17):
         if count is not None:
             _count(count, found.id)
-    draft.nucleus = replace(found, box=nucleus.box, signals=_signals(values["signals"], nucleus.id))
+    draft.nucleus = _settled(replace(found, box=nucleus.box, signals=_signals(values["signals"], nucleus.id)))
     draft.found_reason = found.reason
 
 

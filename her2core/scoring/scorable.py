@@ -16,7 +16,7 @@ import numpy.typing as npt
 from her2core.errors import ScoringError
 from her2core.records import Box, Exclusion
 
-__all__ = ["ScorableRules", "iou", "judge", "missing_colour", "overlap_fractions", "typical_width_px"]
+__all__ = ["ScorableRules", "iou", "is_cut", "judge", "missing_colour", "overlap_fractions", "typical_width_px"]
 
 # A box that ends this close to the image edge belongs to a nucleus that is cut: so many pixels, or that share of the
 # region's typical nucleus, as boxes of large nuclei end farther from the truth; farther out if it is pressed flat
@@ -88,7 +88,7 @@ def judge(
         raise ScoringError("Overlap has to lie between 0 and 1 and focus may not be negative.")
     if not typical_px >= 0:
         raise ScoringError("The typical width of a nucleus may not be negative.")
-    if _is_cut(box, width_px, height_px, typical_px, rules):
+    if is_cut(box, width_px, height_px, typical_px, rules):
         return Exclusion.EDGE
     if overlap_fraction > rules.most_overlap:
         return Exclusion.OVERLAP
@@ -104,8 +104,11 @@ def typical_width_px(boxes_xyxy: Sequence[Box] | npt.NDArray[np.float64]) -> flo
     return float(np.median(np.sqrt(sides.prod(axis=1)))) if len(boxes) else 0.0
 
 
-def _is_cut(box: Box, width_px: int, height_px: int, typical_px: float, rules: ScorableRules) -> bool:
-    """Whether the nucleus of a box is cut by the image edge (`EDGE_MARGIN_PX` says how that is told)."""
+def is_cut(box: Box, width_px: int, height_px: int, typical_px: float, rules: ScorableRules = DEFAULT_RULES) -> bool:
+    """Whether the nucleus of a box is cut by the image edge (`EDGE_MARGIN_PX` says how that is told).
+
+    As `judge`, but by the box alone: it says nothing of what was counted in it.
+    """
     x0, y0, x1, y1 = box
     across, down = x1 - x0, y1 - y0
     near_px = max(rules.edge_margin_px, rules.edge_margin * typical_px)

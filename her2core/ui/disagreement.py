@@ -10,9 +10,9 @@ from her2core.scoring import DisagreementKind
 from her2core.ui.acknowledging import acknowledge_button
 from her2core.ui.nuclei import doubtful_nuclei
 from her2core.ui.services import Services
-from her2core.ui.session import saved
+from her2core.ui.session import REVIEW_REGION, saved
 from her2core.ui.words import plain
-from her2core.workflow import CaseReview, CaseWarning
+from her2core.workflow import CaseReview, CaseWarning, RegionReview
 
 __all__ = ["DISAGREEMENT_STYLE", "show"]
 
@@ -29,12 +29,12 @@ _STAYS = "Flag changed; the counts stay as they are."
 _ROOM = "disagreements_shown"  # the case that had a point to settle in this session
 
 
-def show(rooms: Services, user: User, review: CaseReview) -> None:
+def show(rooms: Services, user: User, review: CaseReview, looked_at: RegionReview) -> None:
     """The first point that is not settled yet; nothing where flags and findings agreed from the first. Callbacks say on
     the next run what could not be saved."""
     if review.unsettled:
         st.session_state[_ROOM] = review.case.id
-        _point(rooms, user, review, review.unsettled[0])
+        _point(rooms, user, review, review.unsettled[0], looked_at)
     elif st.session_state.get(_ROOM) == review.case.id:
         with st.container(key="settled"):
             st.markdown(f":green[:material/check_circle:] {_settled(review)}")
@@ -50,13 +50,29 @@ def _settled(review: CaseReview) -> str:
     return f"{said} Look through the nuclei{which}, then confirm the counts."
 
 
-def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning) -> None:
+def _elsewhere(review: CaseReview, point: CaseWarning, looked_at: RegionReview) -> RegionReview | None:
+    """The region that a point is about, where another one is looked at."""
+    about = None if point.region_id is None else review.region(point.region_id)
+    return None if about is None or about.region.id == looked_at.region.id else about
+
+
+def _open(region_id: int) -> None:
+    st.session_state[REVIEW_REGION] = region_id
+
+
+def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning, looked_at: RegionReview) -> None:
     points = [w for w in review.warnings if w.before_review]
     which = f"{len(points) - len(review.unsettled) + 1} of {len(points)}"
     with st.container(key="disagreements"):
-        said, settled = st.columns([3.9, 1.3], vertical_alignment="center")
+        elsewhere = _elsewhere(review, point, looked_at)
+        said, settled = st.columns([3.9, 1.3] if elsewhere is None else [3.5, 1.7], vertical_alignment="center")
         said.markdown(f":orange[:material/warning:] **{_title(point)}, {which}.** {plain(point.text)}")
         with settled, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+            if elsewhere is not None:
+                st.button(
+                    f"Open {plain(elsewhere.name)}", key=f"open_region_{point.key}", icon=":material/image_search:",
+                    help="Shows the region that this is about.", on_click=_open, args=(elsewhere.region.id,),
+                )  # fmt: skip
             acknowledge_button(rooms, user, review, point, "content")
             if point.changes:
                 st.button(

@@ -184,9 +184,9 @@ def _workbench(case_id: int) -> None:
         st.rerun(scope="app")
     st.session_state[_SHOWN] = (case_id, review.case.version)
     show_flash()
-    disagreement.show(rooms, user, review)
-    _confirm(rooms, user, review)
     region = _region(shown)
+    disagreement.show(rooms, user, review, region)
+    _confirm(rooms, user, review)
     names = {person.id: person.full_name for person in rooms.log.users()}
     news = EditorNews(names, _inbox(case_id), before_confirming(review))
     mount_editor(f"{_EDITOR}_{case_id}", editor_state(review, region, news), lambda: _receive(case_id))

@@ -18,6 +18,7 @@ from her2core.caselog.lookup import Query
 from her2core.errors import Her2CoreError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI
+from her2core.ui.counting_keys import KEYS, mount_counting_keys
 from her2core.ui.imagery import CHANNELS, nucleus_montage, png
 from her2core.ui.overlay import CONFIG, blinded_figure, clicked_nucleus
 from her2core.ui.pictures import picture_url
@@ -29,10 +30,13 @@ from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
 __all__ = ["draw", "given_in_table", "missing", "with_edits"]
 
 _FIGURE_PX = 560  # at least
-# The image takes the height that the screen has; the height given to Streamlit is the least.
+# The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
+# would lie over the digits in fields this narrow; the line of keys says it.
 _TALL = f"""<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-recount_image)
 {{flex: 0 0 max({_FIGURE_PX}px, calc(100vh - 184px)) !important; height: auto !important;}}
+[class*="st-key-recount_"] [data-testid="InputInstructions"] {{display: none;}}
+.st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
 _NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
 _ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
@@ -164,13 +168,13 @@ def _recount(case_id: int) -> None:
         own = _of_population(counts, regions, region.population)
         st.markdown(
             f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
-            "with IHC 2+. You see neither the first counts nor the group."
+            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have no box."
         )
         _finish(rooms, user, case_id, region.population, own)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
         with nucleus_tab:
             if selected is None:
-                st.info("No nucleus is boxed in this region.")
+                st.info("No whole nucleus is boxed in this region.")
             else:
                 _nucleus(rooms, user, region, selected, counts, case_id)
         with table_tab:
@@ -291,6 +295,7 @@ def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int
             "Leave out", key=f"recount_skip_{made}", width="stretch", on_click=leave_out, shortcut="X",
             help="Not an invasive tumour nucleus, overlapped, out of focus, or damaged.",
         )  # fmt: skip
+        mount_counting_keys(key, her2, cep17)
 
 
 def _half(nucleus_id: int, given: tuple[int | None, int | None]) -> str:
@@ -363,10 +368,10 @@ def _finish(rooms: Services, user: User, case_id: int, population: str, own: Cou
 
 
 def _notes(own: Counts) -> None:
-    """Under all else: how many nuclei cannot be scored, and that nothing needs saving."""
+    """Under all else: how many nuclei cannot be scored, that nothing needs saving, and the keys."""
     one_colour = sum(None not in pair for pair in own.values()) - len(scored_nuclei(own))
     notes = [f"{one_colour} without signals of both colours, not scored."] if one_colour else []
-    st.caption(" ".join([*notes, "Each count is kept as you give it."]))
+    st.caption(" ".join([*notes, "Each count is kept as you give it.", KEYS]))
 
 
 def _hand_in(rooms: Services, user: User, case_id: int, population: str) -> None:

@@ -13,8 +13,9 @@ from her2core.caselog import CaseLog
 from her2core.errors import PermissionDeniedError
 from her2core.permissions import Action, Decision, decide
 from her2core.records import Box, CaseState, Region, User
+from her2core.scoring import is_cut, typical_width_px
 from her2core.scoring.workup import Outcome
-from her2core.workflow.assessing import assess
+from her2core.workflow.assessing import RegionReview, assess
 
 __all__ = [
     "BlindedRegion",
@@ -31,7 +32,11 @@ _SEEN = "counts viewed"
 
 @dataclass(frozen=True, slots=True)
 class BlindedRegion:
-    """A region for the second observer: image and boxes, nothing of what was counted in them."""
+    """A region for the second observer: image and boxes, nothing of what was counted in them.
+
+    A nucleus that the image edge cuts has no box here, since it is never scored. That is told by its box alone: what
+    the first observer left out or took in is not to be seen.
+    """
 
     region: Region
     name: str
@@ -96,7 +101,15 @@ def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegi
         if p.outcome is Outcome.PENDING_RECOUNT
     }
     return tuple(
-        BlindedRegion(r.region, r.name, r.population, tuple((n.nucleus.id, n.nucleus.box) for n in r.nuclei))
+        BlindedRegion(r.region, r.name, r.population, _whole_nuclei(r))
         for r in review.regions
         if r.counts and r.population is not None and r.population in due
     )
+
+
+def _whole_nuclei(region: RegionReview) -> tuple[tuple[int, Box], ...]:
+    """The ids and boxes of the nuclei that the image edge does not cut."""
+    size_px = (region.region.width_px, region.region.height_px)
+    typical_px = typical_width_px([n.nucleus.box for n in region.nuclei])
+    boxes = ((n.nucleus.id, n.nucleus.box) for n in region.nuclei)
+    return tuple((nucleus_id, box) for nucleus_id, box in boxes if not is_cut(box, *size_px, typical_px))

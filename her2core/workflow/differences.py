@@ -88,7 +88,7 @@ def _words(reviewed: ReviewedNucleus) -> Iterator[str]:
             yield f"HER2 {_count(ai.her2)} → {_count(now.her2)}"
         if now.cep17 != ai.cep17:
             yield f"CEP17 {_count(ai.cep17)} → {_count(now.cep17)}"
-        if now.clustered != ai.clustered:
+        if now.clustered != ai.clustered and now.her2 != 0:  # without HER2 nothing is clustered
             yield "marked as cluster" if now.clustered else "no cluster"
         if now.box != ai.box:
             yield "box moved"

@@ -63,7 +63,7 @@ class CaseWarning:
     findings, not with the pathologist's own corrections. `contradicts`: all signals contradict the scored nuclei of the
     `place`; that is acknowledged before the counts are confirmed too, and its key is like theirs. `needs_reason`: a
     limit is exceeded above which the guideline asks to reject (domain.md 1.9), or cells count twice, so it is
-    acknowledged with a reason; `reason` is the one that was given.
+    acknowledged with a reason; `reason` is the one that was given. `region_id`: the region to look at, where it is one.
     """
 
     key: str
@@ -75,6 +75,7 @@ class CaseWarning:
     needs_reason: bool = False
     reason: str = ""
     contradicts: bool = False
+    region_id: int | None = None
 
     @property
     def before_review(self) -> bool:
@@ -189,7 +190,7 @@ def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
         yield CaseWarning(
             _key("\n".join([DisagreementKind.SAME_CELLS.value, *found])), said, False, DisagreementKind.SAME_CELLS,
             f"regions {one.name} and {other.name}", _rejected(fewer, f"shows the same cells as region {more.name}"),
-            needs_reason=True,
+            needs_reason=True, region_id=fewer.region.id,
         )  # fmt: skip
 
 
@@ -227,7 +228,10 @@ def _warning(d: Disagreement, place: str, regions: Sequence[RegionReview]) -> Ca
         if wanted is not None and wanted != flags:
             changes.append((r.region.id, wanted))
     said = " ".join(filter(None, (f"{place[0].upper()}{place[1:]}:", d.text, d.advice)))
-    return CaseWarning(_disagreement_key(d, regions), said, False, d.kind, place, tuple(changes), d.above_limit)
+    return CaseWarning(
+        _disagreement_key(d, regions), said, False, d.kind, place, tuple(changes), d.above_limit,
+        region_id=None if d.kind in _OF_POPULATIONS else regions[0].region.id,
+    )  # fmt: skip
 
 
 _OF_POPULATIONS = (DisagreementKind.SECOND_POPULATION, DisagreementKind.PATTERN, DisagreementKind.HETEROGENEITY)

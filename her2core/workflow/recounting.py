@@ -133,13 +133,13 @@ def save_blinded_recount(
     ConflictError where somebody changed the case in this moment.
     """
     version = log.case(case_id).version  # what is checked now is still true when the record is written
-    boxes = _boxes(r for r in blinded_regions(log, case_id, by) if r.population == population)
-    if not boxes:
+    due = [r for r in blinded_regions(log, case_id, by) if r.population == population]
+    if not due:
         raise WrongStateError(
             f"Population {population} waits for no recount any more: another pathologist has handed one in. Yours was "
             "not needed and is not stored."
         )
-    _check({(c.region_id, c.nucleus_id): (c.her2, c.cep17) for c in counts}, boxes)
+    _check({(c.region_id, c.nucleus_id): (c.her2, c.cep17) for c in counts}, _boxes(due))
     twice = [key for key, times in Counter((c.region_id, c.nucleus_id) for c in counts).items() if times > 1]
     if twice:
         raise ScoringError(f"Nucleus {twice[0][1]} is counted twice; count each nucleus once.")

@@ -86,6 +86,8 @@ def test_signals_counts_and_judgement_are_saved_as_they_are_made_and_undone(lab:
     page.keyboard.type("25")
     page.keyboard.press("Enter")
     at.expect_tally(19, 138, 40)
+    expect(page.locator('.editor .tile[data-nucleus="4"] .counts')).to_have_text("25✱/2")
+    expect(at.part("legend")).to_contain_text("6✱/2: HER2 clustered, an estimate")
 
     # Left out with a reason, and counted again.
     at.choose(5)
@@ -283,10 +285,78 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab: TestLaborato
     page.keyboard.press("Tab")
     outline = at.part("more-her2").evaluate("(e) => getComputedStyle(e).outlineStyle")
     assert outline == "solid"
-    at.part("count-her2").focus()
-    page.keyboard.type("x")  # a key in a field is a character, not an act
+    page.evaluate("() => document.body.append(document.createElement('textarea'))")
+    page.locator("body > textarea").focus()
+    page.keyboard.type("xkznc")  # a key in a text is a character, not an act
     page.wait_for_timeout(300)
+    expect(page.locator("body > textarea")).to_have_value("xkznc")
     assert at.corrections() == []
+
+
+def test_letters_are_keys_in_a_count_field_after_what_was_typed(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    her2, cep17 = at.part("count-her2"), at.part("count-cep17")
+    done: list[tuple[int, CorrectionKind]] = []
+
+    def expect_done(*steps: tuple[int, CorrectionKind]) -> None:
+        at.expect_saved()
+        done.extend(steps)
+        assert [(c.nucleus_id, c.kind) for c in at.corrections()] == done
+
+    def type_her2(count: str) -> None:
+        her2.focus()
+        her2.select_text()
+        page.keyboard.type(count)
+
+    at.part("order").select_option("id")
+    at.expect_nucleus(1)
+    type_her2("9")
+    at.press("n")  # saves as Enter does, and goes on
+    at.expect_nucleus(2)
+    at.expect_tally(19, 117, 38)
+    expect_done((1, CorrectionKind.COUNTS))
+    type_her2("8")
+    at.press("c")  # the typed count is confirmed with it, once
+    at.expect_nucleus(3)
+    at.expect_tally(19, 119, 38)
+    expect_done((2, CorrectionKind.COUNTS))
+    type_her2("7")
+    at.press("z")  # at once, before the count has come back
+    expect_done((3, CorrectionKind.COUNTS), (3, CorrectionKind.UNDO))
+    expect(her2).to_have_value("6")
+    at.expect_tally(19, 119, 38)
+    type_her2("20")
+    at.press("k")
+    expect(her2).to_be_focused()  # for the estimate
+    at.press("x")
+    expect_done(*((3, kind) for kind in (CorrectionKind.COUNTS, CorrectionKind.CLUSTER, CorrectionKind.EXCLUDE)))
+    at.expect_tally(18, 113, 36)
+
+    # What moves in a field does so still, and what belongs to the browser stays its own.
+    at.choose(4)
+    type_her2("15")
+    for key in ("ArrowLeft", "Backspace", "2", "e"):  # e turns DAPI off, it is no exponent
+        at.press(key)
+    expect(her2).to_have_value("25")
+    expect(at.part("show-dapi")).to_have_attribute("aria-pressed", "false")
+    expect_done((4, CorrectionKind.COUNTS))
+    her2.focus()
+    at.press("ArrowUp")
+    expect(her2).to_have_value("26")
+    at.press("Tab")
+    expect(at.part("more-her2")).to_be_focused()
+    expect_done((4, CorrectionKind.COUNTS))
+    cep17.focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.press("Control+Z")
+    page.keyboard.press("Control+C")
+    expect(cep17).to_be_focused()
+    page.keyboard.type("3")
+    at.press("Enter")
+    at.expect_nucleus(4)
+    expect_done((4, CorrectionKind.COUNTS))
+    assert at.corrections()[-1].new == {"her2": 26, "cep17": 3}
 
 
 def test_a_region_is_reviewed_by_keyboard_alone(lab: TestLaboratory, page: Page) -> None:
@@ -477,3 +547,23 @@ def test_another_region_is_shown_as_it_was_left(lab: TestLaboratory, page: Page)
     page.get_by_role("button", name="A1").click()
     at.expect_nucleus(5)
     expect(at.part("order")).to_have_value("id")  # the order that its pictures are in
+
+
+def test_a_region_that_the_page_opens_stays_open(lab: TestLaboratory, page: Page) -> None:
+    """As by the button of a point to settle, after another region was chosen in the editor."""
+    case = lab.open_case()
+    for shade in (120, 140):
+        lab.analyse(lab.add_region(case, COUNTS, shade=shade))
+    first, second = lab.log.regions(case.id)
+    at = ReviewPage(page, lab, case).alone()
+    page.get_by_role("button", name="A2").click()
+    expect(page.get_by_role("button", name="A2")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    assert at.shown == second.id
+    at.shown = first.id
+    at.draw()
+    expect(page.get_by_role("button", name="A1")).to_have_attribute("aria-pressed", "true", timeout=PATIENCE_MS)
+    at.choose(7)
+    at.press("x")
+    at.expect_tally(37, 222, 74)
+    assert at.shown == first.id
+    expect(page.get_by_role("button", name="A1")).to_have_attribute("aria-pressed", "true")

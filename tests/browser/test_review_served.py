@@ -145,6 +145,12 @@ def _all_in_sight(at: ReviewPage) -> None:
         assert box is not None, part
         assert box["y"] + min(box["height"], 60) <= 768 - 24, part
     assert page.locator(".stMain").evaluate("(main) => main.scrollHeight <= main.clientHeight + 1")
+    whole = """(tiles) => {
+        const room = tiles.getBoundingClientRect();
+        const inside = (tile) => tile.getBoundingClientRect().bottom <= room.bottom + 1;
+        return room.bottom <= innerHeight && [...tiles.children].filter(inside).length;
+    }"""
+    assert at.part("tiles").evaluate(whole) >= 12  # of twenty nuclei, each with a picture that can be told from others
     confirm = page.locator(".st-key-confirm_review").bounding_box()
     assert confirm is not None
     assert confirm["y"] < 200

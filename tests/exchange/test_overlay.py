@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from her2core.exchange.overlay import overlay_png
 from her2core.records import Box, Channel, Exclusion, Nucleus, Signal
@@ -60,6 +60,25 @@ def test_nuclei_that_are_not_scored_differ_in_shape_not_only_in_colour() -> None
     whole, dashed = drawn(nucleus()), drawn(nucleus(scored=False))
     assert whole[169, 100:180].any(axis=1).all()
     assert 0.2 < dashed[169, 100:180].any(axis=1).mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("found", "label"),
+    [
+        (nucleus(), "4/2"),
+        (nucleus(clustered=True), "4✱/2"),
+        (nucleus(uncertain=True), "4/2 ?"),
+        (nucleus(clustered=True, uncertain=True), "4✱/2 ?"),
+        (nucleus(scored=False), "×"),
+    ],
+)
+def test_the_sign_of_a_cluster_stands_with_the_her2_count_once(
+    found: Nucleus, label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda _, at, text, **more: written.append(text))
+    drawn(found)
+    assert written == [label]
 
 
 def test_marks_for_clusters_and_doubt_are_drawn() -> None:

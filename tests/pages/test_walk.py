@@ -11,6 +11,7 @@ from her2core import workflow
 from her2core.caselog import StatementKind
 from her2core.records import IHC, CaseState, CorrectionKind
 from her2core.ui.services import services
+from her2core.ui.session import REVIEW_REGION
 from tests.pages.app import on_case, page_alone, said, signed_in
 from tests.pages.lab import (
     FLAGS,
@@ -101,6 +102,23 @@ def test_nothing_is_left_to_settle_only_when_no_scored_nucleus_asks_to_be_looked
     workflow.correct(lab.log, region.id, 3, CorrectionKind.COUNTS, {"her2": 6, "cep17": 2}, by)
     at.run()
     assert said(at, "Nothing is left to settle")
+
+
+def test_a_point_leads_to_the_region_that_it_is_about(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    lab.analyse(lab.add_region(case, POSITIVE, shade=120), FLAGS)
+    second = lab.add_region(case, POSITIVE, shade=130)
+    lab.analyse(second, replace(FLAGS, clusters=True))
+    at = _on(lab, case.id, "review.py")
+    (point,) = workflow.assess(lab.log, case.id).unsettled
+    assert point.region_id == second.id
+    leads = at.button(key=f"open_region_{point.key}")
+    assert leads.label == "Open A2"
+    leads.click().run()
+    assert not at.exception
+    assert at.session_state[REVIEW_REGION] == second.id
+    assert not [b for b in at.button if b.key == f"open_region_{point.key}"]  # it is looked at
+    assert at.button(key=f"warning_{point.key}")
 
 
 # --- work-up and signature ------------------------------------------------------------------------------------------

@@ -163,7 +163,8 @@ def test_every_nucleus_is_listed_with_ai_and_final_counts() -> None:
     )
     text = text_of(replace(samples.group_report(1), nuclei=rows))
     assert "4 nuclei, 2 of them scored" in text
-    for line in ("901 11 12 13 14 CE", "902 21 0 (21) (0) no CEP17 signal", "903 – – 33 34 N", "904 – – – –"):
+    assert "✱ behind a HER2 count: clustered, an estimate." in text
+    for line in ("901 11 12 13✱ 14 E", "902 21 0 (21) (0) no CEP17 signal", "903 – – 33 34 N", "904 – – – –"):
         assert line in text
 
 
@@ -173,7 +174,7 @@ def test_the_parts_of_a_line_of_the_list_do_not_run_into_each_other() -> None:
     text = text_of(replace(samples.group_report(1), nuclei=rows))
     for reason in Exclusion:
         assert f"LON… 10000 100 100 (100) (100) {reason.value}" in text
-    assert "B12 9999 100 100 100 100 CEN" in text
+    assert "B12 9999 100 100 100✱ 100 EN" in text
 
 
 def test_a_list_of_many_nuclei_prints_every_one_once() -> None:

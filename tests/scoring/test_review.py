@@ -245,6 +245,39 @@ def test_dots_move_the_estimate_of_a_cluster_by_as_many(nucleus: Build) -> None:
     assert (found.nucleus.her2, found.nucleus.cep17) == (22, 0)
 
 
+def her2_dots(number: int) -> dict[str, Any]:
+    return {"signals": [{"channel": "her2", "x": 20.0 + 5 * i, "y": 20.0} for i in range(number)]}
+
+
+@pytest.mark.parametrize(
+    ("her2", "clustered", "steps", "seen"),
+    [
+        (0, True, [], (0, False)),  # as older analyses by regression say
+        (0, True, [(Kind.SIGNALS, her2_dots(1))], (1, False)),  # one single signal, not an estimate of one
+        (0, True, [(Kind.COUNTS, {"her2": 3, "cep17": 2})], (3, False)),
+        (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2})], (0, False)),
+        (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2}), (Kind.COUNTS, {"her2": 16, "cep17": 2})], (16, True)),
+        (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2}), (Kind.SIGNALS, her2_dots(1))], (1, False)),
+        (0, False, [(Kind.CLUSTER, {"clustered": True})], (0, False)),
+        (0, False, [(Kind.CLUSTER, {"clustered": True}), (Kind.COUNTS, {"her2": 16, "cep17": 2})], (16, True)),
+        (
+            9,
+            False,
+            [(Kind.BOX, {"box": [0, 0, 9, 9], "recount": RECOUNT | {"her2": 0, "clustered": True}})],
+            (0, False),
+        ),
+    ],
+)
+def test_without_her2_signals_nothing_is_clustered(
+    nucleus: Build, her2: int, clustered: bool, steps: list[tuple[Kind, dict[str, Any]]], seen: tuple[int, bool]
+) -> None:
+    ai = nucleus(her2, 2, id=1, clustered=clustered, **({} if her2 else {"reason": Exclusion.NO_HER2}))
+    found = only(apply_corrections([ai], [made(i, 1, kind, **new) for i, (kind, new) in enumerate(steps, 1)]))
+    assert (found.nucleus.her2, found.nucleus.clustered) == seen
+    assert found.ai == ai  # as it is stored
+    assert found.changed == ((her2, clustered and her2 > 0) != seen)
+
+
 def test_an_excluded_nucleus_stays_out_until_it_is_included(nucleus: Build) -> None:
     ai = nucleus(9, 2, id=1)
     excluded = made(1, 1, Kind.EXCLUDE, reason=Exclusion.NOT_TUMOUR.value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from her2core.marks import BOX_STYLES, SIGNAL_STYLES, NucleusState, state_of_nucleus
+from her2core.marks import BOX_STYLES, CLUSTER_SIGN, CLUSTER_WORDS, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.records import Correction, CorrectionKind, Exclusion
 from her2core.scoring import (
     PopulationAssessment,
@@ -81,6 +81,7 @@ def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> 
         "overlap": Exclusion.OVERLAP.value,
         "styles": {state.name.lower().replace("_", " "): _style(state) for state in NucleusState},
         "signals": {channel.value: style.colour for channel, style in SIGNAL_STYLES.items()},
+        "cluster": {"sign": CLUSTER_SIGN, "words": CLUSTER_WORDS},
         "acknowledged": {"window": inbox.window, "upto": inbox.upto},
         "refused": [{"number": r.number, "message": r.message} for r in inbox.refused],
         "select": {"nucleus": inbox.select, "number": inbox.selections},

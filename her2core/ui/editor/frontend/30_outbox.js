@@ -14,9 +14,15 @@ class Outbox {
     this.changed();
   }
 
+  /** Ask for another region; with every message, until it is there. */
   look(region) {
     this.region = region;
     this.send();
+  }
+
+  /** This region is shown, asked for here or chosen elsewhere on the page. */
+  arrived(region) {
+    if (this.region === region) this.region = null;
   }
 
   send() {

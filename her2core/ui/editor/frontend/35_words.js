@@ -33,6 +33,9 @@ function drawing(svg) {
 
 const count = (value) => (value === null ? "–" : String(value));
 
+/** Both counts as the pictures of the report and the overlays have them: HER2/CEP17, with the sign of clustered HER2. */
+const countsLabel = ({ her2, cep17, clustered }, sign) => `${count(her2)}${clustered ? sign : ""}/${count(cep17)}`;
+
 function standing(nucleus) {
   const said = [nucleus.scored ? "scored" : `not scored: ${nucleus.reason}`];
   if (nucleus.clustered) said.push("HER2 clustered, estimated");

@@ -70,13 +70,20 @@ class NucleusPanel {
       canvas.addEventListener("click", (event) => name !== "dapi" && this.clicked(event, canvas, name));
   }
 
+  /** Whether a key in a field is an act, as it is elsewhere: in a count only digits are typed. */
+  isActIn(field, { key, ctrlKey, metaKey, isComposing }) {
+    const count = Object.values(this.inputs).includes(field);
+    return count && key.length === 1 && !/\d/.test(key) && !ctrlKey && !metaKey && !isComposing;
+  }
+
   /** Send the typed counts if they differ from what counts now, or if the reader makes them theirs (`confirmed`). */
   commit(confirmed = false) {
     const nucleus = this.editor.selected();
     if (!nucleus || nucleus.id !== this.shownId) return;
     const [her2, cep17] = ["her2", "cep17"].map((channel) => Number.parseInt(this.inputs[channel].value, 10));
+    const going = this.editor.outbox.pending.some((edit) => edit.act === "set counts" && edit.nucleus === nucleus.id);
     if (!(her2 >= 0 && cep17 >= 0)) this.fill(true);
-    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17 || (confirmed && !nucleus.read)) {
+    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17 || (confirmed && !nucleus.read && !going)) {
       this.sent = { her2, cep17 };
       this.editor.edit("set counts", { her2, cep17 }, nucleus.id);
     }

@@ -51,7 +51,7 @@ class Gallery {
     rect.setAttribute("stroke-dasharray", style.pattern.join(" "));
     rect.setAttribute("stroke-width", style.width + 0.6);
     tile.querySelector(".sign").textContent = style.sign;
-    tile.querySelector(".counts").textContent = `${count(nucleus.her2)}·${count(nucleus.cep17)}`;
+    tile.querySelector(".counts").textContent = countsLabel(nucleus, this.editor.state.cluster.sign);
     this.repaint([nucleus.id]);
   }
 

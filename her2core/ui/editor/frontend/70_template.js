@@ -19,7 +19,7 @@ const KEYS = [
   ["F", "whole region"],
   ["O", "one image pixel a screen pixel"],
   ["G", "zoom to the nucleus"],
-  ["Enter", "save the typed counts"],
+  ["Enter", "save the typed counts; letters are keys there, too"],
   ["?", "this list"],
 ];
 const SHORT = [
@@ -189,18 +189,18 @@ function build() {
         "div", { class: "side" },
         element("div", { class: "cards", "data-part": "cards", "aria-live": "polite" }),
         nucleusSection(),
+      ),
+      element(
+        "section", { class: "gallery", "aria-label": "All nuclei" },
         element(
-          "section", { class: "gallery", "aria-label": "All nuclei" },
+          "div", { class: "head" },
+          element("span", { "data-part": "summary" }),
           element(
-            "div", { class: "head" },
-            element("span", { "data-part": "summary" }),
-            element(
-              "select", { "data-part": "order", "aria-label": "Order of the nuclei" },
-              ...ORDERS.map(([value, label]) => element("option", { value }, label)),
-            ),
+            "select", { "data-part": "order", "aria-label": "Order of the nuclei" },
+            ...ORDERS.map(([value, label]) => element("option", { value }, label)),
           ),
-          element("div", { class: "tiles", "data-part": "tiles" }),
         ),
+        element("div", { class: "tiles", "data-part": "tiles" }),
       ),
     ),
     element("div", { class: "line keys", "aria-hidden": "true" }, ...keyList(SHORT)),

@@ -7,6 +7,8 @@ const dismissed = new Map();
 const FOOTER_PX = 36; // the note at the bottom of every page, and a little air
 const LEAST_HEIGHT_PX = 440;
 const LOW_PX = 600; // below this the side is drawn closer together, so that nothing of it is cut
+const TALL_PX = 800; // from this the gallery has its place below the nucleus
+const WIDE_PX = 1200; // from this there is room for it beside
 
 class Editor {
   constructor(root, post) {
@@ -30,6 +32,7 @@ class Editor {
     if (another) this.leave();
     this.state = state;
     this.outbox.acknowledge(state.acknowledged);
+    this.outbox.arrived(state.region.id);
     if (another) this.begin();
     this.bringForward();
     if (state.select.number > this.shownSelect) {
@@ -105,7 +108,6 @@ class Editor {
       parts.reason.replaceChildren(...state.reasons.map((reason) => element("option", { value: reason }, reason)));
     }
     for (const name of ["undo", "redo"]) {
-      parts[name].disabled = !state[name] || !state.editable;
       parts[name].title = state[name] ? `${name === "undo" ? "Undo" : "Redo"}: ${state[name]}` : "Nothing to take back";
     }
     parts.note.textContent = state.note;
@@ -139,7 +141,7 @@ class Editor {
   }
 
   writeLegend() {
-    const { nuclei, styles, signals } = this.state;
+    const { nuclei, styles, signals, cluster } = this.state;
     const states = Object.entries(styles).map(([state, style]) => {
       const number = nuclei.filter((n) => n.state === state).length;
       const mark = element("i", { class: "mark", "data-state": state }, style.sign);
@@ -151,7 +153,9 @@ class Editor {
       mark.style.color = signals[channel];
       return element("span", {}, mark, NAMES[channel]);
     });
-    this.parts.legend.replaceChildren(...states.filter(Boolean), ...dots);
+    const numbers = [element("span", {}, "Numbers: HER2/CEP17")];
+    if (nuclei.some((n) => n.clustered)) numbers.push(element("span", {}, `6${cluster.sign}/2: ${cluster.words}`));
+    this.parts.legend.replaceChildren(...states.filter(Boolean), ...dots, ...numbers);
   }
 
   refuse() {
@@ -166,6 +170,8 @@ class Editor {
     const waits = this.outbox.pending.length > 0;
     this.parts.status.textContent = waits ? "Saving …" : this.state?.editable ? "All changes saved" : "Read only";
     this.parts.status.classList.toggle("waits", waits);
+    this.parts.undo.disabled = !this.state?.editable || !(this.state.undo || waits); // what is on its way, too
+    this.parts.redo.disabled = !this.state?.editable || !this.state.redo;
   }
 
   // --- what the reader does --------------------------------------------------------------------------------------
@@ -411,6 +417,7 @@ class Editor {
     const take = (height) => {
       this.dom.style.height = `${Math.floor(Math.max(LEAST_HEIGHT_PX, height))}px`;
       this.dom.classList.toggle("low", height < LOW_PX);
+      this.dom.classList.toggle("beside", height < TALL_PX && this.dom.clientWidth >= WIDE_PX);
     };
     take(window.innerHeight - top - FOOTER_PX);
     const over = page ? page.scrollHeight - page.clientHeight : 0;
@@ -420,11 +427,13 @@ class Editor {
   key(event) {
     const target = event.composedPath()[0];
     const typing = target instanceof Element && target.matches("input, textarea, select, [contenteditable]");
-    if (typing || event.altKey || !this.dom.isConnected || document.querySelector('[role="dialog"]')) return;
+    if (typing && !this.panel.isActIn(target, event)) return;
+    if (event.altKey || !this.dom.isConnected || document.querySelector('[role="dialog"]')) return;
     const act = this.keyAct(event);
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
+    if (typing) target.blur(); // which saves what was typed, and lets the next key be an act again
     act();
   }
 

@@ -1,0 +1,108 @@
+"""The second read by keyboard alone, over the served application."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from her2core import workflow
+from her2core.records import Case
+from her2core.workflow import Counts
+from tests.browser.conftest import PATIENCE_MS, Server
+from tests.pages.lab import GROUP_3, IHC_SAME, PASSWORDS
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
+
+
+def field(page: Page, region: int, nucleus: int, name: str) -> Locator:
+    return page.locator(f'[class*="st-key-recount_{region}_{nucleus}_"][class*="_{name}"] input')
+
+
+def so_far(server: Server, case: Case) -> Counts:
+    return workflow.blinded_recount(server.lab.log, case.id, server.lab.person("okafor"))[1]
+
+
+def test_all_nuclei_are_gone_through_by_keyboard_alone(server: Server, page: Page) -> None:
+    case = server.lab.reviewed(GROUP_3, **IHC_SAME)
+    region = server.lab.log.regions(case.id)[0].id
+    page.goto(server.url)
+    page.get_by_label("User name").fill("okafor")
+    page.get_by_label("Password", exact=True).fill(PASSWORDS["okafor"])
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.get_by_role("link", name="Second read").click(timeout=PATIENCE_MS)
+    page.locator(f".st-key-recount_{case.id} button").click(timeout=PATIENCE_MS)
+    keys = page.keyboard
+
+    def expect_at(nucleus: int, name: str = "her2") -> None:
+        expect(field(page, region, nucleus, name)).to_be_focused(timeout=60_000)
+
+    def expect_shown(nucleus: int) -> None:
+        expect(page.get_by_text(f"Nr {nucleus}", exact=True)).to_be_visible(timeout=60_000)
+
+    # Without the mouse: a digit begins, Tab leads on, Enter counts; the keyboard is at the next nucleus.
+    expect_shown(1)
+    page.locator('[data-testid="stBidiComponentIsolated"]').wait_for(state="attached")
+    page.wait_for_timeout(1000)  # nothing is seen of the keys
+    page.evaluate("() => document.activeElement.blur()")
+    keys.press("6")
+    expect_at(1)
+    keys.press("Tab")
+    expect_at(1, "cep17")
+    keys.press("4")
+    keys.press("Enter")
+    expect_at(2)
+    for nucleus in range(2, 5):
+        keys.type("6")
+        keys.press("Tab")
+        keys.type("4")
+        keys.press("Enter")
+        expect_at(nucleus + 1)
+    assert so_far(server, case) == {(region, nucleus): (6, 4) for nucleus in range(1, 5)}
+
+    # On and back; what was counted is there, and typing replaces it.
+    keys.press("n")
+    expect_at(6)
+    keys.press("p")
+    expect_at(5)
+    keys.press("p")
+    expect_at(4)
+    expect(field(page, region, 4, "her2")).to_have_value("6")
+    keys.type("7")
+    keys.press("p")  # not before it is saved
+    expect_at(4)
+    keys.press("n")  # saves it, as Enter does
+    expect_at(5)
+    assert so_far(server, case)[(region, 4)] == (7, 4)
+
+    # Left out; half a count leads to the other half.
+    keys.press("x")
+    expect_at(6)
+    keys.type("12")
+    keys.press("Enter")
+    expect_at(6, "cep17")
+    keys.type("3")
+    keys.press("Enter")
+    expect_at(7)
+    assert so_far(server, case)[(region, 6)] == (12, 3)
+    assert (region, 5) not in so_far(server, case)
+
+    # Another reader's habit: the buttons, and the arrows outside of the fields.
+    for _ in range(3):
+        keys.press("Tab")
+    expect(page.get_by_role("button", name="Leave out")).to_be_focused()
+    keys.press("Enter")
+    expect_at(8)
+    for _ in range(2):
+        keys.press("Shift+Tab")
+    keys.press("ArrowLeft")
+    expect_shown(7)
+    keys.press("ArrowRight")
+    expect_shown(8)
+
+    # Where the table is, the keys are the table's.
+    page.get_by_role("tab", name="Your counts in").click()
+    page.evaluate("() => document.activeElement.blur()")
+    keys.press("n")
+    page.wait_for_timeout(300)
+    page.get_by_role("tab", name="Nucleus").click()
+    expect_shown(8)
