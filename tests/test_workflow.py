@@ -424,6 +424,18 @@ def test_an_indeterminate_case_is_signed_with_its_reason(lab: TestLaboratory) ->
     assert report.summary["outcome"] == "indeterminate"
 
 
+def test_an_indeterminate_report_names_no_group_of_any_reader(lab: TestLaboratory) -> None:
+    case, by = lab.reviewed(NEGATIVE), lab.person("berg")
+    workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)
+    content, pdf = workflow.draft_report(lab.log, case.id, workflow.laboratory_of(load_settings()), by)
+    assert (content.outcome, [p.group for p in content.populations]) == ("indeterminate", [None])
+    assert [count.group for p in content.populations for count in p.observers] == [None]
+    document = pypdfium2.PdfDocument(pdf)
+    text = "".join(page.get_textpage().get_text_bounded() for page in document)
+    document.close()
+    assert "Group" not in text
+
+
 def test_an_amendment_is_a_new_version_that_names_the_old_one_and_what_changed(lab: TestLaboratory) -> None:
     first = lab.sign(lab.ready(POSITIVE))
     by = lab.person("berg")

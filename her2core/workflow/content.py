@@ -12,7 +12,7 @@ from her2core.caselog import CaseLog, ReportRecord, StatementKind
 from her2core.errors import WrongStateError
 from her2core.exchange.released import details_to_json
 from her2core.imaging import ACCEPTED, read_region
-from her2core.records import IHC, User
+from her2core.records import IHC, Tally, User
 from her2core.reporting.content import (
     DEFAULT_LIMITATIONS,
     AiDisclosure,
@@ -29,6 +29,7 @@ from her2core.reporting.content import (
 )
 from her2core.reporting.figures import overlay_thumbnail
 from her2core.scoring import (
+    MINIMUM_NUCLEI,
     CaseAssessment,
     DisagreementKind,
     Outcome,
@@ -275,7 +276,7 @@ def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessmen
         tally=population.tally,
         copy_number_95=confidence.copy_number_95 if confidence else None,
         ratio_95=confidence.ratio_95 if confidence else None,
-        group=population.provisional_group,
+        group=population.group,
     )
     others = []
     for recount in review.recounts:
@@ -289,10 +290,17 @@ def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessmen
                 tally=recount.tally,
                 copy_number_95=spread.copy_number_95 if spread else None,
                 ratio_95=spread.ratio_95 if spread else None,
-                group=group(recount.tally),
+                group=_group_of_recount(population, recount.tally),
             )
         )
     return (first, *others)
+
+
+def _group_of_recount(population: PopulationAssessment, recounted: Tally) -> int | None:
+    """The group of a recount; None where it has too few nuclei for one, or no group of the population is reported."""
+    if population.group is None or recounted.n < MINIMUM_NUCLEI:
+        return None
+    return group(recounted)
 
 
 def _first_reader(log: CaseLog, review: CaseReview) -> str:

@@ -320,10 +320,11 @@ def test_signing_asks_for_the_password_again(house: House) -> None:
 
 
 def test_a_wrong_password_typed_again_says_whose_is_wanted_and_no_user_name(house: House) -> None:
-    for act in (
+    acts: tuple[Callable[[], object], ...] = (
         lambda: house.accounts.reauthenticate(house.anna, OTHER),
         lambda: house.accounts.set_password(house.anna, OTHER, "another lantern drifts"),
-    ):
+    )
+    for act in acts:
         with pytest.raises(SignInError, match="not the password that Anna Arendt signs in with") as refused:
             act()
         assert "user name" not in str(refused.value).lower()
