@@ -424,6 +424,16 @@ def test_an_indeterminate_case_is_signed_with_its_reason(lab: TestLaboratory) ->
     assert report.summary["outcome"] == "indeterminate"
 
 
+def test_a_report_says_which_regions_it_shows_no_picture_of(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    for shade, nuclei in ((120, 8), (121, 20), (122, 12), (123, 16)):
+        lab.analyse(lab.add_region(case, NEGATIVE[:nuclei], shade))
+    by = lab.person("berg")
+    content, _ = workflow.draft_report(lab.log, case.id, workflow.laboratory_of(load_settings()), by)
+    assert [picture.caption.split(":")[0] for picture in content.thumbnails] == ["Region A2", "Region A3", "Region A4"]
+    assert "Not pictured: 1 (A1)" in content.pictures_note
+
+
 def test_an_indeterminate_report_names_no_group_of_any_reader(lab: TestLaboratory) -> None:
     case, by = lab.reviewed(NEGATIVE), lab.person("berg")
     workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)

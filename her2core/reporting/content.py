@@ -224,6 +224,7 @@ class ReportContent:
     `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
     `cross_check` are whole statements.
     `intervals` says what the 95 % intervals cover (`scoring.interval_basis`).
+    `pictures_note` says which regions have no picture and why; empty where all have one.
     `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
     and none only in a preliminary report; one empty signature field is placed for each.
 
@@ -255,6 +256,7 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     exclusions: tuple[tuple[Exclusion, int], ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
+    pictures_note: str = ""
     nuclei: tuple[NucleusRow, ...] = ()
     assay_type: str = ""
     section_thickness_um: float | None = None

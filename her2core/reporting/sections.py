@@ -322,8 +322,8 @@ def case_section(content: ReportContent) -> list[Flowable]:
 
 
 def images_section(content: ReportContent) -> list[Flowable]:
-    """The pictures of regions, each with its caption, and what the boxes mean."""
-    return [Images(content.thumbnails)] if content.thumbnails else []
+    """The pictures of regions, each with its caption, what the boxes mean, and which regions are not shown."""
+    return [Images(content.thumbnails, content.pictures_note)] if content.thumbnails else []
 
 
 class Images(Flowable):
@@ -336,8 +336,9 @@ class Images(Flowable):
     _IN_ROWS = (62.0, 46.0)
     _STEP = 3.0
 
-    def __init__(self, thumbnails: Sequence[Thumbnail]) -> None:
+    def __init__(self, thumbnails: Sequence[Thumbnail], note: str = "") -> None:
         super().__init__()
+        self._note = note
         self.spaceBefore = HEADING.spaceBefore
         self.gap = 0.0
         self._thumbnails = thumbnails
@@ -355,7 +356,8 @@ class Images(Flowable):
     def _set(self, tall: float, width: float) -> tuple[float, float]:
         """Sets the pictures in this height (mm), and gives the size of all."""
         made = _beside(self._thumbnails[0], tall * mm) if len(self._thumbnails) == 1 else self._rows(tall * mm)
-        self._all = Table([[[_heading("Images"), *made]]], colWidths=[width], style=TableStyle(_padding(0, 0)))
+        noted = [Paragraph(markup(self._note), SMALL)] if self._note else []
+        self._all = Table([[[_heading("Images"), *made, *noted]]], colWidths=[width], style=TableStyle(_padding(0, 0)))
         found: tuple[float, float] = self._all.wrapOn(self.canv, width, 1e6)
         return found
 

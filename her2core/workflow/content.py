@@ -50,6 +50,7 @@ from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
 from her2core.workflow.findings import CaseWarning
+from her2core.workflow.picturing import Countable, pictured, pictures_note
 
 __all__ = [
     "SECOND_MEANING",
@@ -66,7 +67,6 @@ __all__ = [
 SECOND_MEANING = "I have reviewed the images, the counts and this report, and I agree with the result."
 """What a second signature says."""
 
-_PICTURES = 3
 _PICTURE_PX = 1100
 _NO_SCALE = (
     "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
@@ -140,6 +140,7 @@ def build_content(
     summary = summary_of(review)
     counting = [r for r in review.regions if r.counts]
     reviewed = [n for r in counting for n in r.nuclei]
+    countable = [Countable(r.name, r.population or "", sum(n.nucleus.scored for n in r.nuclei)) for r in counting]
     return ReportContent(
         number=report_number(review.case.id),
         version=len(log.reports(review.case.id)) + 1,
@@ -162,7 +163,8 @@ def build_content(
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
-        thumbnails=tuple(_thumbnail(log, r) for r in counting[:_PICTURES]),
+        thumbnails=tuple(_thumbnail(log, counting[place]) for place in pictured(countable)),
+        pictures_note=pictures_note(countable),
         nuclei=tuple(_row(r, n) for r in counting for n in r.nuclei),
         replaces=None if replaced is None else _replaced(replaced),
         reason=_reason(review, addendum),

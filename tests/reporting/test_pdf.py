@@ -402,6 +402,11 @@ def test_a_report_gives_way_where_its_last_page_would_be_nearly_empty(monkeypatc
         assert "Images" in text
 
 
+def test_which_regions_have_no_picture_is_printed_with_the_pictures() -> None:
+    note = "Pictured: 2 of 6 counted regions (A1, A2), those with the most scored nuclei."
+    assert note in text_of(replace(samples.group_report(1), pictures_note=note))
+
+
 def test_pictures_that_do_not_fit_leave_no_wide_gap() -> None:
     """What the models did comes before them then, and both are on their page."""
     rows = tuple(NucleusRow("A1", number, "A", 2, 2, 2, 2, True) for number in range(1, 120))
