@@ -222,7 +222,7 @@ class ReportContent:
     the laboratory's zone. `headline` is `CaseAssessment.headline`: what stands before its colon is printed largest.
     `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
     `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
-    `cross_check` are whole statements.
+    `cross_check` are whole statements; so is `single_cells`, which is no part of the one on heterogeneity.
     `intervals` says what the 95 % intervals cover (`scoring.interval_basis`).
     `pictures_note` says which regions have no picture and why; empty where all have one.
     `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
@@ -246,6 +246,7 @@ class ReportContent:
     signatories: tuple[Signatory, ...] = ()
     heterogeneous: bool = False
     heterogeneity: str = ""
+    single_cells: str = ""
     clusters: str = ""
     suitability: str = ""
     cross_check: str = ""

@@ -257,11 +257,12 @@ def _work_up(population: PopulationResult, content: ReportContent) -> list[tuple
 
 
 def statements_section(content: ReportContent) -> list[Flowable]:
-    """Heterogeneity, clusters, suitability, the ratio over all signals, and the nuclei left out, by reason."""
+    """Heterogeneity, single cells, clusters, suitability, ratio over all signals, and nuclei left out, by reason."""
     left_out = ", ".join(f"{reason.value} {count}" for reason, count in content.exclusions)
     total = sum(count for _, count in content.exclusions)
     rows = [
         ("Heterogeneity", content.heterogeneity or _NOT_RECORDED),
+        *([("Single cells", content.single_cells)] if content.single_cells else []),
         ("Clusters", content.clusters or _NOT_RECORDED),
         ("Suitability", content.suitability or _NOT_RECORDED),
         ("Nuclei left out", f"{total} ({left_out})" if total else "none"),

@@ -159,10 +159,14 @@ def amplified_share(found: Heterogeneity) -> str | None:
     """Both common counts of amplified cells in a sentence; None without cells."""
     if not found.n:
         return None
-    cap = ", heterogeneous by CAP 2009 (5 to 50 %)" if found.heterogeneous_cap2009 else ""
+    cap = (
+        ", for comparison with CAP 2009 only: its range of 5 to 50 % holds about a third of all tumours"
+        if found.heterogeneous_cap2009
+        else ""
+    )
     return (
-        f"{found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) are amplified taken one by one "
-        f"(ratio 2.0 or more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
+        f"Taken one by one, {found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) count as "
+        f"amplified (ratio 2.0 or more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
         f"({found.amplified_cap2009_percent:.0f} %) by a ratio above 2.2{cap}."
     )
 

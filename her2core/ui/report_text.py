@@ -42,6 +42,7 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
     rows += [
         ("95 % intervals", (content.intervals,)),
         ("Heterogeneity", content.heterogeneity.splitlines()),
+        ("Single cells", content.single_cells.splitlines()),
         ("Clusters", (content.clusters,)),
         ("All signals", content.cross_check.splitlines()),
         ("Suitability", (content.suitability,)),

@@ -155,7 +155,8 @@ def build_content(
         reported_at=at,
         signatories=_signatories(signer, second, meaning, at),
         heterogeneous=assessment.heterogeneous,
-        heterogeneity=_heterogeneity(review, assessment) if counting else _NOT_JUDGED,
+        heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
+        single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
         suitability=_suitability(review),
         cross_check=_cross_checks(review),
@@ -368,14 +369,15 @@ def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
     return Thumbnail(picture, f"Region {region.name}: {len(scored)} of its {len(region.nuclei)} nuclei scored")
 
 
-def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
+def _single_cells(review: CaseReview, assessment: CaseAssessment) -> str:
+    """How many cells of each population are amplified by themselves; apart from what is said of its populations."""
     several = len(assessment.populations) > 1
     cells = [
         f"{f'Population {p.label}: ' if several else ''}{text}"
         for p in assessment.populations
         if p.label in review.findings and (text := amplified_cells(p.heterogeneity, review.findings[p.label].pattern))
     ]
-    return "\n".join((_populations_seen(review, assessment), *cells))
+    return "\n".join(cells)
 
 
 def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:

@@ -101,7 +101,8 @@ def test_work_up_comment_statements_and_exclusions_are_printed(report: tuple[Rep
         assert (population.comment or "") in text
     for alert in content.alerts:
         assert alert in text
-    for statement in (content.heterogeneity, content.clusters, content.suitability, content.cross_check):
+    said = (content.heterogeneity, content.single_cells, content.clusters, content.suitability, content.cross_check)
+    for statement in said:
         assert statement in text
     assert content.guideline in text
     assert "12 (no CEP17 signal 3, overlaps another nucleus 5, cut by the image edge 4)" in text
@@ -279,6 +280,7 @@ def test_all_free_text_is_escaped() -> None:
             samples.DETAILS, requester=evil, specimen=evil, site=evil, block=evil, fixative=evil, probe_lot=evil
         ),
         heterogeneity=evil,
+        single_cells=evil,
         clusters=evil,
         suitability=evil,
         interpretation=evil,
