@@ -434,6 +434,35 @@ def test_a_report_says_which_regions_it_shows_no_picture_of(lab: TestLaboratory)
     assert "Not pictured: 1 (A1)" in content.pictures_note
 
 
+def test_what_was_asked_for_is_a_prompt_in_the_preview_and_a_fact_in_the_signed_report(lab: TestLaboratory) -> None:
+    case, by = lab.analysed([(4, 2)] * 20), lab.person("berg")
+    (region,) = lab.log.regions(case.id)
+    analysis = lab.log.analysis(region.id)
+    assert analysis is not None
+    doubtful = tuple(replace(n, uncertain=n.id <= 3) for n in analysis.nuclei)
+    lab.log.save_analysis(region.id, replace(analysis, nuclei=doubtful), by)
+
+    def points() -> str:
+        laboratory = workflow.laboratory_of(load_settings())
+        return " ".join(workflow.draft_report(lab.log, case.id, laboratory, by)[0].alerts)
+
+    for asked in ("score 20 more nuclei", "add a region from another area", "Look at them in Review"):
+        assert asked in points()
+    assert "unsure of 3 of 20 scored nuclei (15 %)" in points()
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    workflow.attest(lab.log, case.id, by, True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, by)
+    for told in (
+        "At least 40 nuclei were asked for, 20 were counted",
+        "A region from another area was asked for, unless this one shows two; none was added.",
+        "unsure of 3 of 20 scored nuclei (15 %)",
+        "their counts were confirmed together with all others",
+    ):
+        assert told in points()
+    assert "score 20 more nuclei" not in points()
+
+
 def test_an_indeterminate_report_names_no_group_of_any_reader(lab: TestLaboratory) -> None:
     case, by = lab.reviewed(NEGATIVE), lab.person("berg")
     workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)

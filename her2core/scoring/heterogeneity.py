@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from her2core.records import Nucleus
+from her2core.scoring.asked import COUNT_APART
 
 __all__ = [
     "Heterogeneity",
@@ -150,8 +151,7 @@ def second_population_alert(found: Heterogeneity) -> str | None:
         return None
     return (
         f"The cells look like two populations: about {100 * fit.high_share:.0f} % with {high:.0f} and the others "
-        f"with {low:.0f} HER2 signals on average. If they lie apart in the tissue, define two populations and count at "
-        "least 20 nuclei in each."
+        f"with {low:.0f} HER2 signals on average. {COUNT_APART.prompt}"
     )
 
 

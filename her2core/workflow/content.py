@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -45,6 +45,8 @@ from her2core.scoring import (
     ratio,
     truncated,
 )
+from her2core.scoring.alerts import unread_alert
+from her2core.scoring.asked import as_told
 from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
@@ -140,6 +142,7 @@ def build_content(
     summary = summary_of(review)
     counting = [r for r in review.regions if r.counts]
     reviewed = [n for r in counting for n in r.nuclei]
+    ai, signed = _disclosure(counting), kind is not ReportKind.PRELIMINARY
     countable = [Countable(r.name, r.population or "", sum(n.nucleus.scored for n in r.nuclei)) for r in counting]
     return ReportContent(
         number=report_number(review.case.id),
@@ -150,7 +153,7 @@ def build_content(
         headline=assessment.headline,
         outcome=assessment.outcome.value,
         populations=tuple(_result(log, review, p) for p in assessment.populations),
-        ai=_disclosure(counting),
+        ai=ai,
         audit_head=log.audit_head(),
         reported_at=at,
         signatories=_signatories(signer, second, meaning, at),
@@ -158,9 +161,9 @@ def build_content(
         heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
         single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
-        suitability=_suitability(review),
+        suitability=as_told(_suitability(review)) if signed else _suitability(review),
         cross_check=_cross_checks(review),
-        alerts=tuple(_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w)),
+        alerts=tuple(as_told(point) if signed else point for point in _points(review, ai)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
@@ -395,11 +398,14 @@ def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:
 
 
 def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:
-    scored = [n.nucleus for n in nuclei if n.nucleus.scored]
-    clustered = sum(n.clustered for n in scored)
+    scored = [n for n in nuclei if n.nucleus.scored]
+    clustered = [n for n in scored if n.nucleus.clustered]
     if not clustered:
         return "No clustered HER2 signals in the scored nuclei."
-    return f"HER2 signals are clustered in {clustered} of {len(scored)} scored nuclei; their counts are estimates."
+    return (
+        f"HER2 signals are clustered in {len(clustered)} of {len(scored)} scored nuclei; their counts are estimates, "
+        f"which a person counted or confirmed one by one in {sum(n.read for n in clustered) or 'none'} of them."
+    )
 
 
 def _cross_checks(review: CaseReview) -> str:
@@ -431,6 +437,14 @@ def _suitability(review: CaseReview) -> str:
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
     return " ".join([text, *(_counted_anyway(w) for w in review.warnings if _of_a_flag(w) and w.reason)])
+
+
+def _points(review: CaseReview, ai: AiDisclosure) -> Iterator[str]:
+    """What is to be noted, as it was asked of the pathologist."""
+    yield from (_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w))
+    unread = unread_alert(ai.scored, ai.unsure_of)
+    if unread is not None:
+        yield unread
 
 
 def _counted_anyway(warning: CaseWarning) -> str:
