@@ -75,10 +75,11 @@ def _to_settle(found: Confidence) -> str:
         return f"About {_nuclei(found.more_nuclei, 'more ')} would settle the group." if found.more_nuclei else ""
     if not found.systematic or found.more_if_read is None:
         return f"Not even {MOST_NUCLEI_WORTH_COUNTING} nuclei like these would settle the group."
-    then = f", and about {_nuclei(found.more_if_read, 'more ')} with them" if found.more_if_read else ""
+    then = f", and in about {_nuclei(found.more_if_read, 'more ')}" if found.more_if_read else ""
     return (
-        "More nuclei alone would not settle the group, since the counter's own error reaches over a border. Counts "
-        f"that a person confirmed or corrected do not carry it: all of them read{then} would settle it."
+        "More nuclei alone would not settle the group: the software may count all nuclei of a region a little too high "
+        "or too low, which alone could make another group. Counts that a person confirmed or corrected are free of "
+        f"this error; the group would be settled if a person did so in every scored nucleus{then}."
     )
 
 

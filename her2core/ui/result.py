@@ -37,7 +37,7 @@ RESULT_STYLE = """<style>
 
 _COVERS = {
     True: "Had other nuclei been counted, and had the counter been off in all nuclei of a region alike. "
-    "Counts that a person made or confirmed do not carry the second.",
+    "Counts that a person made, corrected or confirmed are free of the second error.",
     False: "Had other nuclei been counted. "
     "What the counter may get wrong in all nuclei of a region alike is not in it.",
 }
