@@ -479,6 +479,10 @@ def test_an_amendment_is_a_new_version_that_names_the_old_one_and_what_changed(l
     first = lab.sign(lab.ready(POSITIVE))
     by = lab.person("berg")
     case = workflow.amend(lab.log, first.case_id, "IHC came later", lab.log.case(first.case_id).version, by)
+    assert workflow.what_is_signed(lab.log, workflow.assess(lab.log, case.id)) == (
+        f"Report {workflow.report_number(case.id)}, version 2: amended report, which replaces version 1.",
+        "Reason for the amendment: IHC came later",
+    )
     with pytest.raises(WrongStateError):
         lab.sign(case)  # the counts have to be confirmed anew
     region = lab.log.regions(case.id)[0]
