@@ -424,6 +424,24 @@ def test_an_indeterminate_case_is_signed_with_its_reason(lab: TestLaboratory) ->
     assert report.summary["outcome"] == "indeterminate"
 
 
+def test_a_preview_of_counts_that_nobody_confirmed_gives_no_result(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(POSITIVE), lab.person("berg")
+    laboratory = workflow.laboratory_of(load_settings())
+    content, pdf = workflow.draft_report(lab.log, case.id, laboratory, by)
+    assert content.headline == "No HER2 result yet: no pathologist has confirmed the counts"
+    (population,) = content.populations
+    assert (population.group, population.comment) == (None, None)
+    assert "they would make Group 1: ratio 2.0 or more" in population.path[-1]
+    document = pypdfium2.PdfDocument(pdf)
+    text = " ".join(document[0].get_textpage().get_text_bounded().split())
+    document.close()
+    assert "not final: pending confirmation of the counts" in text
+    assert "HER2 positive" not in text
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    content, _ = workflow.draft_report(lab.log, case.id, laboratory, by)
+    assert (content.headline, content.populations[0].group) == ("HER2 positive: ISH Group 1", 1)
+
+
 def test_a_report_says_which_regions_it_shows_no_picture_of(lab: TestLaboratory) -> None:
     case = lab.open_case()
     for shade, nuclei in ((120, 8), (121, 20), (122, 12), (123, 16)):

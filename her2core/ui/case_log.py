@@ -421,7 +421,7 @@ def _result(review: CaseReview) -> None:
     if assessment is None:
         st.info("No result yet: no suitable region is analysed.", icon=":material/hourglass_empty:")
         return
-    st.markdown(f"**{plain(assessment.headline)}**")
+    st.markdown(f"**{plain(review.headline)}**")
     if review.amendment is not None:
         st.warning(
             f"An amendment is open: {plain(review.amendment.reason)}. What follows is as the case stands now; the "

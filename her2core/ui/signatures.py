@@ -154,8 +154,8 @@ def _signing(act: Callable[[], str]) -> None:
 
 
 def _what(rooms: Services, review: CaseReview, meaning: str) -> None:
-    assessment, details = review.assessment, review.case.details
-    st.markdown(f"**{plain(assessment.headline if assessment else '')}**")
+    details = review.case.details
+    st.markdown(f"**{plain(review.headline)}**")
     st.markdown(
         f"{plain(details.patient_name)} · ID {plain(details.patient_id)} · {plain(details.accession)} · block "
         f"{plain(details.block or '–')}"

@@ -38,6 +38,7 @@ from her2core.scoring import (
     all_signals,
     amplified_cells,
     bootstrap,
+    describe_group,
     exclusions,
     group,
     interval_basis,
@@ -74,6 +75,7 @@ _NO_SCALE = (
     "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
     "apart by size."
 )
+_UNCONFIRMED = "pending confirmation of the counts"
 _NOT_JUDGED = "Not judged: no region was counted."
 
 
@@ -150,8 +152,8 @@ def build_content(
         kind=kind,
         laboratory=laboratory,
         details=review.case.details,
-        headline=assessment.headline,
-        outcome=assessment.outcome.value,
+        headline=review.headline,
+        outcome=assessment.outcome.value if review.reviewed else _UNCONFIRMED,
         populations=tuple(_result(log, review, p) for p in assessment.populations),
         ai=ai,
         audit_head=log.audit_head(),
@@ -266,9 +268,22 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
     regions = sum(r.counts and r.population == population.label for r in review.regions)
     comment = report_comment(review, population)
     result = result_of(population, _observers(log, review, population), regions)
+    if not review.reviewed:
+        return _unconfirmed(population, result)
     if comment is None or not comment.edited:
         return result
     return replace(result, comment=comment.text, comment_letter=f"{comment.letter}, worded by the pathologist")
+
+
+def _unconfirmed(population: PopulationAssessment, result: PopulationResult) -> PopulationResult:
+    """Counts that nobody has confirmed give no result: the numbers, and the group that they would make."""
+    path = population.path[:1]
+    if population.group is not None:
+        meaning = f"Group {population.group}: {describe_group(population.group)}"
+        path += (f"No pathologist has confirmed these counts yet; they would make {meaning}.",)
+    observers = tuple(replace(count, group=None) for count in result.observers)
+    no_result = replace(result, group=None, outcome=_UNCONFIRMED, path=path, observers=observers)
+    return replace(no_result, comment=None, comment_letter=None)
 
 
 def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:
