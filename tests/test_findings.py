@@ -275,8 +275,9 @@ def test_the_report_names_kept_flags_cells_pattern_and_cross_check(lab: TestLabo
     review = workflow.assess(lab.log, case.id)
     content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
     assert "Flags that the pathologist kept although the findings differ: clusters of region A1." in content.suitability
-    assert "16 of 40 scored cells (40 %) are amplified" in content.heterogeneity
-    assert "lie together (clustered)" in content.heterogeneity
+    assert "16 of 40 scored cells (40 %) count as amplified" in content.single_cells
+    assert "lie together (clustered)" in content.single_cells
+    assert "amplified" not in content.heterogeneity
     assert "(144/64 in 40 nuclei), 0 % against the scored nuclei" in content.cross_check
     assert any("look like two populations" in alert for alert in content.alerts)
     assert not any("lagged for clusters" in alert for alert in content.alerts)

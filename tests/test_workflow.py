@@ -424,10 +424,83 @@ def test_an_indeterminate_case_is_signed_with_its_reason(lab: TestLaboratory) ->
     assert report.summary["outcome"] == "indeterminate"
 
 
+def test_a_preview_of_counts_that_nobody_confirmed_gives_no_result(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(POSITIVE), lab.person("berg")
+    laboratory = workflow.laboratory_of(load_settings())
+    content, pdf = workflow.draft_report(lab.log, case.id, laboratory, by)
+    assert content.headline == "No HER2 result yet: no pathologist has confirmed the counts"
+    (population,) = content.populations
+    assert (population.group, population.comment) == (None, None)
+    assert "they would make Group 1: ratio 2.0 or more" in population.path[-1]
+    document = pypdfium2.PdfDocument(pdf)
+    text = " ".join(document[0].get_textpage().get_text_bounded().split())
+    document.close()
+    assert "not final: pending confirmation of the counts" in text
+    assert "HER2 positive" not in text
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    content, _ = workflow.draft_report(lab.log, case.id, laboratory, by)
+    assert (content.headline, content.populations[0].group) == ("HER2 positive: ISH Group 1", 1)
+
+
+def test_a_report_says_which_regions_it_shows_no_picture_of(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    for shade, nuclei in ((120, 8), (121, 20), (122, 12), (123, 16)):
+        lab.analyse(lab.add_region(case, NEGATIVE[:nuclei], shade))
+    by = lab.person("berg")
+    content, _ = workflow.draft_report(lab.log, case.id, workflow.laboratory_of(load_settings()), by)
+    assert [picture.caption.split(":")[0] for picture in content.thumbnails] == ["Region A2", "Region A3", "Region A4"]
+    assert "Not pictured: 1 (A1)" in content.pictures_note
+
+
+def test_what_was_asked_for_is_a_prompt_in_the_preview_and_a_fact_in_the_signed_report(lab: TestLaboratory) -> None:
+    case, by = lab.analysed([(4, 2)] * 20), lab.person("berg")
+    (region,) = lab.log.regions(case.id)
+    analysis = lab.log.analysis(region.id)
+    assert analysis is not None
+    doubtful = tuple(replace(n, uncertain=n.id <= 3) for n in analysis.nuclei)
+    lab.log.save_analysis(region.id, replace(analysis, nuclei=doubtful), by)
+
+    def points() -> str:
+        laboratory = workflow.laboratory_of(load_settings())
+        return " ".join(workflow.draft_report(lab.log, case.id, laboratory, by)[0].alerts)
+
+    for asked in ("score 20 more nuclei", "add a region from another area", "Look at them in Review"):
+        assert asked in points()
+    assert "unsure of 3 of 20 scored nuclei (15 %)" in points()
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    workflow.attest(lab.log, case.id, by, True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, by)
+    for told in (
+        "At least 40 nuclei were asked for, 20 were counted",
+        "A region from another area was asked for, unless this one shows two; none was added.",
+        "unsure of 3 of 20 scored nuclei (15 %)",
+        "their counts were confirmed together with all others",
+    ):
+        assert told in points()
+    assert "score 20 more nuclei" not in points()
+
+
+def test_an_indeterminate_report_names_no_group_of_any_reader(lab: TestLaboratory) -> None:
+    case, by = lab.reviewed(NEGATIVE), lab.person("berg")
+    workflow.set_indeterminate(lab.log, case.id, ["Autofluorescence is too strong."], by)
+    content, pdf = workflow.draft_report(lab.log, case.id, workflow.laboratory_of(load_settings()), by)
+    assert (content.outcome, [p.group for p in content.populations]) == ("indeterminate", [None])
+    assert [count.group for p in content.populations for count in p.observers] == [None]
+    document = pypdfium2.PdfDocument(pdf)
+    text = "".join(page.get_textpage().get_text_bounded() for page in document)
+    document.close()
+    assert "Group" not in text
+
+
 def test_an_amendment_is_a_new_version_that_names_the_old_one_and_what_changed(lab: TestLaboratory) -> None:
     first = lab.sign(lab.ready(POSITIVE))
     by = lab.person("berg")
     case = workflow.amend(lab.log, first.case_id, "IHC came later", lab.log.case(first.case_id).version, by)
+    assert workflow.what_is_signed(lab.log, workflow.assess(lab.log, case.id)) == (
+        f"Report {workflow.report_number(case.id)}, version 2: amended report, which replaces version 1.",
+        "Reason for the amendment: IHC came later",
+    )
     with pytest.raises(WrongStateError):
         lab.sign(case)  # the counts have to be confirmed anew
     region = lab.log.regions(case.id)[0]

@@ -84,7 +84,7 @@ class Accounts:
         the name is unknown, the account deactivated or the password wrong; or with how long to wait.
         """
         user = self._store.user_by_name(username)
-        self._attempt(user, username, password, source, "sign-in")
+        self._attempt(user, username, password, source, "sign-in", _WRONG)
         if user is None:  # _attempt refused it; said again for the type checker
             raise SignInError(_WRONG)
         self._store.note("signed in", user)
@@ -112,7 +112,7 @@ class Accounts:
 
     def reauthenticate(self, user: User, password: str, source: str = "") -> None:
         """Confirms that the person at the screen is still this user. Raises SignInError; throttled like sign-in."""
-        self._attempt(self._store.user(user.id), user.username, password, source, "confirmation")
+        self._attempt(self._store.user(user.id), user.username, password, source, "confirmation", _not_own(user))
         self._store.note("password confirmed", user)
 
     def sign_out(self, user: User, why: str = "by the user") -> None:
@@ -148,7 +148,7 @@ class Accounts:
 
     def set_password(self, user: User, old: str, new: str, source: str = "") -> None:
         """Changes one's own password. Raises SignInError for a wrong old one, PasswordError for a weak new one."""
-        self._attempt(self._store.user(user.id), user.username, old, source, "password change")
+        self._attempt(self._store.user(user.id), user.username, old, source, "password change", _not_own(user))
         check_password(new, user.username, user.full_name)
         self._store.set_password_hash(user.id, self._hash(new), user, "password changed")
 
@@ -205,8 +205,8 @@ class Accounts:
         """Whether there is an active administrator."""
         return self._store.administrators_exist()
 
-    def _attempt(self, user: User | None, username: str, password: str, source: str, purpose: str) -> None:
-        """One guess at a password, throttled and audited. Raises SignInError unless it is right."""
+    def _attempt(self, user: User | None, username: str, password: str, source: str, purpose: str, wrong: str) -> None:
+        """One guess at a password, throttled and audited. Raises SignInError, with `wrong`, unless it is right."""
         name = _key(username if user is None else user.username)
         place, everywhere = throttling.place_key(name, source), throttling.account_key(name)
         waits = {place: throttling.place_pause}
@@ -219,7 +219,7 @@ class Accounts:
         right = self._verify(stored, password)
         if user is None or not right or not user.active:
             self._store.note(f"{purpose} refused", None, detail={**_refusal(user, right), "paused_before": refused})
-            raise SignInError(_WRONG)
+            raise SignInError(wrong)
         self._store.attempt_succeeded(place, tuple(key for key in waits if key != place))
         if stored is not None and self._hasher.check_needs_rehash(stored):
             self._store.rehash_password(user.id, self._hash(password))
@@ -243,6 +243,14 @@ def _refusal(user: User | None, right: bool) -> dict[str, object]:
     if user is None:
         return {"reason": "unknown user name"}
     return {"user_id": user.id, "reason": "wrong password" if not right else "deactivated"}
+
+
+def _not_own(user: User) -> str:
+    """What is said where only the password was asked for."""
+    return (
+        f"This is not the password that {user.full_name} signs in with, so nothing was done. Type it again. If it is "
+        "forgotten, an administrator can give another one."
+    )
 
 
 def _key(username: str) -> str:

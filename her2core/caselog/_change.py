@@ -101,7 +101,12 @@ class Change:
 
 
 class Store(Connections):
-    """What all topics of the case log stand on: reading, and changing with audit."""
+    """What all topics of the case log stand on: reading, and changing with audit.
+
+    `origin` is where an act without an account comes from, as the audit trail says it.
+    """
+
+    origin = _audit.COMMAND_LINE
 
     @contextmanager
     def changing(
@@ -122,9 +127,8 @@ class Store(Connections):
             if change.needed:
                 self._record(change)
 
-    @staticmethod
-    def _record(change: Change) -> None:
-        who = (None, _audit.COMMAND_LINE) if change.by is None else (change.by.id, change.by.username)
+    def _record(self, change: Change) -> None:
+        who = (None, self.origin) if change.by is None else (change.by.id, change.by.username)
         _audit.append(
             change.db,
             at=change.at,

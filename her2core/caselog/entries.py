@@ -175,7 +175,8 @@ class AuditEntry:
     """One link of the audit chain.
 
     `records` maps each record that the act wrote ("cases/12") to the SHA-256 of its row afterwards. `by_user_id` is
-    None for the command line and for a sign-in under an unknown name. `hash` covers all else, with `previous`.
+    None for the command line and where nobody proved who it is, as by a wrong password; `by_username` then says where
+    that was. `hash` covers all else, with `previous`.
     """
 
     id: int

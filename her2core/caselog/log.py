@@ -61,8 +61,11 @@ class CaseLog(
     user and the state of the case, and adds a row to the audit chain in the same transaction.
     """
 
-    def __init__(self, data_dir: Path, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, data_dir: Path, now: Callable[[], datetime] = utc_now, origin: str = _audit.COMMAND_LINE
+    ) -> None:
         super().__init__(Path(data_dir), now)
+        self.origin = origin
 
     def __enter__(self) -> CaseLog:
         return self.open()
@@ -83,7 +86,7 @@ class CaseLog(
                 _audit.append(
                     db,
                     at=self.now(),
-                    by=(None, _audit.COMMAND_LINE),
+                    by=(None, self.origin),
                     action="case log migrated",
                     case_id=None,
                     detail={"migrations": applied},

@@ -222,8 +222,9 @@ class ReportContent:
     the laboratory's zone. `headline` is `CaseAssessment.headline`: what stands before its colon is printed largest.
     `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
     `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
-    `cross_check` are whole statements.
+    `cross_check` are whole statements; so is `single_cells`, which is no part of the one on heterogeneity.
     `intervals` says what the 95 % intervals cover (`scoring.interval_basis`).
+    `pictures_note` says which regions have no picture and why; empty where all have one.
     `changes` lists, for an amended report, what differs from the replaced one. `signatories` has one or two entries,
     and none only in a preliminary report; one empty signature field is placed for each.
 
@@ -245,6 +246,7 @@ class ReportContent:
     signatories: tuple[Signatory, ...] = ()
     heterogeneous: bool = False
     heterogeneity: str = ""
+    single_cells: str = ""
     clusters: str = ""
     suitability: str = ""
     cross_check: str = ""
@@ -255,6 +257,7 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     exclusions: tuple[tuple[Exclusion, int], ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
+    pictures_note: str = ""
     nuclei: tuple[NucleusRow, ...] = ()
     assay_type: str = ""
     section_thickness_um: float | None = None

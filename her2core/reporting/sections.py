@@ -257,11 +257,12 @@ def _work_up(population: PopulationResult, content: ReportContent) -> list[tuple
 
 
 def statements_section(content: ReportContent) -> list[Flowable]:
-    """Heterogeneity, clusters, suitability, the ratio over all signals, and the nuclei left out, by reason."""
+    """Heterogeneity, single cells, clusters, suitability, ratio over all signals, and nuclei left out, by reason."""
     left_out = ", ".join(f"{reason.value} {count}" for reason, count in content.exclusions)
     total = sum(count for _, count in content.exclusions)
     rows = [
         ("Heterogeneity", content.heterogeneity or _NOT_RECORDED),
+        *([("Single cells", content.single_cells)] if content.single_cells else []),
         ("Clusters", content.clusters or _NOT_RECORDED),
         ("Suitability", content.suitability or _NOT_RECORDED),
         ("Nuclei left out", f"{total} ({left_out})" if total else "none"),
@@ -322,8 +323,8 @@ def case_section(content: ReportContent) -> list[Flowable]:
 
 
 def images_section(content: ReportContent) -> list[Flowable]:
-    """The pictures of regions, each with its caption, and what the boxes mean."""
-    return [Images(content.thumbnails)] if content.thumbnails else []
+    """The pictures of regions, each with its caption, what the boxes mean, and which regions are not shown."""
+    return [Images(content.thumbnails, content.pictures_note)] if content.thumbnails else []
 
 
 class Images(Flowable):
@@ -336,8 +337,9 @@ class Images(Flowable):
     _IN_ROWS = (62.0, 46.0)
     _STEP = 3.0
 
-    def __init__(self, thumbnails: Sequence[Thumbnail]) -> None:
+    def __init__(self, thumbnails: Sequence[Thumbnail], note: str = "") -> None:
         super().__init__()
+        self._note = note
         self.spaceBefore = HEADING.spaceBefore
         self.gap = 0.0
         self._thumbnails = thumbnails
@@ -355,7 +357,8 @@ class Images(Flowable):
     def _set(self, tall: float, width: float) -> tuple[float, float]:
         """Sets the pictures in this height (mm), and gives the size of all."""
         made = _beside(self._thumbnails[0], tall * mm) if len(self._thumbnails) == 1 else self._rows(tall * mm)
-        self._all = Table([[[_heading("Images"), *made]]], colWidths=[width], style=TableStyle(_padding(0, 0)))
+        noted = [Paragraph(markup(self._note), SMALL)] if self._note else []
+        self._all = Table([[[_heading("Images"), *made, *noted]]], colWidths=[width], style=TableStyle(_padding(0, 0)))
         found: tuple[float, float] = self._all.wrapOn(self.canv, width, 1e6)
         return found
 

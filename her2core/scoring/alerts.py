@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from her2core.records import IHC, Exclusion, Tally
+from her2core.scoring import asked
 from her2core.scoring.confidence import near_cut_off
 from her2core.scoring.heterogeneity import second_population_alert
 from her2core.scoring.inputs import PopulationInputs
 from her2core.scoring.suitability import MAX_MISSING_PERCENT, missing_colours
 from her2core.scoring.tally import MINIMUM_NUCLEI, cep17_per_nucleus, truncated
 
-__all__ = ["ONE_REGION", "population_alerts", "weak_probe_alert"]
+__all__ = ["ONE_REGION", "population_alerts", "unread_alert", "weak_probe_alert"]
 
 # An area is where the pathologist sees tumour, and one large image may show several: a hint, never a bar.
 ONE_REGION = (
-    "All scored nuclei lie in one region. At least two areas of invasive tumour are to be counted: add a region from "
-    "another area, unless this one shows two. Fewer than two areas that can be counted are a reason to call the test "
-    "indeterminate."
+    f"All scored nuclei lie in one region. {asked.ANOTHER_AREA.prompt} Fewer than two areas that can be counted are a "
+    "reason to call the test indeterminate."
 )
+MANY_UNREAD_PERCENT = 10  # of the scored nuclei; the guideline knows no such limit
 HIGH_CEP17 = 3  # mean signals per nucleus; a gain of the centromere hides a gain of HER2 in the ratio
 
 
@@ -31,15 +32,9 @@ def population_alerts(
 
 def _alerts(population: PopulationInputs, group: int | None, ihc: IHC | None, only_one: bool) -> Iterator[str]:
     if group == 1 and ihc in (IHC.ZERO, IHC.ZERO_PLUS):
-        yield (
-            f"Discordance: ISH Group 1 (amplified) with IHC {ihc.value}. Check that both tests show the same tumour "
-            "and that controls, areas and sample are right before signing."
-        )
+        yield (f"Discordance: ISH Group 1 (amplified) with IHC {ihc.value}. {asked.SAME_TUMOUR.prompt}")
     if group == 5 and ihc is IHC.THREE_PLUS:
-        yield (
-            "Discordance: ISH Group 5 (not amplified) with IHC 3+. Check that both tests show the same tumour, and "
-            "look for an amplified population or under-counted clusters before signing."
-        )
+        yield (f"Discordance: ISH Group 5 (not amplified) with IHC 3+. {asked.AMPLIFIED_OR_TOO_LOW.prompt}")
     yield from _counting_alerts(population, group)
     if only_one and population.heterogeneity is not None:
         second = second_population_alert(population.heterogeneity)
@@ -52,7 +47,7 @@ def _counting_alerts(population: PopulationInputs, group: int | None) -> Iterato
     if population.clustered and group != 1:
         yield (
             f"Clustered HER2 signals in {population.clustered} of {t.n} scored nuclei: their counts are estimates. "
-            "Confirm them, since counting a cluster too low can hide an amplification."
+            f"{asked.CLUSTERS.prompt}"
         )
     near = near_cut_off(t)
     if near is not None:
@@ -79,4 +74,18 @@ def weak_probe_alert(t: Tally, left_out: Mapping[Exclusion, int]) -> str | None:
         f"{missing.words}: more than the limit of {MAX_MISSING_PERCENT:.0f} % of signals too weak to score. Above "
         "it the guideline asks to report the test as indeterminate and to repeat it on this or another block, or to "
         "use IHC."
+    )
+
+
+def unread_alert(scored: int, unsure_of: int) -> str | None:
+    """A sentence where many counts rest on the models alone though they were unsure; None otherwise.
+
+    unsure_of: of the `scored` nuclei, those of which the models were unsure and that no person confirmed or corrected
+    one by one.
+    """
+    if 100 * unsure_of <= MANY_UNREAD_PERCENT * scored:
+        return None
+    return (
+        f"The models were unsure of {unsure_of} of {scored} scored nuclei ({100 * unsure_of / scored:.0f} %) that no "
+        f"person confirmed or corrected one by one. {asked.UNREAD.prompt}"
     )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from her2core.errors import ScoringError
 from her2core.records import Tally
+from her2core.scoring.asked import nuclei_asked_for
 from her2core.scoring.systematic import SharedError
 from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated
 
@@ -130,8 +131,8 @@ def near_cut_off(t: Tally) -> str | None:
     shown = truncated(value)
     if t.n < NUCLEI_NEAR_CUT_OFF:
         return (
-            f"The ratio {shown} is close to the cut-off of 2.0: score {NUCLEI_NEAR_CUT_OFF - t.n} more nuclei, so that "
-            f"at least {NUCLEI_NEAR_CUT_OFF} are counted, and read the result from all of them."
+            f"The ratio {shown} is close to the cut-off of 2.0"
+            f"{nuclei_asked_for(NUCLEI_NEAR_CUT_OFF - t.n, NUCLEI_NEAR_CUT_OFF)}"
         )
     return f"The ratio {shown} is close to the cut-off of 2.0 even with {t.n} nuclei: read it with caution."
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from her2core.records import Nucleus, Overlap, RegionFlags, SignalIntensity
+from her2core.scoring.asked import LOOK_APART, MISSED_SIGNALS, SHOW_BOTH
 from her2core.scoring.heterogeneity import measure_heterogeneity, second_population_alert
 from her2core.scoring.spatial import Pattern, SpatialPattern
 from her2core.scoring.suitability import MAX_MISSING_PERCENT, TOO_WEAK, Countability, countability
@@ -89,7 +90,7 @@ def population_disagreements(
         uniform = share is not None and not MIXED_PERCENT[0] < share < MIXED_PERCENT[1]
         if only_one and uniform and measured.n >= MINIMUM_NUCLEI:
             text = f"Flagged as heterogeneous, but {measured.amplified} of {measured.n} scored cells are amplified."
-            return (Disagreement(DisagreementKind.HETEROGENEITY, text, _SHOW_BOTH),)
+            return (Disagreement(DisagreementKind.HETEROGENEITY, text, SHOW_BOTH.prompt),)
         return ()
     second = second_population_alert(measured) or next(
         (alert for region in regions if (alert := second_population_alert(measure_heterogeneity(region)))), None
@@ -100,18 +101,8 @@ def population_disagreements(
         text = (
             f"Flagged as homogeneous, but the amplified cells, {share:.0f} % of {pattern.n}, lie together (clustered)."
         )
-        return (Disagreement(DisagreementKind.PATTERN, text, _COUNT_APART),)
+        return (Disagreement(DisagreementKind.PATTERN, text, LOOK_APART.prompt),)
     return ()
-
-
-_SHOW_BOTH = (
-    "Check that the regions show both kinds of cells, and whether the tumour needs a second population; otherwise take "
-    "the flag back."
-)
-_COUNT_APART = (
-    "Look whether they form a population of their own. If so, define it under Populations and count at least 20 nuclei "
-    "in each."
-)
 
 
 _COUNTED_ALREADY = "Changing the flag does not change these counts; only a new analysis goes by it."
@@ -136,7 +127,7 @@ def _intensity(flags: RegionFlags, seen: Countability, weak_channels: Sequence[s
     weak = replace(flags, signal_intensity=SignalIntensity.WEAK)
     if seen.missing.above_limit:
         text = f"{seen.missing.words}: more than the limit of {MAX_MISSING_PERCENT:.0f} % of signals too weak to score."
-        advice = "The guideline asks to reject the region and to count another one. Look for missed signals first."
+        advice = f"The guideline asks to reject the region and to count another one. {MISSED_SIGNALS.prompt}"
         rejected = replace(flags, suitable=False, unsuitable_reason=TOO_WEAK)
         return Disagreement(DisagreementKind.INTENSITY, text, advice, rejected, above_limit=seen.scored > 0)
     if flags.signal_intensity is SignalIntensity.UNSCORABLE and flags.suitable:

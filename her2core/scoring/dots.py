@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from her2core.records import Channel, Exclusion, Nucleus, Tally
+from her2core.scoring.asked import LEFT_OUT
 from her2core.scoring.scorable import typical_width_px
 from her2core.scoring.tally import MINIMUM_NUCLEI, ratio, truncated, with_sign
 
@@ -105,11 +106,11 @@ def cross_check(dots: DotsOverDots, scored: Tally) -> CrossCheck:
         return CrossCheck(dots, scored, None)
     both = f"{truncated(all_signals)} over all signals and {truncated(ours)} in the scored nuclei"
     if (ours >= 2) != (all_signals >= 2):
-        warning = f"The HER2/CEP17 ratio lies on both sides of 2.0: {both}. {_LOOK}"
+        warning = f"The HER2/CEP17 ratio lies on both sides of 2.0: {both}. {LEFT_OUT.prompt}"
     elif abs(difference) > RATIO_MARGIN_PERCENT:
         warning = (
             f"The HER2/CEP17 ratio depends on which nuclei are scored: {both} ({with_sign(difference)} %; up to "
-            f"{RATIO_MARGIN_PERCENT:.0f} % is usual). {_LOOK}"
+            f"{RATIO_MARGIN_PERCENT:.0f} % is usual). {LEFT_OUT.prompt}"
         )
     else:
         warning = None
@@ -126,9 +127,6 @@ def all_signals(check: CrossCheck) -> str:
         f"{truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), {with_sign(difference)} % "
         "against the scored nuclei."
     )
-
-
-_LOOK = "Look at the nuclei that were left out, and at clusters, before the counts are accepted."
 
 
 def _difference_percent(value: Fraction | None, reference: Fraction | None) -> float | None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from her2core.records import Nucleus
+from her2core.scoring.asked import COUNT_APART
 
 __all__ = [
     "Heterogeneity",
@@ -150,8 +151,7 @@ def second_population_alert(found: Heterogeneity) -> str | None:
         return None
     return (
         f"The cells look like two populations: about {100 * fit.high_share:.0f} % with {high:.0f} and the others "
-        f"with {low:.0f} HER2 signals on average. If they lie apart in the tissue, define two populations and count at "
-        "least 20 nuclei in each."
+        f"with {low:.0f} HER2 signals on average. {COUNT_APART.prompt}"
     )
 
 
@@ -159,10 +159,14 @@ def amplified_share(found: Heterogeneity) -> str | None:
     """Both common counts of amplified cells in a sentence; None without cells."""
     if not found.n:
         return None
-    cap = ", heterogeneous by CAP 2009 (5 to 50 %)" if found.heterogeneous_cap2009 else ""
+    cap = (
+        ", for comparison with CAP 2009 only: its range of 5 to 50 % holds about a third of all tumours"
+        if found.heterogeneous_cap2009
+        else ""
+    )
     return (
-        f"{found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) are amplified taken one by one "
-        f"(ratio 2.0 or more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
+        f"Taken one by one, {found.amplified} of {found.n} scored cells ({found.amplified_percent:.0f} %) count as "
+        f"amplified (ratio 2.0 or more, 6 or more HER2 signals, or clustered); {found.amplified_cap2009} "
         f"({found.amplified_cap2009_percent:.0f} %) by a ratio above 2.2{cap}."
     )
 

@@ -92,7 +92,9 @@ def amplified_cells(found: Heterogeneity | None, pattern: SpatialPattern) -> str
     share = None if found is None else amplified_share(found)
     if share is None:
         return ""
-    return " ".join(filter(None, (share, pattern_sentence(pattern), pattern_meaning(pattern))))
+    not_the_group = "The group follows from the sums over all scored cells, not from this share."
+    meaning = pattern_meaning(pattern) or (not_the_group if pattern.amplified else "")
+    return " ".join(filter(None, (share, pattern_sentence(pattern), meaning)))
 
 
 def pattern_sentence(found: SpatialPattern) -> str:
@@ -104,15 +106,17 @@ def pattern_sentence(found: SpatialPattern) -> str:
 
 
 def pattern_meaning(found: SpatialPattern) -> str:
-    """What the pattern means for the result; empty where most cells or none are amplified: nothing is to be weighed."""
+    """What share and pattern mean for the result; empty where most cells or none are amplified: nothing is to be
+    weighed."""
     if not 0 < found.amplified <= found.n / 2:
         return ""
     apart = "a population above 10 % of the tumour cells is counted and reported by itself"
     if found.pattern is Pattern.CLUSTERED:
-        return f"They may be a population of their own: {apart}."
+        return f"They may be a population of their own: {apart}. The share of single cells is not its size."
     return (
-        "Single cells do not change the group, which follows from the sums over all scored cells. It would matter if "
-        f"they lay together: {apart}."
+        "Single cells do not change the group, which follows from the sums over all scored cells. Their share is no "
+        "result on heterogeneity: sections cut through nuclei, so a cell can look amplified by chance. It would matter "
+        f"if they lay together: {apart}."
     )
 
 
@@ -148,8 +152,8 @@ def _reason(n: int, amplified: int) -> str | None:
     if amplified < FEWEST_OF_EACH:
         return f"only {amplified} of {n} cells are amplified; a pattern needs at least {FEWEST_OF_EACH}"
     if n - amplified < FEWEST_OF_EACH:
-        left = n - amplified
-        return f"all but {left} of {n} cells are amplified; a pattern needs at least {FEWEST_OF_EACH} that are not"
+        others = f"all but {n - amplified} of {n}" if amplified < n else f"all {n}"
+        return f"{others} cells are amplified; a pattern needs at least {FEWEST_OF_EACH} that are not"
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from her2core.records import IHC, SystematicError, Tally
+from her2core.scoring.asked import LEFT_OPEN, READ_AGAIN
 from her2core.scoring.confidence import MOST_NUCLEI_WORTH_COUNTING, Confidence
 from her2core.scoring.groups import describe_group
 from her2core.scoring.inputs import Adjudication, Outcome, PopulationAssessment
@@ -74,10 +75,11 @@ def _to_settle(found: Confidence) -> str:
         return f"About {_nuclei(found.more_nuclei, 'more ')} would settle the group." if found.more_nuclei else ""
     if not found.systematic or found.more_if_read is None:
         return f"Not even {MOST_NUCLEI_WORTH_COUNTING} nuclei like these would settle the group."
-    then = f", and about {_nuclei(found.more_if_read, 'more ')} with them" if found.more_if_read else ""
+    then = f", and in about {_nuclei(found.more_if_read, 'more ')}" if found.more_if_read else ""
     return (
-        "More nuclei alone would not settle the group, since the counter's own error reaches over a border. Counts "
-        f"that a person confirmed or corrected do not carry it: all of them read{then} would settle it."
+        "More nuclei alone would not settle the group: the software may count all nuclei of a region a little too high "
+        "or too low, which alone could make another group. Counts that a person confirmed or corrected are free of "
+        f"this error; the group would be settled if a person did so in every scored nucleus{then}."
     )
 
 
@@ -173,8 +175,7 @@ def recount_step(t: Tally, group: int | None) -> str:
 def recount_passed_over(called: int, t: Tally, second: int | None) -> str:
     return (
         f"Discordance: the first count is Group {called} now, the blinded recount ({_nuclei(t.n)}, {t.her2} HER2 and "
-        f"{t.cep17} CEP17 signals) is Group {second}, and the result does not rest on it. Check what was changed in "
-        "the first count since, and read both again before signing."
+        f"{t.cep17} CEP17 signals) is Group {second}, and the result does not rest on it. {READ_AGAIN.prompt}"
     )
 
 
@@ -229,7 +230,7 @@ def left_open(p: PopulationAssessment) -> str:
     state = "could not be determined" if p.outcome is Outcome.INDETERMINATE else f"is still {p.outcome.value}"
     return (
         f"Population {p.label} ({_percent(p.share_percent)} of the tumour cells) {state}. The case is positive "
-        "whatever it shows; the report will say that it is open."
+        f"{LEFT_OPEN.prompt}"
     )
 
 

@@ -50,7 +50,8 @@ def totals_html(lines: Sequence[TotalsDifference]) -> str:
         )
         rows.append(f"<tr><td>{escaped(name)}AI</td>{''.join(f'<td>{escaped(a)}</td>' for a in ai)}</tr>")
         rows.append(f"<tr><td>{escaped(name)}final: {changed}</td>{cells}</tr>")
-    head = "<tr><th></th><th>nuclei</th><th>HER2</th><th>CEP17</th><th>per cell</th><th>ratio</th><th>Group</th></tr>"
+    names = ("", "nuclei", "HER2", "CEP17", "per cell", "ratio", "group by counts")
+    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
     return f'<table class="h2c-diff">{head}{"".join(rows)}</table>'
 
 

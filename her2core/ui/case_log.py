@@ -18,7 +18,7 @@ from her2core.caselog.lookup import FLAGS, Query, Sort
 from her2core.errors import Her2CoreError, NotFoundError
 from her2core.laboratory.export import deidentified_csv
 from her2core.laboratory.ledger import read_lines
-from her2core.permissions import Action, require
+from her2core.permissions import Action, decide, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
 from her2core.scoring import Outcome
@@ -282,9 +282,10 @@ def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -
 
 
 def _exports(rooms: Services, user: User, query: Query, total: int) -> None:
+    recounts = "Unsigned cases that you might have to recount blinded are left out of all of these. "
     st.caption(
-        "Unsigned cases that you might have to recount blinded are left out of all of these. The list is "
-        "de-identified: no name, number or day; samples are told apart by a number of the list."
+        (recounts if decide(user, Action.RECOUNT) else "")
+        + "The list is de-identified: no name, number or day; samples are told apart by a number of the list."
     )
     st.download_button(
         "List, de-identified", lambda: exported_list(rooms, user, query), "her2core-list.csv", "text/csv",
@@ -420,7 +421,7 @@ def _result(review: CaseReview) -> None:
     if assessment is None:
         st.info("No result yet: no suitable region is analysed.", icon=":material/hourglass_empty:")
         return
-    st.markdown(f"**{plain(assessment.headline)}**")
+    st.markdown(f"**{plain(review.headline)}**")
     if review.amendment is not None:
         st.warning(
             f"An amendment is open: {plain(review.amendment.reason)}. What follows is as the case stands now; the "

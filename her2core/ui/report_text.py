@@ -36,12 +36,13 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
     rows: list[tuple[str, Iterable[str]]] = [("Report", _kind(content)), ("Result", (content.headline,))]
     if content.indeterminate_reasons:
         rows.append(("Because", content.indeterminate_reasons))
-    several, pictures = len(content.populations) > 1, len(content.thumbnails)
+    several = len(content.populations) > 1
     for population in content.populations:
         rows += _population(population, several=several)
     rows += [
         ("95 % intervals", (content.intervals,)),
         ("Heterogeneity", content.heterogeneity.splitlines()),
+        ("Single cells", content.single_cells.splitlines()),
         ("Clusters", (content.clusters,)),
         ("All signals", content.cross_check.splitlines()),
         ("Suitability", (content.suitability,)),
@@ -52,7 +53,7 @@ def report_rows(content: ReportContent) -> list[tuple[str, tuple[str, ...]]]:
         ("Specimen", _specimen(content)),
         ("Assay", _assay(content)),
         ("AI", _ai(content.ai)),
-        ("Pictures", (f"{pictures} region{'s'[: pictures != 1]}, {len(content.nuclei)} nuclei in the table",)),
+        ("Pictures", (_pictures(content),)),
         ("Limitations", content.limitations),
         ("Guideline", (content.guideline,)),
         ("Signed by", tuple(f"{s.name}, {s.credentials or s.role}: {s.meaning}" for s in content.signatories)),
@@ -98,6 +99,12 @@ def _reader(count: ObserverCount) -> str:
 
 def _exclusions(content: ReportContent) -> str:
     return ", ".join(f"{number_of} {reason.value}" for reason, number_of in content.exclusions if number_of)
+
+
+def _pictures(content: ReportContent) -> str:
+    pictures = len(content.thumbnails)
+    said = f"{pictures} region{'s'[: pictures != 1]}, {len(content.nuclei)} nuclei in the table"
+    return f"{said}. {content.pictures_note}" if content.pictures_note else said
 
 
 def _patient(content: ReportContent) -> tuple[str, ...]:

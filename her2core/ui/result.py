@@ -37,7 +37,7 @@ RESULT_STYLE = """<style>
 
 _COVERS = {
     True: "Had other nuclei been counted, and had the counter been off in all nuclei of a region alike. "
-    "Counts that a person made or confirmed do not carry the second.",
+    "Counts that a person made, corrected or confirmed are free of the second error.",
     False: "Had other nuclei been counted. "
     "What the counter may get wrong in all nuclei of a region alike is not in it.",
 }
@@ -52,7 +52,10 @@ _ALL_SIGNALS = (
 def result_html(
     population: PopulationAssessment, ai: AiResult | None, *, several: bool, check: CrossCheck | None = None
 ) -> str:
-    """The card of one population as HTML, with the cross-check where it is to be looked at. All text is escaped."""
+    """The card of one population as HTML, with the cross-check where it is to be looked at. All text is escaped.
+
+    The group of counts that give no result is named as that of the counts.
+    """
     t = population.tally
     name = f"Population {population.label}" if several else ""
     if several and population.share_percent is not None:
@@ -63,6 +66,8 @@ def result_html(
     if called is not None and not enough:
         title += " so far"
     meaning = "a ratio needs CEP17 signals" if called is None else describe_group(called)
+    if called is not None and enough and population.group is None:
+        meaning = "by the counts alone; the result is indeterminate"
     head = (
         f'<div class="top"><span class="group">{escaped(title)}</span>'
         f'<span class="what">{escaped(name)}{"<br>" if name else ""}{escaped(meaning)}</span></div>'

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Services", "count_box", "image_limits", "region_image", "services"]
 
+_ORIGIN = "web application"
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -82,7 +84,7 @@ def _close(opened: tuple[CaseLog, Accounts, Keyring, AnalysisJobs]) -> None:
 @st.cache_resource(show_spinner=False, max_entries=4, on_release=_close)
 def _opened(key: tuple[str, str, str], _settings: Settings) -> tuple[CaseLog, Accounts, Keyring, AnalysisJobs]:
     del key  # what the cache goes by
-    log = CaseLog(_settings.data_dir)
+    log = CaseLog(_settings.data_dir, origin=_ORIGIN)
     log.open()
     accounts = Accounts(log)
     keyring = Keyring(_settings.data_dir, _settings.ca_passphrase)

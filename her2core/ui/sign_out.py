@@ -71,7 +71,7 @@ def draw(rooms: Services, user: User, case_id: int) -> None:
 
 def _head(rooms: Services, user: User, review: CaseReview) -> None:
     left, right = st.columns([4.6, 1], vertical_alignment="center")
-    left.subheader(plain(review.assessment.headline) if review.assessment else "", anchor=False)
+    left.subheader(plain(review.headline), anchor=False)
     if not review.editable:
         if right.button("Amend", icon=":material/edit_document:", key="amend", width="stretch"):
             _amend_dialog(rooms, user, review)

@@ -54,7 +54,7 @@ def expiry_note(rooms: Services, user: User) -> str:
 @st.dialog("Sign the report", width="medium")
 def sign_dialog(rooms: Services, user: User, review: CaseReview) -> None:
     """The only signature."""
-    _what(review, MEANING)
+    _what(rooms, review, MEANING)
     with st.form("sign_form", border=False):
         password = _password(user, "sign_again")
         pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="sign_now")
@@ -74,7 +74,7 @@ def sign_dialog(rooms: Services, user: User, review: CaseReview) -> None:
 def first_dialog(rooms: Services, user: User, review: CaseReview) -> None:
     """The first signature, and who signs second."""
     others = workflow.who_may_sign_second(rooms.log, rooms.keyring, user)
-    _what(review, MEANING)
+    _what(rooms, review, MEANING)
     if not others:
         st.warning("Nobody else has a signing key, so nobody can sign second.", icon=":material/key_off:")
         return
@@ -98,7 +98,7 @@ def first_dialog(rooms: Services, user: User, review: CaseReview) -> None:
 
 @st.dialog("Sign second", width="medium")
 def _second_dialog(rooms: Services, user: User, review: CaseReview) -> None:
-    _what(review, SECOND_MEANING)
+    _what(rooms, review, SECOND_MEANING)
     with st.form("second_form", border=False):
         password = _password(user, "second_again")
         pressed = st.form_submit_button("Sign", type="primary", icon=":material/signature:", key="second_now")
@@ -153,13 +153,15 @@ def _signing(act: Callable[[], str]) -> None:
     st.rerun()
 
 
-def _what(review: CaseReview, meaning: str) -> None:
-    assessment, details = review.assessment, review.case.details
-    st.markdown(f"**{plain(assessment.headline if assessment else '')}**")
+def _what(rooms: Services, review: CaseReview, meaning: str) -> None:
+    details = review.case.details
+    st.markdown(f"**{plain(review.headline)}**")
     st.markdown(
         f"{plain(details.patient_name)} · ID {plain(details.patient_id)} · {plain(details.accession)} · block "
         f"{plain(details.block or '–')}"
     )
+    for sentence in workflow.what_is_signed(rooms.log, review):
+        st.markdown(plain(sentence))
     st.markdown(f"My signature means: *{plain(meaning)}*")
 
 

@@ -68,6 +68,7 @@ from her2core.workflow.signing import (
     sign_out,
     sign_second,
     verify,
+    what_is_signed,
     who_may_sign_second,
     withdraw_first_signature,
 )
@@ -176,6 +177,7 @@ __all__ = [
     "totals_differences",
     "undo_last",
     "verify",
+    "what_is_signed",
     "who_may_recount",
     "who_may_sign_second",
     "withdraw_amendment",

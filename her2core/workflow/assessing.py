@@ -30,6 +30,7 @@ from her2core.scoring.review import ReviewedNucleus, apply_corrections
 from her2core.scoring.states import state_of
 from her2core.scoring.systematic import SharedError, shared_errors
 from her2core.scoring.tally import tally
+from her2core.scoring.wording import no_result_yet
 from her2core.scoring.workup import (
     Adjudication,
     CaseAssessment,
@@ -143,6 +144,13 @@ class CaseReview:
     def has_result(self) -> bool:
         """True if the counts are confirmed and the work-up waits for nothing; the result may be indeterminate."""
         return self.reviewed and self.assessment is not None and not self.assessment.outcome.pending
+
+    @property
+    def headline(self) -> str:
+        """The result in one line: none before the counts are confirmed, empty where nothing is analysed yet."""
+        if self.assessment is None:
+            return ""
+        return self.assessment.headline if self.reviewed else no_result_yet("no pathologist has confirmed the counts")
 
     @property
     def to_analyse(self) -> tuple[Region, ...]:

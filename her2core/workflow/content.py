@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from her2core.caselog import CaseLog, ReportRecord, StatementKind
 from her2core.errors import WrongStateError
 from her2core.exchange.released import details_to_json
 from her2core.imaging import ACCEPTED, read_region
-from her2core.records import IHC, User
+from her2core.records import IHC, Tally, User
 from her2core.reporting.content import (
     DEFAULT_LIMITATIONS,
     AiDisclosure,
@@ -29,6 +29,7 @@ from her2core.reporting.content import (
 )
 from her2core.reporting.figures import overlay_thumbnail
 from her2core.scoring import (
+    MINIMUM_NUCLEI,
     CaseAssessment,
     DisagreementKind,
     Outcome,
@@ -37,6 +38,7 @@ from her2core.scoring import (
     all_signals,
     amplified_cells,
     bootstrap,
+    describe_group,
     exclusions,
     group,
     interval_basis,
@@ -44,11 +46,14 @@ from her2core.scoring import (
     ratio,
     truncated,
 )
+from her2core.scoring.alerts import unread_alert
+from her2core.scoring.asked import as_told
 from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
 from her2core.workflow.findings import CaseWarning
+from her2core.workflow.picturing import Countable, pictured, pictures_note
 
 __all__ = [
     "SECOND_MEANING",
@@ -65,12 +70,12 @@ __all__ = [
 SECOND_MEANING = "I have reviewed the images, the counts and this report, and I agree with the result."
 """What a second signature says."""
 
-_PICTURES = 3
 _PICTURE_PX = 1100
 _NO_SCALE = (
     "The scale of the image (µm per pixel) is not known, so signals closer than one signal diameter could not be told "
     "apart by size."
 )
+_UNCONFIRMED = "pending confirmation of the counts"
 _NOT_JUDGED = "Not judged: no region was counted."
 
 
@@ -139,29 +144,33 @@ def build_content(
     summary = summary_of(review)
     counting = [r for r in review.regions if r.counts]
     reviewed = [n for r in counting for n in r.nuclei]
+    ai, signed = _disclosure(counting), kind is not ReportKind.PRELIMINARY
+    countable = [Countable(r.name, r.population or "", sum(n.nucleus.scored for n in r.nuclei)) for r in counting]
     return ReportContent(
         number=report_number(review.case.id),
         version=len(log.reports(review.case.id)) + 1,
         kind=kind,
         laboratory=laboratory,
         details=review.case.details,
-        headline=assessment.headline,
-        outcome=assessment.outcome.value,
+        headline=review.headline,
+        outcome=assessment.outcome.value if review.reviewed else _UNCONFIRMED,
         populations=tuple(_result(log, review, p) for p in assessment.populations),
-        ai=_disclosure(counting),
+        ai=ai,
         audit_head=log.audit_head(),
         reported_at=at,
         signatories=_signatories(signer, second, meaning, at),
         heterogeneous=assessment.heterogeneous,
-        heterogeneity=_heterogeneity(review, assessment) if counting else _NOT_JUDGED,
+        heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
+        single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
-        suitability=_suitability(review),
+        suitability=as_told(_suitability(review)) if signed else _suitability(review),
         cross_check=_cross_checks(review),
-        alerts=tuple(_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w)),
+        alerts=tuple(as_told(point) if signed else point for point in _points(review, ai)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
-        thumbnails=tuple(_thumbnail(log, r) for r in counting[:_PICTURES]),
+        thumbnails=tuple(_thumbnail(log, counting[place]) for place in pictured(countable)),
+        pictures_note=pictures_note(countable),
         nuclei=tuple(_row(r, n) for r in counting for n in r.nuclei),
         replaces=None if replaced is None else _replaced(replaced),
         reason=_reason(review, addendum),
@@ -259,9 +268,22 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
     regions = sum(r.counts and r.population == population.label for r in review.regions)
     comment = report_comment(review, population)
     result = result_of(population, _observers(log, review, population), regions)
+    if not review.reviewed:
+        return _unconfirmed(population, result)
     if comment is None or not comment.edited:
         return result
     return replace(result, comment=comment.text, comment_letter=f"{comment.letter}, worded by the pathologist")
+
+
+def _unconfirmed(population: PopulationAssessment, result: PopulationResult) -> PopulationResult:
+    """Counts that nobody has confirmed give no result: the numbers, and the group that they would make."""
+    path = population.path[:1]
+    if population.group is not None:
+        meaning = f"Group {population.group}: {describe_group(population.group)}"
+        path += (f"No pathologist has confirmed these counts yet; they would make {meaning}.",)
+    observers = tuple(replace(count, group=None) for count in result.observers)
+    no_result = replace(result, group=None, outcome=_UNCONFIRMED, path=path, observers=observers)
+    return replace(no_result, comment=None, comment_letter=None)
 
 
 def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:
@@ -275,7 +297,7 @@ def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessmen
         tally=population.tally,
         copy_number_95=confidence.copy_number_95 if confidence else None,
         ratio_95=confidence.ratio_95 if confidence else None,
-        group=population.provisional_group,
+        group=population.group,
     )
     others = []
     for recount in review.recounts:
@@ -289,10 +311,17 @@ def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessmen
                 tally=recount.tally,
                 copy_number_95=spread.copy_number_95 if spread else None,
                 ratio_95=spread.ratio_95 if spread else None,
-                group=group(recount.tally),
+                group=_group_of_recount(population, recount.tally),
             )
         )
     return (first, *others)
+
+
+def _group_of_recount(population: PopulationAssessment, recounted: Tally) -> int | None:
+    """The group of a recount; None where it has too few nuclei for one, or no group of the population is reported."""
+    if population.group is None or recounted.n < MINIMUM_NUCLEI:
+        return None
+    return group(recounted)
 
 
 def _first_reader(log: CaseLog, review: CaseReview) -> str:
@@ -358,14 +387,15 @@ def _thumbnail(log: CaseLog, region: RegionReview) -> Thumbnail:
     return Thumbnail(picture, f"Region {region.name}: {len(scored)} of its {len(region.nuclei)} nuclei scored")
 
 
-def _heterogeneity(review: CaseReview, assessment: CaseAssessment) -> str:
+def _single_cells(review: CaseReview, assessment: CaseAssessment) -> str:
+    """How many cells of each population are amplified by themselves; apart from what is said of its populations."""
     several = len(assessment.populations) > 1
     cells = [
         f"{f'Population {p.label}: ' if several else ''}{text}"
         for p in assessment.populations
         if p.label in review.findings and (text := amplified_cells(p.heterogeneity, review.findings[p.label].pattern))
     ]
-    return "\n".join((_populations_seen(review, assessment), *cells))
+    return "\n".join(cells)
 
 
 def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:
@@ -383,11 +413,14 @@ def _populations_seen(review: CaseReview, assessment: CaseAssessment) -> str:
 
 
 def _clusters(nuclei: Iterable[ReviewedNucleus]) -> str:
-    scored = [n.nucleus for n in nuclei if n.nucleus.scored]
-    clustered = sum(n.clustered for n in scored)
+    scored = [n for n in nuclei if n.nucleus.scored]
+    clustered = [n for n in scored if n.nucleus.clustered]
     if not clustered:
         return "No clustered HER2 signals in the scored nuclei."
-    return f"HER2 signals are clustered in {clustered} of {len(scored)} scored nuclei; their counts are estimates."
+    return (
+        f"HER2 signals are clustered in {len(clustered)} of {len(scored)} scored nuclei; their counts are estimates, "
+        f"which a person counted or confirmed one by one in {sum(n.read for n in clustered) or 'none'} of them."
+    )
 
 
 def _cross_checks(review: CaseReview) -> str:
@@ -419,6 +452,14 @@ def _suitability(review: CaseReview) -> str:
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
     return " ".join([text, *(_counted_anyway(w) for w in review.warnings if _of_a_flag(w) and w.reason)])
+
+
+def _points(review: CaseReview, ai: AiDisclosure) -> Iterator[str]:
+    """What is to be noted, as it was asked of the pathologist."""
+    yield from (_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w))
+    unread = unread_alert(ai.scored, ai.unsure_of)
+    if unread is not None:
+        yield unread
 
 
 def _counted_anyway(warning: CaseWarning) -> str:

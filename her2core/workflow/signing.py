@@ -29,6 +29,7 @@ from her2core.workflow.content import (
     assay_of,
     build_content,
     laboratory_of,
+    report_number,
     summary_of,
 )
 from her2core.workflow.validations import is_validation
@@ -42,6 +43,7 @@ __all__ = [
     "sign_out",
     "sign_second",
     "verify",
+    "what_is_signed",
     "who_may_sign_second",
     "withdraw_first_signature",
 ]
@@ -67,6 +69,20 @@ def draft_report(
 def preview(log: CaseLog, case_id: int, laboratory: Laboratory, user: User, *, demonstration: bool = False) -> bytes:
     """The PDF of `draft_report`."""
     return draft_report(log, case_id, laboratory, user, demonstration=demonstration)[1]
+
+
+def what_is_signed(log: CaseLog, review: CaseReview) -> tuple[str, ...]:
+    """Which report a signature makes now, in sentences: its number, its version, and what an amendment replaces."""
+    reports = log.reports(review.case.id)
+    named = f"Report {report_number(review.case.id)}, version {len(reports) + 1}"
+    replaced = _replaces(log, review)
+    if review.amendment is None or replaced is None:
+        return (f"{named}: final report.",)
+    before = next(report.version for report in reports if report.id == replaced)
+    return (
+        f"{named}: amended report, which replaces version {before}.",
+        f"Reason for the amendment: {review.amendment.reason.strip()}",
+    )
 
 
 # --- one signature ----------------------------------------------------------------------------------------------------

@@ -319,9 +319,35 @@ def test_signing_asks_for_the_password_again(house: House) -> None:
         house.accounts.reauthenticate(house.anna, GOOD)
 
 
+def test_a_wrong_password_typed_again_says_whose_is_wanted_and_no_user_name(house: House) -> None:
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: house.accounts.reauthenticate(house.anna, OTHER),
+        lambda: house.accounts.set_password(house.anna, OTHER, "another lantern drifts"),
+    )
+    for act in acts:
+        with pytest.raises(SignInError, match="not the password that Anna Arendt signs in with") as refused:
+            act()
+        assert "user name" not in str(refused.value).lower()
+        assert "Type it again" in str(refused.value)
+
+
+def test_the_audit_trail_says_where_a_wrong_password_was_typed(tmp_path: Path) -> None:
+    House(tmp_path).log.close()
+    with CaseLog(tmp_path, origin="web application") as log:
+        accounts = Accounts(log, CHEAP)
+        with pytest.raises(SignInError):
+            accounts.reauthenticate(log.user(2), OTHER)
+        with pytest.raises(SignInError):
+            accounts.sign_in("nobody", OTHER)
+        entries = log.audit(limit=2)
+        assert {(entry.by_user_id, entry.by_username) for entry in entries} == {(None, "web application")}
+        assert entries[1].detail["user_id"] == 2
+        assert log.check() == []
+
+
 def test_guessing_at_the_screen_of_another_is_slowed_too(house: House) -> None:
     for _ in range(5):
-        with pytest.raises(SignInError, match="do not belong"):
+        with pytest.raises(SignInError, match="not the password"):
             house.accounts.reauthenticate(house.anna, OTHER)
     with pytest.raises(SignInError, match="Too many"):
         house.accounts.reauthenticate(house.anna, GOOD)

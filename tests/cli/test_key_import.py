@@ -39,7 +39,7 @@ def test_a_key_of_another_authority_is_taken_over(run: Run, laboratory: Path, tm
     [
         (external_pkcs12(), f"{PASSWORD}\nwrong\n", "with that passphrase"),
         (external_pkcs12(), f"{PASSWORD}\n", "with that passphrase"),
-        (external_pkcs12(), "wrong\nfrom outside\n", "do not belong together"),
+        (external_pkcs12(), "wrong\nfrom outside\n", "not the password"),
         (external_pkcs12(signs=False), f"{PASSWORD}\nfrom outside\n", "not meant for signing"),
         (b"", f"{PASSWORD}\nfrom outside\n", "cannot be opened"),
         (b"\x30" * 100_000, f"{PASSWORD}\nfrom outside\n", "cannot be opened"),

@@ -538,3 +538,13 @@ def test_cases_of_last_month_are_found_by_its_name(lab: TestLaboratory) -> None:
     assert "No case matches" in shown(at)
     at.selectbox(key="case_log_period").set_value(Period.THIS_MONTH).run()
     assert "**1 case**" in shown(at)
+
+
+@pytest.mark.parametrize(("name", "told"), [("berg", True), ("lind", False)])
+def test_only_who_could_recount_is_told_that_cases_are_left_out_of_exports(
+    lab: TestLaboratory, name: str, told: bool
+) -> None:
+    lab.ready(POSITIVE)
+    said = shown(page(lab, name))
+    assert ("recount blinded are left out" in said) is told
+    assert "The list is de-identified" in said

@@ -146,7 +146,7 @@ def test_the_card_says_what_its_interval_covers_and_what_would_settle_the_group(
     assert "4.00 to 4.00" not in shared
     assert "More nuclei alone would not settle" not in alone
     far = _card(20, 5, 2, [SharedError(1, False, 0.3)] * 20)
-    assert "all of them read would settle it" in far
+    assert "if a person did so in every scored nucleus" in far
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def test_a_wrong_password_says_so_and_opens_nothing(lab: TestLaboratory) -> None
     at.button(key="sign_in_now").click().run()
     assert "do not belong together" in at.error[0].value
     assert "her2core_user_id" not in at.session_state
+    entry = lab.log.audit(limit=1)[0]
+    assert (entry.action, entry.by_username) == ("sign-in refused", "web application")
 
 
 @pytest.mark.parametrize(

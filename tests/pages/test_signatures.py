@@ -57,6 +57,21 @@ def test_where_two_sign_the_dialog_asks_who_signs_second(lab: TestLaboratory, mo
     assert at.selectbox(key="second_signer").options == ["Samuel Okafor"]
 
 
+def test_the_dialog_of_an_amendment_names_its_version_and_its_reason(lab: TestLaboratory) -> None:
+    ready = lab.ready(POSITIVE)
+    at = sign_out_page(ready.id, "berg")
+    at.button(key="sign").click().run()
+    assert said(at, f"Report {workflow.report_number(ready.id)}, version 1: final report.")
+    report, by = lab.sign(ready), lab.person("berg")
+    case = workflow.amend(lab.log, report.case_id, "wrong *block*", lab.log.case(report.case_id).version, by)
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    at = sign_out_page(case.id, "berg")
+    at.button(key="sign").click().run()
+    assert not at.exception
+    assert said(at, "version 2: amended report, which replaces version 1.")
+    assert said(at, "Reason for the amendment: wrong *block*")
+
+
 def test_a_signed_case_offers_an_addendum_that_says_what_it_is(lab: TestLaboratory) -> None:
     report = lab.sign(lab.ready(POSITIVE))
     at = sign_out_page(report.case_id, "berg")

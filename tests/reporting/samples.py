@@ -185,8 +185,9 @@ def content_of(
         heterogeneity=(
             "Two distinct populations above 10 % of the tumour cells; counted and reported separately."
             if several
-            else "No second distinct population above 10 % of the tumour cells. 14 % of the cells are amplified."
+            else "No second distinct population above 10 % of the tumour cells."
         ),
+        single_cells="" if several else "Taken one by one, 14 % of the cells count as amplified.",
         clusters="6 of the scored nuclei have clustered HER2 signals; their counts are estimates.",
         suitability="2 regions, signal intensity good, little overlap; suitable. No histopathologic discordance.",
         cross_check="Over all signals (dots over dots) the HER2/CEP17 ratio is 4.02 (443/110 in 58 nuclei).",

@@ -101,7 +101,8 @@ def test_work_up_comment_statements_and_exclusions_are_printed(report: tuple[Rep
         assert (population.comment or "") in text
     for alert in content.alerts:
         assert alert in text
-    for statement in (content.heterogeneity, content.clusters, content.suitability, content.cross_check):
+    said = (content.heterogeneity, content.single_cells, content.clusters, content.suitability, content.cross_check)
+    for statement in said:
         assert statement in text
     assert content.guideline in text
     assert "12 (no CEP17 signal 3, overlaps another nucleus 5, cut by the image edge 4)" in text
@@ -280,6 +281,7 @@ def test_all_free_text_is_escaped() -> None:
             samples.DETAILS, requester=evil, specimen=evil, site=evil, block=evil, fixative=evil, probe_lot=evil
         ),
         heterogeneity=evil,
+        single_cells=evil,
         clusters=evil,
         suitability=evil,
         interpretation=evil,
@@ -401,6 +403,11 @@ def test_a_report_gives_way_where_its_last_page_would_be_nearly_empty(monkeypatc
         text = " ".join(found)
         assert all(f"{row.region} {row.number} " in text for row in content.nuclei)
         assert "Images" in text
+
+
+def test_which_regions_have_no_picture_is_printed_with_the_pictures() -> None:
+    note = "Pictured: 2 of 6 counted regions (A1, A2), those with the most scored nuclei."
+    assert note in text_of(replace(samples.group_report(1), pictures_note=note))
 
 
 def test_pictures_that_do_not_fit_leave_no_wide_gap() -> None:

@@ -143,9 +143,11 @@ def test_the_sentences_of_the_report_give_both_cut_offs_and_the_pattern() -> Non
     cells = sheet(5, 8, left(2))
     cells += [replace(cells[39], id=50, her2=4, cep17=2, box=(2000.0, 0.0, 2070.0, 70.0))]  # 2.0, not above 2.2
     said = amplified_cells(measure_heterogeneity(cells), spatial_pattern([cells]))
-    assert "11 of 41 scored cells (27 %) are amplified taken one by one" in said
-    assert "10 (24 %) by a ratio above 2.2, heterogeneous by CAP 2009" in said
+    assert "Taken one by one, 11 of 41 scored cells (27 %) count as amplified" in said
+    assert "10 (24 %) by a ratio above 2.2, for comparison with CAP 2009 only" in said
     assert "Amplified cells lie together (clustered). They may be a population of their own" in said
+    assert "The share of single cells is not its size." in said
+    assert "heterogeneous" not in said  # nothing that a clinician could take for the result
     assert amplified_cells(measure_heterogeneity([]), spatial_pattern([])) == ""
 
 
@@ -154,5 +156,8 @@ def test_single_cells_are_said_not_to_change_the_group_and_when_they_would_matte
     said = amplified_cells(measure_heterogeneity(cells), spatial_pattern([cells]))
     assert "Amplified cells lie scattered (mosaic). Single cells do not change the group" in said
     assert "a population above 10 % of the tumour cells is counted and reported by itself" in said
+    assert "Their share is no result on heterogeneity" in said
     for alike in (sheet(5, 8, lambda *_: False), sheet(5, 8, lambda x, y: (x + y) % 9 > 0)):  # none, and nearly all
-        assert "Single cells" not in amplified_cells(measure_heterogeneity(alike), spatial_pattern([alike]))
+        said = amplified_cells(measure_heterogeneity(alike), spatial_pattern([alike]))
+        assert "Single cells" not in said
+        assert ("not from this share" in said) is any(n.her2 == 10 for n in alike)

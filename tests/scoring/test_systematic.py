@@ -232,10 +232,13 @@ def sure(
         (sure({5: 1.0}, 12, 0, systematic=True), ("counter's own error included", "About 12 more nuclei")),
         (sure({5: 0.6, 4: 0.4}, None), ("Group 5 60 %", "Not even 500 nuclei like these")),
         (sure({5: 0.6, 4: 0.4}, None, None, systematic=True), ("Group 5 60 %", "Not even 500 nuclei like these")),
-        (sure({5: 0.6, 4: 0.4}, None, 0, systematic=True), ("Group 5 60 %", "all of them read would settle it.")),
+        (
+            sure({5: 0.6, 4: 0.4}, None, 0, systematic=True),
+            ("Group 5 60 %", "if a person did so in every scored nucleus."),
+        ),
         (
             sure({5: 0.6, 4: 0.4}, None, 9, systematic=True),
-            ("Group 5 60 %", "all of them read, and about 9 more nuclei with them would settle it."),
+            ("Group 5 60 %", "in every scored nucleus, and in about 9 more nuclei."),
         ),
     ],
 )

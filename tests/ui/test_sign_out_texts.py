@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from her2core.records import Exclusion, Nucleus, Tally
 from her2core.reporting.content import ReportKind
-from her2core.scoring import ReviewedNucleus
+from her2core.scoring import PopulationInputs, ReviewedNucleus, WorkUpInputs, assess_population
 from her2core.scoring.progress import Step, StepKind, StepState
 from her2core.ui.ai_differences import nuclei_html, totals_html
 from her2core.ui.report_text import report_html, report_rows
+from her2core.ui.result import result_html
 from her2core.ui.work_up import step_html
 from her2core.workflow import NucleusDifference, TotalsDifference, in_plain_words
 from tests.reporting import samples
@@ -48,6 +50,26 @@ def test_each_state_has_its_mark_and_is_spoken(state: StepState, css: str, spoke
 
 def test_a_step_shows_text_of_people_as_text() -> None:
     assert HOSTILE not in step_html(Step(StepKind.RESULT, StepState.FAILED, HOSTILE, HOSTILE, HOSTILE, HOSTILE))
+
+
+# --- the result card --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "n", "title", "meaning"),
+    [
+        ({}, 47, "Group 5<", "fewer than 4.0 HER2 signals per cell"),
+        ({}, 14, "Group 5 so far<", "fewer than 4.0 HER2 signals per cell"),
+        ({"indeterminate_reasons": ("Autofluorescence.",)}, 47, "Group 5<", "by the counts alone; the result is indet"),
+    ],
+)
+def test_the_group_of_an_indeterminate_result_is_named_as_that_of_the_counts(
+    more: dict[str, Any], n: int, title: str, meaning: str
+) -> None:
+    population = PopulationInputs("A", Tally(n, 2 * n, 2 * n), **more)
+    html = result_html(assess_population(population, WorkUpInputs(controls_ok=True)), None, several=False)
+    assert title in html
+    assert meaning in html
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
