@@ -20,6 +20,7 @@ __all__ = [
     "LOOK_APART",
     "MISSED_SIGNALS",
     "READ_AGAIN",
+    "SAME_CELLS",
     "SAME_TUMOUR",
     "SHOW_BOTH",
     "UNREAD",
@@ -86,6 +87,11 @@ READ_AGAIN = Asked(
     "The pathologist was asked to check what was changed in the first count since, and to read both again; they still "
     "differ.",
 )
+SAME_CELLS = Asked(
+    "Reject one of the two, or leave these nuclei out of one of them.",
+    "The pathologist was asked to reject one of the two, or to leave these nuclei out of one of them; they were "
+    "counted in both.",
+)
 LEFT_OPEN = Asked("whatever it shows; the report will say that it is open.", "whatever it shows.")
 UNREAD = Asked(
     "Look at them in Review, where the doubtful ones come first.",
@@ -94,7 +100,7 @@ UNREAD = Asked(
 
 _FIXED = (
     SAME_TUMOUR, AMPLIFIED_OR_TOO_LOW, CLUSTERS, ANOTHER_AREA, COUNT_APART, LOOK_APART, SHOW_BOTH, LEFT_OUT,
-    MISSED_SIGNALS, READ_AGAIN, LEFT_OPEN, UNREAD,
+    MISSED_SIGNALS, READ_AGAIN, SAME_CELLS, LEFT_OPEN, UNREAD,
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from her2core.scoring import (
     tally,
 )
 from her2core.scoring.alerts import weak_probe_alert
+from her2core.scoring.asked import SAME_CELLS
 from her2core.scoring.same_cells import Field, same_cells
 from her2core.scoring.wording import labelled
 
@@ -183,8 +184,7 @@ def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
         more, fewer = sorted((one, other), key=lambda r: sum(n.nucleus.scored for n in r.nuclei), reverse=True)
         are_counted = "nuclei are scored in both and count" if twice > 1 else "nucleus is scored in both and counts"
         said = (
-            f"Regions {one.name} and {other.name} show the same cells: {twice} {are_counted} twice. Reject one of the "
-            f"two ({fewer.name} has fewer scored nuclei), or leave these nuclei out of one of them."
+            f"Regions {one.name} and {other.name} show the same cells: {twice} {are_counted} twice. {SAME_CELLS.prompt}"
         )
         found = [f"{r.region.id} {_found(r.analysis)}" for r in (one, other) if r.analysis is not None]
         yield CaseWarning(
