@@ -39,7 +39,7 @@ from her2core.scoring.spatial import (
     pattern_sentence,
     spatial_pattern,
 )
-from her2core.scoring.states import state_of
+from her2core.scoring.states import ResultStatus, result_status, state_of
 from her2core.scoring.suitability import (
     TOO_WEAK,
     Countability,
@@ -102,6 +102,7 @@ __all__ = [
     "PopulationInputs",
     "Recount",
     "RejectionReason",
+    "ResultStatus",
     "ReviewedNucleus",
     "ScorableRules",
     "SharedError",
@@ -150,6 +151,7 @@ __all__ = [
     "ratio",
     "recount_problem",
     "region_disagreements",
+    "result_status",
     "scored_counts",
     "second_population_alert",
     "shared_errors",

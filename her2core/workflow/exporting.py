@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from her2core.caselog import CaseLog
+from her2core.caselog import CaseLog, ReportKind, ReportRecord
 from her2core.exchange.tables import CaseEntry, RegionEntry, Signed, cases_csv, nuclei_csv
 from her2core.permissions import Action, require
 from her2core.records import User
@@ -41,11 +41,25 @@ def csv_of(log: CaseLog, case_ids: Sequence[int], by: User | None, *, nuclei: bo
 
 
 def _entry(log: CaseLog, review: CaseReview) -> CaseEntry:
-    reports = log.reports(review.case.id)
-    signed = None
-    if reports:
-        last = reports[-1]
-        signed = Signed(last.kind.value, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
+    reports = [report for report in log.reports(review.case.id) if report.kind is not ReportKind.PRELIMINARY]
     return CaseEntry(
-        review.case, review.assessment, review.reviewed, signed, models_used(r for r in review.regions if r.counts)
+        review.case,
+        review.assessment,
+        review.reviewed,
+        _signed(log, reports[-1]) if reports else None,
+        models_used(r for r in review.regions if r.counts),
+        amending=review.amendment is not None,
+    )
+
+
+def _signed(log: CaseLog, report: ReportRecord) -> Signed:
+    said = report.summary
+    return Signed(
+        report.kind.value,
+        report.version,
+        report.sha256,
+        log.user(report.signed_by).full_name,
+        report.signed_at,
+        str(said.get("outcome", "")),
+        {label: (p["group"], str(p["outcome"])) for label, p in said.get("populations", {}).items()},
     )

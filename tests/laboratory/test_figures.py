@@ -182,6 +182,13 @@ def test_the_list_for_others_names_nobody_and_no_day() -> None:
     assert "77" not in text
 
 
+def test_the_list_for_others_has_no_outcome_that_nobody_signed() -> None:
+    unsigned = {"state": "ready", "signed": None, "signed_day": None}
+    text = deidentified_csv(lines({}, unsigned))
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert [(row["state"], row["outcome"]) for row in rows] == [("signed", "negative"), ("ready", "")]
+
+
 def test_empty_lines_make_every_figure() -> None:
     none = Lines.of([])
     assert len(none) == 0

@@ -398,6 +398,36 @@ def test_the_filtered_list_is_exported_and_that_is_recorded(lab: TestLaboratory,
     assert len(nuclei) == 40
 
 
+def test_a_case_says_what_stands_behind_its_numbers_on_the_page_and_on_the_command_line(
+    lab: TestLaboratory, rooms: Services
+) -> None:
+    found = []
+    case = lab.analysed(POSITIVE, "S26-200")
+
+    def exported() -> None:
+        text = case_log.exported(rooms, lab.person("lind"), Query())
+        assert text == workflow.csv_of(lab.log, [case.id], None).data.decode()
+        (row,) = csv.DictReader(io.StringIO(text))
+        found.append((row["result_status"], row["group"], row["outcome"], row["population_outcome"]))
+
+    exported()
+    workflow.confirm_review(lab.log, case.id, case.version, lab.person("berg"))
+    exported()
+    workflow.attest(lab.log, case.id, lab.person("berg"), True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, lab.person("berg"))
+    lab.sign(case)
+    exported()
+    workflow.amend(lab.log, case.id, "a late finding", lab.log.case(case.id).version, lab.person("berg"))
+    exported()
+    assert found == [
+        ("counts not confirmed", "", "", ""),
+        ("not signed", "1", "", ""),
+        ("signed", "1", "positive", "positive"),
+        ("amendment open", found[3][1], "", ""),
+    ]
+
+
 def test_an_export_leaves_out_what_the_user_could_recount_and_ends_blindness_for_the_rest(
     lab: TestLaboratory, rooms: Services
 ) -> None:
