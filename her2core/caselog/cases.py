@@ -101,6 +101,17 @@ class Cases(Store):
                 return case_of(row)
         raise NotFoundError("There is no case with this accession number.")
 
+    def cases_of_patient(self, patient_id: str, but: int | None = None) -> list[CaseDetails]:
+        """The details of all cases with this patient ID, however its case and spaces are typed, in the order they were
+        opened; without the case `but`. Empty for an empty ID."""
+        key = "\n" + key_of(patient_id)
+        if key == "\n":
+            return []
+        # The ID is the last line of `search`. A look at every case: 50,000 of them take some hundredths of a second.
+        sql = "SELECT * FROM cases WHERE substr(search, -length(?)) = ? AND id IS NOT ? ORDER BY id"
+        with self.reading() as db:
+            return [details_of(row) for row in rows(db, sql, [key, key, but])]
+
     def set_state(self, case_id: int, state: CaseState, by: User, *, version: int | None = None) -> Case:
         """Records the state that the workflow derived, from the case as it was in `version`. Not a change of the case's
         content: the version stays. Raises ConflictError where the case has changed since.

@@ -42,6 +42,7 @@ from her2core.workflow.differences import (
 )
 from her2core.workflow.exporting import csv_of, export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
+from her2core.workflow.intake_checks import DetailsWarning, other_accessions, warnings_of, warnings_of_new
 from her2core.workflow.meanwhile import check_unchanged
 from her2core.workflow.models_in_use import models_dir
 from her2core.workflow.outgoing import Outgoing, check_free
@@ -104,6 +105,7 @@ __all__ = [
     "CaseWarning",
     "CountBox",
     "Counts",
+    "DetailsWarning",
     "Format",
     "NucleusDifference",
     "OpenRecount",
@@ -152,6 +154,7 @@ __all__ = [
     "note_counts_seen",
     "nucleus_differences",
     "open_recounts",
+    "other_accessions",
     "past_retention",
     "preview",
     "redo_last",
@@ -176,6 +179,8 @@ __all__ = [
     "totals_differences",
     "undo_last",
     "verify",
+    "warnings_of",
+    "warnings_of_new",
     "who_may_recount",
     "who_may_sign_second",
     "withdraw_amendment",
