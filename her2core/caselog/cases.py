@@ -266,8 +266,9 @@ def _populations(populations: Sequence[Population]) -> str:
 
 
 def summary_of_row(row: Row) -> CaseSummary:
-    """A row of cases with the columns `regions` and `latest_report_id` of the query."""
+    """A row of cases with the columns that the query of a list adds."""
     details = details_of(row)
+    signed = json.loads(row["signed_populations"] or "{}")
     return CaseSummary(
         id=row["id"],
         accession=details.accession,
@@ -284,4 +285,7 @@ def summary_of_row(row: Row) -> CaseSummary:
         created_at=moment(row["created_at"]),
         updated_at=moment(row["updated_at"]),
         amending=row["amending"] is not None,
+        populations=case_of(row).populations,
+        flagged_heterogeneous=bool(row["flagged_heterogeneous"]),
+        signed_groups={label: said.get("group") for label, said in signed.items()},
     )

@@ -24,6 +24,7 @@ from her2core.scoring import (
     PopulationAssessment,
     ResultStatus,
     ReviewedNucleus,
+    amplified_populations,
     cep17_per_nucleus,
     copy_number,
     ratio,
@@ -57,7 +58,9 @@ CASE_COLUMNS = (
     "opened_at",
     "updated_at",
     "outcome",
+    "flagged_heterogeneous",
     "heterogeneous",
+    "amplified_populations",
     "population",
     "share_percent",
     "nuclei",
@@ -119,13 +122,15 @@ class Signed:
 @dataclass(frozen=True, slots=True)
 class CaseEntry:
     """A case with what the rules say of it, and the models that took part; without an assessment nothing was analysed
-    yet. `amending`: the signed case is open for change."""
+    yet. `flagged_heterogeneous`: a region that counts was flagged so. `amending`: the signed case is open for change.
+    """
 
     case: Case
     assessment: CaseAssessment | None
     reviewed: bool
     report: Signed | None
     models: tuple[ModelUsed, ...] = ()
+    flagged_heterogeneous: bool = False
     amending: bool = False
 
     @property
@@ -193,7 +198,9 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
         return [of_case]
     of_case |= {
         "outcome": _outcome(entry, entry.assessment),
+        "flagged_heterogeneous": entry.flagged_heterogeneous,
         "heterogeneous": entry.assessment.heterogeneous if entry.confirmed else None,
+        "amplified_populations": _amplified(entry, entry.assessment),
         "rule_set": entry.assessment.rule_set,
         "models": "; ".join(f"{model.called}, SHA-256 {model.digest}" for model in entry.models),
     }
@@ -206,11 +213,25 @@ def _outcome(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
     return (entry.report.outcome if entry.report is not None else "") or assessment.outcome.value
 
 
+def _amplified(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
+    """The populations of Group 1, such as "B 15 %", where the tumour has several."""
+    if not entry.confirmed:
+        return None
+    told = [(p.label, p.share_percent, _group_and_outcome(entry, p)[0]) for p in assessment.populations]
+    return "; ".join(label if share is None else f"{label} {share:g} %" for label, share in amplified_populations(told))
+
+
+def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tuple[int | None, str]:
+    """Those that were signed, where the case is."""
+    is_signed = entry.status is ResultStatus.SIGNED
+    signed = entry.report.populations if is_signed and entry.report is not None else {}
+    return signed.get(population.label, (population.group, population.outcome.value))
+
+
 def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str, Cell]:
     counted = population.tally
     is_signed = entry.status is ResultStatus.SIGNED
-    signed = entry.report.populations if is_signed and entry.report is not None else {}
-    group, outcome = signed.get(population.label, (population.group, population.outcome.value))
+    group, outcome = _group_and_outcome(entry, population)
     return {
         "population": population.label,
         "share_percent": population.share_percent,

@@ -110,17 +110,17 @@ def _fields(key: str, d: CaseDetails, **kept: Any) -> tuple[CaseDetails, DeltaGe
         expiry = two.date_input("Expires", d.probe_expiry, key=f"{key}_expiry", **kept)
         controls = st.selectbox(
             "Batch and on-slide controls", list(_CONTROLS), index=list(_CONTROLS).index(d.controls_ok),
-            format_func=_CONTROLS.__getitem__, key=f"{key}_controls", **kept,
+            format_func=_CONTROLS.__getitem__, placeholder=_CONTROLS[None], key=f"{key}_controls", **kept,
             help="Without controls that hybridised as expected no ISH result may be given.",
         )  # fmt: skip
         ihc = st.selectbox(
             "HER2 IHC score", list(IHC_WORDS), index=list(IHC_WORDS).index(d.ihc),
-            format_func=IHC_WORDS.__getitem__, key=f"{key}_ihc", **kept,
+            format_func=IHC_WORDS.__getitem__, placeholder=IHC_WORDS[None], key=f"{key}_ihc", **kept,
             help="0+: faint, incomplete staining in at most 10 % of the cells; it is treated as 0.",
         )  # fmt: skip
         same = st.selectbox(
             "IHC on the same tissue sample", list(_YES_NO), index=list(_YES_NO).index(d.ihc_same_sample),
-            format_func=_YES_NO.__getitem__, key=f"{key}_same", **kept,
+            format_func=_YES_NO.__getitem__, placeholder=_YES_NO[None], key=f"{key}_same", **kept,
             help="Groups 2 to 4 are decided with IHC of the sample that FISH was done on.",
         )  # fmt: skip
     entered = CaseDetails(

@@ -68,16 +68,19 @@ def _clear_draft() -> None:
 def _details_warnings(
     rooms: Services, details: CaseDetails, found: Sequence[DetailsWarning], but: int | None = None
 ) -> None:
-    """What is wrong with the details; which other cases have the patient ID is said here and in no report."""
-    for warning in found:
-        if warning.impossible:
-            st.error(plain(warning.text), icon=":material/event_busy:")
-        else:
-            st.warning(plain(warning.text), icon=":material/warning:")
-    others = workflow.other_accessions(rooms.log, details, but) if found else ()
+    """What is wrong with the details, in two boxes at most; which other cases have the patient ID is said here and in
+    no report."""
+    lines = [plain(warning.text) for warning in found if not warning.impossible]
+    others = workflow.other_accessions(rooms.log, details, but) if lines else ()
     if others:
         more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
-        st.caption(f"Cases with this patient ID: {plain(', '.join(others[:_MOST_OTHERS]))}{more}.")
+        lines.append(f"Other cases with this patient ID: {plain(', '.join(others[:_MOST_OTHERS]))}{more}.")
+    for show, texts, icon in (
+        (st.error, [plain(warning.text) for warning in found if warning.impossible], ":material/event_busy:"),
+        (st.warning, lines, ":material/warning:"),
+    ):
+        if texts:
+            show(texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts), icon=icon)
 
 
 def draw_case(rooms: Services, user: User, case_id: int) -> None:

@@ -48,6 +48,9 @@ def _entry(log: CaseLog, review: CaseReview) -> CaseEntry:
         review.reviewed,
         _signed(log, reports[-1]) if reports else None,
         models_used(r for r in review.regions if r.counts),
+        flagged_heterogeneous=any(
+            r.counts and r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions
+        ),
         amending=review.amendment is not None,
     )
 

@@ -63,6 +63,8 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     assert (second["population"], second["group"], second["population_outcome"]) == ("B", "5", "negative")
     assert first["accession"] == second["accession"] == "S26-1"
     assert first["outcome"] == second["outcome"] == "positive"
+    assert first["heterogeneous"] == second["heterogeneous"] == "yes"
+    assert first["amplified_populations"] == second["amplified_populations"] == "A 50 %"
     assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
     assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
 
