@@ -306,13 +306,10 @@ def _turnaround(view: _View) -> None:
         if hours is None:
             continue
         figure.add_bar(
-            y=[step.name],
+            y=[f"{step.name}: {_hours(hours.median)}"],  # at the end of the bar the orange line would cross it
             x=[hours.median / per],
             orientation="h",
             marker={"color": palette.SKY},
-            text=[_hours(hours.median)],
-            textposition="outside",
-            cliponaxis=False,
             error_x={
                 "type": "data",
                 "symmetric": False,

@@ -277,9 +277,10 @@ def test_steps_say_from_which_act_to_which(lab: TestLaboratory) -> None:
     lab.sign(lab.ready(NEGATIVE, ihc=IHC.ONE_PLUS, received_on=date.today() - timedelta(days=5)))
     at = page_alone("laboratory.py", lab.person("lind"))
     chart = figures_of(at)["Turnaround by step"]
-    assert [trace["y"][0] for trace in chart["data"]] == list(figures.STEPS)
+    # A signature has whole seconds, so it may lie before what was done in the same second; that step is left out.
+    assert {trace["y"][0].partition(": ")[0] for trace in chart["data"]} <= set(figures.STEPS)
+    assert chart["data"][0]["y"] == ["specimen received → case opened: 5.0 d"]
     assert chart["layout"]["xaxis"]["title"]["text"] == "days, median"  # five days are the longest
-    assert chart["data"][0]["text"] == ["5.0 d"]
 
 
 def test_agreement_names_the_cases_of_each_pair(lab: TestLaboratory) -> None:
