@@ -472,7 +472,7 @@ def _report(rooms: Services, user: User, report: ReportRecord, reports: Sequence
             st.markdown(plain(headline))
         if report.reason:
             st.markdown(f"Reason: {plain(report.reason)}")
-        signers = " and ".join(rooms.log.user(user_id).full_name for user_id in (report.signed_by, *report.cosigned_by))
+        signers = " and ".join(signer.full_name for signer in workflow.signers_of(rooms.log, report))
         st.caption(f"Signed by {plain(signers)} on {local_time(report.signed_at)}")
         _report_buttons(rooms, user, report, name)
 

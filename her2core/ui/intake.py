@@ -144,7 +144,6 @@ def _next_step(review: CaseReview) -> None:
 def _details(rooms: Services, user: User, review: CaseReview) -> None:
     case = review.case
     details = details_form(f"case_{case.id}", case.details, "Save details", disabled=not review.editable)
-    if details is not None and saved(
-        workflow.set_details, rooms.log, case.id, details, case.version, user, done="Details saved."
-    ):
-        st.rerun()
+    if details is not None:
+        saved(workflow.set_details, rooms.log, case.id, details, case.version, user, done="Details saved.")
+        st.rerun()  # so that a refusal is said, too

@@ -9,7 +9,9 @@ from her2core.workflow.accounts import (
     create_account_with_key,
     import_key,
     issue_key,
+    rename,
     reset_password,
+    signers_of,
 )
 from her2core.workflow.archiving import archive_case, archive_name, archive_of, check_archive, past_retention
 from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
@@ -160,6 +162,7 @@ __all__ = [
     "redo_last",
     "reflagged_clusters",
     "refresh_state",
+    "rename",
     "report_comment",
     "report_number",
     "report_of",
@@ -175,6 +178,7 @@ __all__ = [
     "sign_first",
     "sign_out",
     "sign_second",
+    "signers_of",
     "summary_of",
     "totals_differences",
     "undo_last",

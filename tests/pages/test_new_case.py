@@ -110,6 +110,16 @@ def test_what_cannot_be_is_said_and_bars_the_case(lab: TestLaboratory) -> None:
     assert not at.button(key="new_save").disabled
 
 
+def test_details_that_cannot_be_are_refused_where_they_are_saved(lab: TestLaboratory) -> None:
+    case = lab.open_case(received_on=date(2026, 1, 2))
+    at = on_case(case.id, page=PAGE)
+    at.date_input(key=f"case_{case.id}_collected").set_value(date(2026, 1, 3))
+    at.button(key=f"case_{case.id}_save").click().run()
+    assert [e.value.split(",")[0] for e in at.error] == ["The specimen was collected on 03 Jan 2026"]
+    assert lab.log.case(case.id).details.collected_on is None
+    assert at.date_input(key=f"case_{case.id}_collected").value == date(2026, 1, 3), "to be corrected"
+
+
 def test_a_case_with_nothing_wrong_says_nothing(lab: TestLaboratory) -> None:
     at = on_case(lab.analysed(POSITIVE).id, page=PAGE)
     assert not any("patient ID" in w.value or "ixation" in w.value for w in at.warning)
