@@ -66,5 +66,5 @@ def _signed(log: CaseLog, report: ReportRecord, changes: Sequence[AuditEntry]) -
         signers_of(log, report, changes)[0].full_name,
         report.signed_at,
         str(said.get("outcome", "")),
-        {label: (p["group"], str(p["outcome"])) for label, p in said.get("populations", {}).items()},
+        {label: (p.get("group"), str(p.get("outcome", ""))) for label, p in said.get("populations", {}).items()},
     )

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core.records import CaseDetails
 from tests.pages.app import on_case, said, signed_in
-from tests.pages.lab import POSITIVE, TestLaboratory
+from tests.pages.lab import PASSWORDS, POSITIVE, TestLaboratory
 
 PAGE = "pages/intake.py"
 KEPT = "This draft is kept while you look at other pages"
@@ -80,6 +80,18 @@ def test_a_draft_is_gone_once_its_case_is_open_and_after_signing_out(lab: TestLa
     _fill(at, "new_1", accession="S26-200")
     at.button(key="sign_out").click().run()
     assert "new_1_accession" not in at.session_state
+
+
+def test_the_next_user_of_the_browser_finds_no_draft(lab: TestLaboratory) -> None:
+    at = _begun(lab)
+    at.button(key="sign_out").click().run()
+    at.text_input(key="sign_in_name").input("okafor")
+    at.text_input(key="sign_in_password").input(PASSWORDS["okafor"])
+    at.button(key="sign_in_now").click().run()
+    at = at.switch_page(PAGE).run()
+    assert not said(at, KEPT)
+    assert at.text_input(key="new_accession").value == ""
+    assert at.date_input(key="new_received").value is None
 
 
 def test_what_looks_wrong_is_said_and_bars_nothing(lab: TestLaboratory) -> None:
