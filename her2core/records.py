@@ -16,7 +16,9 @@ from typing import Any
 from her2core.errors import ScoringError
 
 __all__ = [
+    "FIXATION_HOURS",
     "IHC",
+    "LONGEST_ISCHAEMIA_MIN",
     "STAGES",
     "Box",
     "Case",
@@ -352,6 +354,11 @@ class User:
     credentials: str
     role: Role
     active: bool = True
+
+
+FIXATION_HOURS = (6, 72)
+LONGEST_ISCHAEMIA_MIN = 60
+"""ASCO/CAP: fixation from 6 to 72 hours, both included, and cold ischaemia of at most an hour."""
 
 
 @dataclass(frozen=True, slots=True)

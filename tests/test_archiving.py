@@ -80,6 +80,17 @@ def test_a_whole_case_holds_everything_of_it_byte_for_byte(lab: TestLaboratory, 
     assert workflow.check_archive(data) == []
 
 
+def test_counts_that_nobody_confirmed_are_archived_without_group_and_outcome(lab: TestLaboratory) -> None:
+    case = lab.analysed(POSITIVE)
+    _, data = workflow.archive_case(lab.log, case.id, None, deidentified=True)
+    said = json.loads(entries(data)["case.json"])
+    assert said["result"] == {
+        "outcome": None, "group": None, "heterogeneous": None, "rule_set": "ASCO_CAP_2018", "reviewed": False,
+        "signed": False,
+    }  # fmt: skip
+    assert [(c["nuclei"], c["group"], c["outcome"]) for c in said["counts"]] == [(20, None, None)]
+
+
 def test_without_names_nothing_leads_to_the_patient_or_the_readers(lab: TestLaboratory, private: Case) -> None:
     name, data = workflow.archive_case(lab.log, private.id, lab.person("lind"), deidentified=True)
     assert name.startswith("case-")
@@ -93,7 +104,7 @@ def test_without_names_nothing_leads_to_the_patient_or_the_readers(lab: TestLabo
         "sex": "female", "age_years": 64, "laterality": "left", "fixation_hours": 18.0, "cold_ischaemia_min": None,
         "controls_ok": True, "ihc": "3+", "ihc_same_sample": True,
     }  # fmt: skip
-    assert case["result"]["group"] == 1
+    assert (case["result"]["group"], case["result"]["outcome"]) == (1, "positive")
     assert case["counts"][0]["her2"] == 121
     (region,) = case["regions"]
     assert (region["ai"][0]["her2"], region["final"][0]["her2"]) == (6, 7)

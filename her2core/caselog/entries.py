@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from her2core.records import CaseState, Tally
+from her2core.records import CaseState, Population, Tally
 
 __all__ = [
     "AdjudicationRecord",
@@ -27,7 +28,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CaseSummary:
-    """A case as a list shows it. `group` and `outcome` are of the last assessment, None before one."""
+    """A case as a list shows it. `group` and `outcome` are of the last assessment, None before one.
+
+    `flagged_heterogeneous`: one of its regions was flagged so. `signed_groups`: the group of each population as the
+    latest report states it; empty before one and while the case is open for amendment.
+    """
 
     id: int
     accession: str
@@ -44,6 +49,9 @@ class CaseSummary:
     created_at: datetime
     updated_at: datetime
     amending: bool
+    populations: tuple[Population, ...]
+    flagged_heterogeneous: bool
+    signed_groups: Mapping[str, int | None]
 
 
 class StatementKind(StrEnum):

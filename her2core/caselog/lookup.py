@@ -30,6 +30,10 @@ FLAGS = {
 
 _FIRST_SIGNED = "(SELECT min(signed_at) FROM reports WHERE case_id = cases.id AND kind <> 'preliminary')"
 
+_SIGNED_POPULATIONS = """CASE WHEN amending IS NULL THEN
+    (SELECT json_extract(summary, '$.populations') FROM reports
+     WHERE case_id = cases.id AND kind <> 'preliminary' ORDER BY version DESC LIMIT 1) END"""
+
 
 class Sort(StrEnum):
     """What a list goes by; the values are shown."""
@@ -57,7 +61,8 @@ class Query:
     """What is looked for; empty or None: no matter. Days are included, and those of this computer's clock, as shown.
 
     `text`: every word occurs in accession number, patient's name or id. `reader`: opened the case or signed a report of
-    it. `flag`: one of FLAGS. `ids`: only these cases. Raises ValueError for an unknown flag.
+    it. `flag`: one of FLAGS. `several`: more than one population was set apart. `ids`: only these cases. Raises
+    ValueError for an unknown flag.
     """
 
     text: str = ""
@@ -69,6 +74,7 @@ class Query:
     by_signing: bool = False
     reader: int | None = None
     flag: str | None = None
+    several: bool = False
     ids: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -103,7 +109,8 @@ class Lookup(Store):
         # The page is chosen first, so that what only a page shows is not worked out for all.
         sql = f"""SELECT cases.*,
                 (SELECT count(*) FROM regions WHERE case_id = cases.id AND removed_at IS NULL) AS regions,
-                (SELECT max(id) FROM reports WHERE case_id = cases.id) AS latest_report_id
+                (SELECT max(id) FROM reports WHERE case_id = cases.id) AS latest_report_id,
+                {FLAGS["heterogeneous"]} AS flagged_heterogeneous, {_SIGNED_POPULATIONS} AS signed_populations
             FROM cases JOIN (
                 SELECT id AS found, row_number() OVER (ORDER BY {order} IS NULL, {order} {way}, id {way}) AS place
                 FROM cases WHERE {where} ORDER BY place LIMIT ? OFFSET ?
@@ -143,6 +150,8 @@ def _conditions(query: Query) -> tuple[str, list[Any]]:
         terms.append((f"(created_by = ? OR {signed})", [query.reader, query.reader]))
     if query.flag is not None:
         terms.append((FLAGS[query.flag], []))
+    if query.several:
+        terms.append(("json_array_length(populations) > 1", []))
     if query.ids is not None:
         terms.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(list(query.ids))]))
     return " AND ".join(term for term, _ in terms) or "1", [value for _, values in terms for value in values]

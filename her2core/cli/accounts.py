@@ -64,6 +64,29 @@ def user_add(username: str, role: str, full_name: str, credentials: str, passwor
         )
 
 
+@user.command("rename")
+@click.argument("username")
+@click.option("--name", "full_name", help="The person's name as it is printed on reports from now on.")
+@click.option("--credentials", help="Such as MD, FRCPath; an empty text takes them away.")
+def user_rename(username: str, full_name: str | None, credentials: str | None) -> None:
+    """Change the name or credentials of the same person; reports signed before keep those they were signed with."""
+    from her2core import workflow
+    from her2core.accounts import Accounts
+
+    if full_name is None and credentials is None:
+        raise click.UsageError("Give --name, --credentials, or both.")
+    log = open_case_log(load_settings())
+    person = person_named(log, username)
+    changed = workflow.rename(
+        Accounts(log),
+        person,
+        person.full_name if full_name is None else full_name,
+        person.credentials if credentials is None else credentials,
+        None,
+    )
+    click.echo(f"{changed.username}: {changed.full_name} {changed.credentials}".rstrip())
+
+
 @user.command("list")
 def user_list() -> None:
     """List all accounts."""

@@ -3,6 +3,9 @@
 Spreadsheet programs take a cell that begins with = + - @ or a control character as a formula, so such text gets an
 apostrophe in front. Derived numbers are cut off after two decimals, as on reports; the whole numbers beside them are
 exact.
+
+Counts that nobody confirmed have no group, and a result that nobody signed has no outcome: whoever selects lines by
+outcome must not come upon them. `result_status` says why the cells are empty.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 
@@ -19,10 +22,13 @@ from her2core.records import Case, ModelUsed, Region
 from her2core.scoring import (
     CaseAssessment,
     PopulationAssessment,
+    ResultStatus,
     ReviewedNucleus,
+    amplified_populations,
     cep17_per_nucleus,
     copy_number,
     ratio,
+    result_status,
     truncated,
 )
 
@@ -48,10 +54,13 @@ CASE_COLUMNS = (
     "ihc_same_sample",
     "state",
     "reviewed",
+    "result_status",
     "opened_at",
     "updated_at",
     "outcome",
+    "flagged_heterogeneous",
     "heterogeneous",
+    "amplified_populations",
     "population",
     "share_percent",
     "nuclei",
@@ -95,25 +104,44 @@ NUCLEUS_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The latest report of a case: kind, version in the case, SHA-256 of the PDF, and who signed it when."""
+    """The latest report of a case: kind, version in the case, SHA-256 of the PDF, and who signed it when.
+
+    `outcome` and `populations` (group and outcome by label) are as signed; where nothing of it was kept, the rules say
+    them anew.
+    """
 
     kind: str
     version: int
     sha256: str
     by: str
     at: datetime
+    outcome: str = ""
+    populations: Mapping[str, tuple[int | None, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CaseEntry:
     """A case with what the rules say of it, and the models that took part; without an assessment nothing was analysed
-    yet."""
+    yet. `flagged_heterogeneous`: a region that counts was flagged so. `amending`: the signed case is open for change.
+    """
 
     case: Case
     assessment: CaseAssessment | None
     reviewed: bool
     report: Signed | None
     models: tuple[ModelUsed, ...] = ()
+    flagged_heterogeneous: bool = False
+    amending: bool = False
+
+    @property
+    def status(self) -> ResultStatus:
+        """What stands behind the numbers."""
+        return result_status(self.assessment, reviewed=self.reviewed, state=self.case.state, amending=self.amending)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether somebody answers for the counts as they are, so that a group may stand beside them."""
+        return self.reviewed or self.status is ResultStatus.SIGNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +182,7 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
         "ihc_same_sample": details.ihc_same_sample,
         "state": case.state.value,
         "reviewed": entry.reviewed,
+        "result_status": entry.status.value,
         "opened_at": case.created_at,
         "updated_at": case.updated_at,
     }
@@ -168,16 +197,41 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
     if entry.assessment is None:
         return [of_case]
     of_case |= {
-        "outcome": entry.assessment.outcome.value,
-        "heterogeneous": entry.assessment.heterogeneous,
+        "outcome": _outcome(entry, entry.assessment),
+        "flagged_heterogeneous": entry.flagged_heterogeneous,
+        "heterogeneous": entry.assessment.heterogeneous if entry.confirmed else None,
+        "amplified_populations": _amplified(entry, entry.assessment),
         "rule_set": entry.assessment.rule_set,
         "models": "; ".join(f"{model.called}, SHA-256 {model.digest}" for model in entry.models),
     }
-    return [of_case | _population(population) for population in entry.assessment.populations]
+    return [of_case | _population(entry, population) for population in entry.assessment.populations]
 
 
-def _population(population: PopulationAssessment) -> dict[str, Cell]:
+def _outcome(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
+    if entry.status is not ResultStatus.SIGNED:
+        return None
+    return (entry.report.outcome if entry.report is not None else "") or assessment.outcome.value
+
+
+def _amplified(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
+    """The populations of Group 1, such as "B 15 %", where the tumour has several."""
+    if not entry.confirmed:
+        return None
+    told = [(p.label, p.share_percent, _group_and_outcome(entry, p)[0]) for p in assessment.populations]
+    return "; ".join(label if share is None else f"{label} {share:g} %" for label, share in amplified_populations(told))
+
+
+def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tuple[int | None, str]:
+    """Those that were signed, where the case is."""
+    is_signed = entry.status is ResultStatus.SIGNED
+    signed = entry.report.populations if is_signed and entry.report is not None else {}
+    return signed.get(population.label, (population.group, population.outcome.value))
+
+
+def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str, Cell]:
     counted = population.tally
+    is_signed = entry.status is ResultStatus.SIGNED
+    group, outcome = _group_and_outcome(entry, population)
     return {
         "population": population.label,
         "share_percent": population.share_percent,
@@ -187,9 +241,9 @@ def _population(population: PopulationAssessment) -> dict[str, Cell]:
         "her2_per_nucleus": _shown(copy_number(counted)),
         "cep17_per_nucleus": _shown(cep17_per_nucleus(counted)),
         "ratio": _shown(ratio(counted)),
-        "group": population.group,
-        "population_outcome": population.outcome.value,
-        "comment": population.comment_letter,
+        "group": group if entry.confirmed else None,
+        "population_outcome": outcome if is_signed else None,
+        "comment": population.comment_letter if is_signed else None,
     }
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 __all__ = [
     "EWMA_WEIGHT",
     "EWMA_WIDTH",
+    "OUT_OF_LIMITS",
     "RULES",
     "ChartPoint",
     "Control",
@@ -38,6 +39,9 @@ RULES = {
     5: "the weighted mean of the last points is beyond its limit",
 }
 """Rules 1 to 4 are Western Electric's, 5 is the exponentially weighted mean."""
+
+OUT_OF_LIMITS = 1
+"""The rule of a single point; the others are run rules, about several points together."""
 
 EWMA_WEIGHT = 0.2  # of the newest point
 EWMA_WIDTH = 3.0  # of the limits, in standard deviations of the weighted mean
@@ -62,6 +66,16 @@ class ChartPoint:
     z: float | None
     broken: tuple[int, ...] = ()
 
+    @property
+    def out_of_limits(self) -> bool:
+        """Whether the point itself lies beyond the control limits."""
+        return OUT_OF_LIMITS in self.broken
+
+    @property
+    def in_a_run(self) -> bool:
+        """Whether the point lies within the limits and yet breaks a rule, together with those before it."""
+        return bool(self.broken) and not self.out_of_limits
+
 
 @dataclass(frozen=True, slots=True)
 class Control:
@@ -75,6 +89,16 @@ class Control:
     def alarms(self) -> list[int]:
         """The indices of the points that break a rule."""
         return [index for index, point in enumerate(self.points) if point.broken]
+
+    @property
+    def beyond(self) -> list[int]:
+        """The indices of the points beyond the limits."""
+        return [index for index in self.alarms if self.points[index].out_of_limits]
+
+    @property
+    def runs(self) -> list[int]:
+        """The indices of the points within the limits that break a run rule."""
+        return [index for index in self.alarms if self.points[index].in_a_run]
 
 
 @dataclass(frozen=True, slots=True)

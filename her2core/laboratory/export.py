@@ -24,7 +24,8 @@ COLUMNS = (
 def deidentified_csv(lines: Lines) -> str:
     """The lines as CSV with a byte order mark for spreadsheets.
 
-    Days become months, patients and readers numbers that hold within this list only. Free text is left out.
+    Days become months, patients and readers numbers that hold within this list only. Free text is left out. Outcomes
+    are those of reports: a case that nobody signed has none.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -44,7 +45,7 @@ def deidentified_csv(lines: Lines) -> str:
                 "" if math.isnan(hours[index]) else f"{hours[index]:.1f}",
                 line["state"],
                 _whole(line["result_group"]),
-                line["outcome"],
+                "" if math.isnan(line["signed"]) else line["outcome"],
                 line["ihc"],
                 *(_whole(line[name]) for name in ("n", "her2", "cep17", "ai_group", "ai_n", "ai_her2", "ai_cep17")),
                 *(_whole(line[name]) for name in ("edited", "second_group")),

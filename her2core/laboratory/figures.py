@@ -55,12 +55,14 @@ Indices = NDArray[np.intp]
 
 GROUPS = (1, 2, 3, 4, 5)
 STEPS = (
-    "received to opened",
-    "opened to analysed",
-    "analysed to confirmed",
-    "confirmed to signed",
-    "opened to signed",
+    "specimen received → case opened",
+    "case opened → regions analysed",
+    "regions analysed → counts confirmed",
+    "counts confirmed → report signed",
+    "case opened → report signed",
 )
+"""From which act to which; of acts that were repeated the first counts. The last one is the whole of the others but
+the first."""
 COUNTS = ("HER2 signals per nucleus", "CEP17 signals per nucleus", "HER2/CEP17 ratio")
 _MOST_WEEKS = 30  # bars; more are shown as months
 _REPEAT_DAYS = 180
@@ -83,10 +85,17 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A week (from Monday) or a month, and the lines that fall into it."""
+    """A week (from Monday) or a month, its first and last day, and the lines that fall into it."""
 
     start: date
+    end: date
     members: Indices
+
+    def is_partial(self, since: date | None, until: date | None, today: date) -> bool:
+        """Whether the dates looked at leave out some of its days, or it is not over."""
+        return (
+            (since is not None and self.start < since) or (until is not None and self.end > until) or self.end >= today
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +186,11 @@ def periods(days: NDArray[np.float64], beside: NDArray[np.float64] | None = None
     places = np.searchsorted(edges, days[known], side="right") - 1
     order = np.argsort(places, kind="stable")
     cuts = np.searchsorted(places[order], np.arange(len(starts) + 1))
-    return tuple(Period(start, known[order[cuts[i] : cuts[i + 1]]].astype(np.intp)) for i, start in enumerate(starts))
+    last_day = _last_of_week if weekly else _last_of_month
+    return tuple(
+        Period(start, last_day(start), known[order[cuts[i] : cuts[i + 1]]].astype(np.intp))
+        for i, start in enumerate(starts)
+    )
 
 
 def _weeks(first: date, last: date) -> Iterator[date]:
@@ -192,6 +205,14 @@ def _months(first: date, last: date) -> Iterator[date]:
     while day <= last:
         yield day
         day = (day + timedelta(days=32)).replace(day=1)
+
+
+def _last_of_week(first: date) -> date:
+    return first + timedelta(days=6)
+
+
+def _last_of_month(first: date) -> date:
+    return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
 
 
 # --- volumes and turnaround -------------------------------------------------------------------------------------------

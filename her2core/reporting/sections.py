@@ -21,7 +21,7 @@ from reportlab.platypus import (
 )
 
 from her2core.errors import SigningError
-from her2core.records import ModelUsed
+from her2core.records import FIXATION_HOURS, LONGEST_ISCHAEMIA_MIN, ModelUsed
 from her2core.reporting.content import (
     Interval,
     ObserverCount,
@@ -527,9 +527,9 @@ def _times(content: ReportContent) -> str:
     """Whether fixation (6 to 72 h) and cold ischaemia (at most 1 h) are within the guideline."""
     hours, minutes = content.details.fixation_hours, content.details.cold_ischaemia_min
     outside = []
-    if hours is not None and not 6 <= hours <= 72:
+    if hours is not None and not FIXATION_HOURS[0] <= hours <= FIXATION_HOURS[1]:
         outside.append("fixation outside 6–72 h")
-    if minutes is not None and minutes > 60:
+    if minutes is not None and minutes > LONGEST_ISCHAEMIA_MIN:
         outside.append("cold ischaemia above 1 h")
     if outside:
         return "; ".join(outside)

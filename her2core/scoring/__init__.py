@@ -13,6 +13,7 @@ from her2core.scoring.groups import describe_group, group
 from her2core.scoring.heterogeneity import (
     Heterogeneity,
     TwoPopulations,
+    amplified_populations,
     amplified_share,
     bimodality_coefficient,
     is_amplified,
@@ -39,7 +40,7 @@ from her2core.scoring.spatial import (
     pattern_sentence,
     spatial_pattern,
 )
-from her2core.scoring.states import state_of
+from her2core.scoring.states import ResultStatus, result_status, state_of
 from her2core.scoring.suitability import (
     TOO_WEAK,
     Countability,
@@ -102,6 +103,7 @@ __all__ = [
     "PopulationInputs",
     "Recount",
     "RejectionReason",
+    "ResultStatus",
     "ReviewedNucleus",
     "ScorableRules",
     "SharedError",
@@ -110,6 +112,7 @@ __all__ = [
     "WorkUpInputs",
     "all_signals",
     "amplified_cells",
+    "amplified_populations",
     "amplified_share",
     "apply_corrections",
     "assess_case",
@@ -151,6 +154,7 @@ __all__ = [
     "ratio",
     "recount_problem",
     "region_disagreements",
+    "result_status",
     "scored_counts",
     "second_population_alert",
     "shared_errors",

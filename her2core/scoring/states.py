@@ -8,12 +8,44 @@ alone until an amendment is opened; its signed reports stay as they are.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from her2core.records import CaseState
 from her2core.scoring.inputs import CaseAssessment, Outcome
 
-__all__ = ["state_of"]
+__all__ = ["ResultStatus", "result_status", "state_of"]
 
 _REPORTED = (CaseState.SIGNED, CaseState.AMENDED)
+
+
+class ResultStatus(StrEnum):
+    """What stands behind the numbers of a case as they go out in tables; the values are shown."""
+
+    NOT_ANALYSED = "not analysed"
+    NOT_CONFIRMED = "counts not confirmed"
+    WORK_UP_OPEN = "work-up open"
+    NOT_SIGNED = "not signed"
+    AMENDMENT_OPEN = "amendment open"
+    SIGNED = "signed"
+
+
+def result_status(
+    assessment: CaseAssessment | None, *, reviewed: bool, state: CaseState, amending: bool
+) -> ResultStatus:
+    """What stands behind a result. Only SIGNED is one that somebody answers for: while an amendment is open, the report
+    in force holds and the numbers of the case may be others.
+
+    `reviewed`: the counts are confirmed as they are now; `state`: as stored; `amending`: an amendment is open.
+    """
+    if amending:
+        return ResultStatus.AMENDMENT_OPEN
+    if state in _REPORTED:
+        return ResultStatus.SIGNED
+    if assessment is None:
+        return ResultStatus.NOT_ANALYSED
+    if not reviewed:
+        return ResultStatus.NOT_CONFIRMED
+    return ResultStatus.WORK_UP_OPEN if assessment.outcome.pending else ResultStatus.NOT_SIGNED
 
 
 def state_of(

@@ -192,6 +192,8 @@ def _manage(rooms: Services, user: User, person: User) -> None:
     head.markdown(f"**{plain(person.full_name)}**")
     close.button("Close", key="manage_close", on_click=_choose, args=(None,), width="stretch")
     st.caption(f"{role_words(person.role)} · {plain(person.username)}")
+    with st.expander("Name and credentials"):
+        _rename(rooms, user, person)
     _activity(rooms, user, person)
     st.button(
         "End sign-in pause", key="manage_unlock", width="stretch", icon=":material/lock_open:", on_click=saved,
@@ -208,6 +210,25 @@ def _manage(rooms: Services, user: User, person: User) -> None:
             _import_key(rooms, user, person)
         with st.expander("Revoke the signing key"):
             _revoke(rooms, user, person)
+
+
+def _rename(rooms: Services, user: User, person: User) -> None:
+    text = (
+        "Printed on reports that are signed from now on. Reports signed before keep the name that they were signed "
+        "with, and the audit trail has both. For the same person only: an account never passes to somebody else."
+    )
+    if person.role is Role.PATHOLOGIST:
+        text += " The signing key keeps the earlier name in its certificate until a new key is made below."
+    st.caption(text)
+    # Named after what is stored, so that a change made elsewhere is shown and not overwritten.
+    key = f"rename_{person.id}_{person.full_name}_{person.credentials}"
+    with st.form("rename", border=False):
+        full_name = st.text_input("Full name", person.full_name, key=f"{key}_name", max_chars=200)
+        credentials = st.text_input("Credentials", person.credentials, key=f"{key}_credentials", max_chars=200)
+        pressed = st.form_submit_button("Save", key="rename_save", width="stretch")
+    if pressed:
+        saved(workflow.rename, rooms.accounts, person, full_name or "", credentials or "", user, done="Name saved.")
+        st.rerun()
 
 
 def _activity(rooms: Services, user: User, person: User) -> None:

@@ -37,6 +37,7 @@ from her2core.ui.words import (
     STATE_WORDS,
     case_title,
     escaped,
+    heterogeneity_words,
     local_day,
     local_time,
     plain,
@@ -47,7 +48,7 @@ from her2core.workflow import CaseReview, RegionReview
 __all__ = ["bundled", "downloaded", "draw", "exported", "exported_list", "show_cases"]
 
 _PAGE = 12
-_WIDTHS = [1.25, 2.1, 1.15, 1.75, 0.8, 1.35, 0.85]
+_WIDTHS = [1.25, 1.9, 1.15, 1.5, 1.4, 0.7, 1.0, 0.85]
 _CHOSEN, _OFFSET, _SHOWN, _VERIFIED = "case_log_case", "case_log_offset", "case_log_report", "case_log_verified"
 _CASES, _CHECK = "Cases", "Verify a file"
 _RESULT, _DETAILS, _REGIONS, _HISTORY = "Result and reports", "Details", "Regions", "History"
@@ -164,7 +165,7 @@ def _search(rooms: Services, user: User) -> None:
         return
     offset = min(st.session_state.get(_OFFSET, 0), (total - 1) // _PAGE * _PAGE)
     _above(rooms, user, query, total, offset)
-    titles = ("Case", "Patient", "State", "Result", "Regions", "Opened", "")
+    titles = ("Case", "Patient", "State", "Result", "Heterogeneity", "Regions", "Opened", "")
     for column, title in zip(st.columns(_WIDTHS), titles, strict=True):
         column.caption(title)
     for case in rooms.log.look_up(query, sort, ascending=ascending, limit=_PAGE, offset=offset):
@@ -219,7 +220,9 @@ def _filters(rooms: Services, user: User, people: Mapping[int, str]) -> tuple[Qu
 
 def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dict[str, Any], Sort, bool]:
     """Days, pathologist, flag and order, behind one button that counts them."""
-    set_now = sum(bool(st.session_state.get(f"case_log_{name}")) for name in ("period", "days", "reader", "flag"))
+    set_now = sum(
+        bool(st.session_state.get(f"case_log_{name}")) for name in ("period", "days", "reader", "flag", "several")
+    )
     with place.popover(
         f"More, order ({set_now})" if set_now else "More, order", icon=":material/tune:", width="stretch"
     ):
@@ -240,6 +243,9 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
             "Flag of a region", [None, *FLAGS], format_func=lambda f: f or "any", key="case_log_flag",
             on_change=_first_page, persist_state="session",
         )  # fmt: skip
+        several = st.toggle(
+            "More than one population", key="case_log_several", on_change=_first_page, persist_state="session"
+        )
         sort = st.selectbox(
             "Sort by", list(Sort), format_func=lambda s: s.value, key="case_log_sort", on_change=_first_page,
             persist_state="session",
@@ -248,7 +254,15 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
             "First, oldest or lowest on top", key="case_log_up", on_change=_first_page, persist_state="session"
         )
     since, until = _span(days) if period is None else period_days(period, date.today())
-    asked = {"since": since, "until": until, "by_signing": kind == _SIGNED, "reader": reader, "flag": flag}
+    by_signing = kind == _SIGNED
+    asked = {
+        "since": since,
+        "until": until,
+        "by_signing": by_signing,
+        "reader": reader,
+        "flag": flag,
+        "several": several,
+    }
     return asked, sort or Sort.CHANGED, ascending
 
 
@@ -333,9 +347,10 @@ def _row(rooms: Services, user: User, case: CaseSummary) -> None:
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
     result = "–" if case.outcome is None else f"{case.outcome}{f', Group {case.group}' if case.group else ''}"
     columns[3].markdown(plain(result) + (" · amendment open" if case.amending else ""))
-    columns[4].markdown(str(case.regions))
-    columns[5].markdown(local_day(case.created_at.astimezone().date()))
-    if columns[6].button("Open", key=f"details_{case.id}", width="stretch", icon=":material/folder_open:"):
+    columns[4].markdown(plain(heterogeneity_words(case)))
+    columns[5].markdown(str(case.regions))
+    columns[6].markdown(local_day(case.created_at.astimezone().date()))
+    if columns[7].button("Open", key=f"details_{case.id}", width="stretch", icon=":material/folder_open:"):
         st.session_state[_CHOSEN] = case.id
         st.session_state.pop(_SHOWN, None)
         st.session_state.pop(_VERIFIED, None)
@@ -458,7 +473,7 @@ def _report(rooms: Services, user: User, report: ReportRecord, reports: Sequence
             st.markdown(plain(headline))
         if report.reason:
             st.markdown(f"Reason: {plain(report.reason)}")
-        signers = " and ".join(rooms.log.user(user_id).full_name for user_id in (report.signed_by, *report.cosigned_by))
+        signers = " and ".join(signer.full_name for signer in workflow.signers_of(rooms.log, report))
         st.caption(f"Signed by {plain(signers)} on {local_time(report.signed_at)}")
         _report_buttons(rooms, user, report, name)
 

@@ -24,7 +24,7 @@ from her2core.errors import Her2CoreError
 from her2core.imaging.quality import LIMITS
 from her2core.laboratory import figures
 from her2core.laboratory.agreement import kappa_words
-from her2core.laboratory.control import RULES, Control
+from her2core.laboratory.control import OUT_OF_LIMITS, RULES, ChartPoint, Control
 from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallied, choose
 from her2core.laboratory.ledger import QUALITY, LineReader, Lines, is_made
 from her2core.laboratory.shares import Share, quartiles
@@ -42,6 +42,8 @@ _read_ahead: set[str] = set()
 _read_ahead_lock = threading.Lock()
 
 _CHART_PX = 236
+_PALE = 0.45  # opacity of bars of periods that are not complete
+_LONGEST_TITLE = 30  # characters of an upright axis
 _PERIODS = {"30 days": 30, "90 days": 90, "12 months": 365, "All": None}
 _OWN = "Own dates"
 _CONFIG = {"displayModeBar": False}
@@ -55,12 +57,19 @@ Behind = Callable[[int, int], tuple[str, Indices] | None]
 
 @dataclass(frozen=True)
 class _View:
-    """What all charts draw from: lines signed and opened in the period, and all there are."""
+    """What all charts draw from: lines signed and opened from `since` to `until`, and all there are."""
 
     signed: Lines
     opened: Lines
     every: Lines
     people: Mapping[int, str]
+    since: date | None
+    until: date | None
+    today: date
+
+    def partial(self, found: Sequence[Period]) -> list[bool]:
+        """Which of these periods are not over, or are cut by the dates that were chosen."""
+        return [p.is_partial(self.since, self.until, self.today) for p in found]
 
 
 def period(choice: str, own: Sequence[date], today: date) -> tuple[date | None, date | None]:
@@ -80,7 +89,15 @@ def draw(rooms: Services, user: User) -> None:
         return
     people = {person.id: person.full_name for person in rooms.log.users()}
     choice, topic = _filters(every, people)
-    view = _View(choose(every, choice), choose(every, choice, "opened_day"), every, people)
+    view = _View(
+        choose(every, choice),
+        choose(every, choice, "opened_day"),
+        every,
+        people,
+        choice.since,
+        choice.until,
+        date.today(),
+    )
     {_FLOW: _flow, _RESULTS: _results, _AI: _ai, _IMAGES: _images, _PEOPLE: _observers}[topic](view)
 
 
@@ -242,7 +259,8 @@ def _volumes(view: _View) -> None:
     figure = go.Figure()
     for name, found, colour in (("opened", opened, palette.SKY), ("signed", signed, palette.ORANGE)):
         days, counts = [p.start for p in found], [len(p.members) for p in found]
-        figure.add_bar(x=days, y=counts, name=name, marker={"color": colour})
+        pale = [_PALE if part else 1.0 for part in view.partial(found)]
+        figure.add_bar(x=days, y=counts, name=name, marker={"color": colour, "opacity": pale})
     if len(_dates(figure)) == 1:  # plotly would make the bars of a single date a millisecond wide
         for bar, offset in zip(figure.data, (-axes.BAR_MS, 0), strict=True):
             bar.update(width=axes.BAR_MS, offset=offset)
@@ -254,9 +272,9 @@ def _volumes(view: _View) -> None:
         figure,
         "lab_volume",
         view.opened,
-        f"Cases opened and cases signed, by {_unit(opened)}.",
+        f"Cases opened and cases signed, by {_unit(opened)}.{_partly(view, opened, 'Pale')}",
         "Signed below opened for several bars in a row: work piles up; see where under Cases by state.",
-        lambda trace, point: (f"opened, {_named(opened, point)}", opened[point].members) if trace == 0 else None,
+        lambda trace, point: (f"opened, {_named(view, opened, point)}", opened[point].members) if trace == 0 else None,
         legend=True,
     )
 
@@ -266,36 +284,43 @@ def _unit(found: Sequence[Period]) -> str:
     return "month" if monthly else "week (from Monday)"
 
 
-def _named(found: Sequence[Period], point: int) -> str:
-    return found[point].start.strftime("%b %Y" if _unit(found) == "month" else "week of %d %b %Y")
+def _named(view: _View, found: Sequence[Period], point: int) -> str:
+    """A period by its name; of one that is not over or only partly looked at, that too."""
+    name = found[point].start.strftime("%b %Y" if _unit(found) == "month" else "week of %d %b %Y")
+    if not view.partial(found)[point]:
+        return name
+    return f"{name}, so far" if found[point].end >= view.today else f"{name}, in part"
+
+
+def _partly(view: _View, found: Sequence[Period], mark: str) -> str:
+    """What the mark of incomplete periods means, where there is one."""
+    return f" {mark}: not over yet, or only partly within the dates." if any(view.partial(found)) else ""
 
 
 def _turnaround(view: _View) -> None:
     steps = [step for step in figures.turnaround(view.signed) if step.hours is not None]
+    per, unit = axes.of_hours(max((s.hours.ninth_tenth for s in steps if s.hours is not None), default=0.0))
     figure = go.Figure()
     for step in steps:
         hours = step.hours
         if hours is None:
             continue
         figure.add_bar(
-            y=[step.name],
-            x=[hours.median],
+            y=[f"{step.name}: {_hours(hours.median)}"],  # at the end of the bar the orange line would cross it
+            x=[hours.median / per],
             orientation="h",
             marker={"color": palette.SKY},
-            text=[_hours(hours.median)],
-            textposition="outside",
-            cliponaxis=False,
             error_x={
                 "type": "data",
                 "symmetric": False,
                 "arrayminus": [0],
-                "array": [hours.ninth_tenth - hours.median],
+                "array": [(hours.ninth_tenth - hours.median) / per],
                 "color": palette.ORANGE,
             },
-            hovertemplate=f"{step.name}: median %{{x:.1f}} h, 9 of 10 within {hours.ninth_tenth:.1f} h"
+            hovertemplate=f"{step.name}: median {_hours(hours.median)}, 9 of 10 within {_hours(hours.ninth_tenth)}"
             f"<br>n = {hours.n}<extra></extra>",
         )
-    figure.update_xaxes(title="hours", rangemode="tozero")
+    figure.update_xaxes(title=f"{unit}, median", rangemode="tozero")
     figure.update_yaxes(autorange="reversed")
     every = figures.step_hours(view.signed)
     _show(
@@ -304,7 +329,9 @@ def _turnaround(view: _View) -> None:
         figure,
         "lab_turnaround",
         view.signed,
-        "Median of each step; the orange line ends where nine of ten cases were done. Receipt is known to the day.",
+        "From one act to the next (of repeated acts the first), nights and week-ends included: the median; nine of ten "
+        "cases were done by the end of the orange line. Receipt has a day and no hour, so its step is in whole days. "
+        "The last bar is the whole of the steps from opening on.",
         "A long step: select its bar for its slowest tenth.",
         lambda trace, _: (f"slowest tenth, {steps[trace].name}", _slowest(every[steps[trace].name])),
     )
@@ -320,23 +347,28 @@ def _steps_over_time(view: _View) -> None:
     hours = figures.step_hours(view.signed)[figures.STEPS[-1]]
     found = figures.periods(view.signed["signed_day"])
     spots = [quartiles(hours[p.members]) for p in found]
+    per, unit = axes.of_hours(max((q.ninth_tenth for q in spots if q is not None), default=0.0))
+    symbols = ["circle-open" if part else "circle" for part in view.partial(found)]
     figure = go.Figure()
     for name, colour, value in (
-        ("median", palette.SKY, [np.nan if q is None else q.median for q in spots]),
-        ("nine of ten within", palette.ORANGE, [np.nan if q is None else q.ninth_tenth for q in spots]),
+        ("median", palette.SKY, [np.nan if q is None else q.median / per for q in spots]),
+        ("nine of ten within", palette.ORANGE, [np.nan if q is None else q.ninth_tenth / per for q in spots]),
     ):
-        figure.add_scatter(x=[p.start for p in found], y=value, name=name, mode="lines+markers", line={"color": colour})
-    figure.update_yaxes(title="hours", rangemode="tozero")
+        figure.add_scatter(
+            x=[p.start for p in found], y=value, name=name, mode="lines+markers", line={"color": colour},
+            marker={"symbol": symbols, "size": 7},
+        )  # fmt: skip
+    figure.update_yaxes(title=unit, rangemode="tozero")
     _show(
-        "Opened to signed, over time",
+        "Case opened to report signed, over time",
         len(view.signed),
         figure,
         "lab_hours",
         view.signed,
-        f"By {_unit(found)} of signing.",
+        f"By {_unit(found)} of signing.{_partly(view, found, 'Hollow')}",
         "A rise of the orange line alone: few cases wait long, mostly for IHC or a recount.",
         lambda _, point: (
-            f"slowest tenth, {_named(found, point)}",
+            f"slowest tenth, {_named(view, found, point)}",
             found[point].members[_slowest(hours[found[point].members])],
         ),
         legend=True,
@@ -372,7 +404,7 @@ def _results(view: _View) -> None:
             "Positivity rate",
             figures.positivity(view.signed),
             "lab_positive",
-            view.signed,
+            view,
             "HER2 positive among positive and negative, in percent.",
             "Check referral mix and lots first; then re-read a sample of the cases behind the point.",
         )
@@ -384,7 +416,7 @@ def _results(view: _View) -> None:
             "FISH/IHC discordance",
             figures.discordance(view.signed),
             "lab_discordant",
-            view.signed,
+            view,
             "Group 1 with IHC 0, 0+ or 1+, and Group 5 with IHC 3+, in percent of cases with both.",
             "Compare both slides of the cases behind the point; ask the IHC laboratory for its run.",
         )
@@ -396,7 +428,7 @@ def _results(view: _View) -> None:
             "Indeterminate",
             figures.indeterminate(view.signed),
             "lab_indeterminate",
-            view.signed,
+            view,
             "Signed as indeterminate, in percent of all.",
             "See the reasons beside; controls or weak signals in one lot point to the assay.",
         )
@@ -595,13 +627,14 @@ def _images(view: _View) -> None:
             [p.members for p in found.periods],
             found.chart,
             "lab_drift",
-            view.signed,
+            view,
             f"Mean of the signed cases by {_unit(found.periods)}; dotted: the limit of a single region.",
             "Look at stain, lamp and exposure of that time; run the control slide on the microscope.",
             bound=bound,
+            axis=labels.get(measure, measure),
         )
     with right:
-        _lots(view, measure, bound)
+        _lots(view, measure, bound, labels.get(measure, measure))
     left, right = st.columns(2, gap="medium")
     with left:
         _counted(
@@ -624,7 +657,7 @@ def _images(view: _View) -> None:
         )
 
 
-def _lots(view: _View, measure: str, bound: float | None) -> None:
+def _lots(view: _View, measure: str, bound: float | None, axis: str) -> None:
     found = figures.lots(view.signed, measure)
     names = [lot.name for lot in found]
     figure = go.Figure()
@@ -644,7 +677,8 @@ def _lots(view: _View, measure: str, bound: float | None) -> None:
         )
     if bound is not None:
         figure.add_hline(bound, line={"color": palette.GREY, "dash": "dot", "width": 1.2})
-    figure.update_xaxes(type="category", categoryorder="array", categoryarray=names)
+    figure.update_xaxes(title="probe lot", type="category", categoryorder="array", categoryarray=names)
+    figure.update_yaxes(title=_broken_up(axis))
     by_name = {lot.name: lot for lot in found}
     split = [[lot for lot in found if lot.shift.shifted is wanted] for wanted in (False, True)]
     _show(
@@ -660,7 +694,7 @@ def _lots(view: _View, measure: str, bound: float | None) -> None:
             if trace < 2 and point < len(split[trace])
             else None
         ),
-        alarms=[f"{lot.name} ({_shift_words(lot.shift.in_sd)})" for lot in split[1]],
+        marked={"◆ Another level": [f"{lot.name} ({_shift_words(lot.shift.in_sd)})" for lot in split[1]]},
         legend=True,
     )
 
@@ -719,6 +753,7 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
     found = figures.agreement(view.signed, lambda i: view.people.get(i, "?"))
     wanted = {name: pair for name, pair in found.items() if not only_ai or name == "AI and final"}
     names = [name for name, (k, _) in wanted.items() if k.value is not None]
+    alike = [f"{name} (n = {k.n})" for name, (k, _) in wanted.items() if k.n and k.value is None]
     figure = go.Figure()
     for name in names:
         k, _ = wanted[name]
@@ -726,7 +761,7 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
             continue
         figure.add_scatter(
             x=[k.value],
-            y=[name],
+            y=[f"{name} (n = {k.n})"],
             mode="markers+text",
             text=[f"{k.value:.2f}"],
             textposition="top center",
@@ -750,7 +785,8 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
         f"lab_kappa_{int(only_ai)}",
         view.signed,
         "Groups of the AI's and the corrected counts"
-        + ("." if only_ai else "; first reader and blinded recount, all and by pair."),
+        + ("." if only_ai else "; first reader and blinded recount, all and by pair; n: cases that both counted.")
+        + (f" Without kappa, since all were in one group: {'; '.join(alike)}." if alike else ""),
         "Below 0.8, or falling: read the differing cases together; select a point for them.",
         lambda trace, _: (f"different groups: {names[trace]}", wanted[names[trace]][1]),
         height=_CHART_PX if only_ai else _CHART_PX + 22 * len(names),
@@ -760,9 +796,9 @@ def _kappas(view: _View, *, only_ai: bool) -> None:
 # --- how charts are drawn ---------------------------------------------------------------------------------------------
 
 
-def _tallied(title: str, found: Tallied, key: str, lines: Lines, says: str, todo: str) -> None:
+def _tallied(title: str, found: Tallied, key: str, view: _View, says: str, todo: str) -> None:
     n = sum(point.n for point in found.chart.points)
-    _control(title, n, found.periods, found.hits, found.chart, key, lines, says, todo, unit="%")
+    _control(title, n, found.periods, found.hits, found.chart, key, view, says, todo, unit="%", axis="%")
 
 
 def _control(
@@ -772,14 +808,16 @@ def _control(
     members: Sequence[Indices],
     chart: Control,
     key: str,
-    lines: Lines,
+    view: _View,
     says: str,
     todo: str,
     *,
+    axis: str,
     unit: str = "",
     bound: float | None = None,
 ) -> None:
-    """A control chart: points, centre, limits, and the points that break a rule in another shape and colour."""
+    """A control chart: points, centre, limits; what lies beyond the limits, and what breaks a run rule within them,
+    each in a shape and colour of its own; hollow what is not complete."""
     days = [p.start for p in found]
     figure = go.Figure()
     if chart.centre is not None:
@@ -794,7 +832,7 @@ def _control(
         figure.add_hline(chart.centre, line={"color": palette.ORANGE, "width": 1})
     if bound is not None:
         figure.add_hline(bound, line={"color": palette.GREY, "dash": "dot", "width": 1.2})
-    bad = [bool(p.broken) for p in chart.points]
+    marks = [_mark(point, partial) for point, partial in zip(chart.points, view.partial(found), strict=True)]
     figure.add_scatter(
         x=days,
         y=[p.value for p in chart.points],
@@ -802,14 +840,14 @@ def _control(
         cliponaxis=False,  # points at 0 and 100 % are whole
         line={"color": palette.SKY, "width": 1.4},
         marker={
-            "color": [palette.VERMILION if b else palette.SKY for b in bad],
-            "size": [10 if b else 7 for b in bad],
-            "symbol": ["diamond" if b else "circle" for b in bad],
+            "color": [colour for colour, _, _ in marks],
+            "size": [size for _, size, _ in marks],
+            "symbol": [symbol for _, _, symbol in marks],
         },
         customdata=[[p.n, "; ".join(RULES[r] for r in p.broken)] for p in chart.points],
         hovertemplate="%{x|%d %b %Y}: %{y:.2f} " + unit + "<br>n = %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
-    figure.update_yaxes(title=unit or None)
+    figure.update_yaxes(title=_broken_up(axis))
     if unit == "%":
         highs = [p.high for p in chart.points] if chart.centre is not None else []
         figure.update_yaxes(**axes.of_percent([*highs, *(p.value for p in chart.points)]))
@@ -817,19 +855,45 @@ def _control(
         says += f" Centre and limits from the first {chart.baseline} of {len(found)} points."
     else:
         says += " Limits need 8 points."
-    alarms = [f"{_named(found, i)} ({RULES[chart.points[i].broken[0]]})" for i in chart.alarms]
+    says += _partly(view, found, "Hollow")
     at = 2 if chart.centre is not None else 0
     _show(
         title,
         n,
         figure,
         key,
-        lines,
+        view.signed,
         says,
         todo,
-        lambda trace, point: (_named(found, point), members[point]) if trace == at else None,
-        alarms=alarms,
+        lambda trace, point: (_named(view, found, point), members[point]) if trace == at else None,
+        marked={
+            "◆ Out of limits": [f"{_named(view, found, i)} ({RULES[OUT_OF_LIMITS]})" for i in chart.beyond],
+            "▲ Run or drift within the limits": [
+                f"{_named(view, found, i)} ({RULES[chart.points[i].broken[0]]})" for i in chart.runs
+            ],
+        },
     )
+
+
+def _mark(point: ChartPoint, partial: bool) -> tuple[str, int, str]:
+    """Colour, size and symbol of a point on a control chart."""
+    colour, size, symbol = palette.SKY, 7, "circle"
+    if point.out_of_limits:
+        colour, size, symbol = palette.VERMILION, 10, "diamond"
+    elif point.in_a_run:
+        colour, size, symbol = palette.ORANGE, 10, "triangle-up"
+    return colour, size, f"{symbol}-open" if partial else symbol
+
+
+def _broken_up(title: str) -> str:
+    """A long title of an upright axis on two lines, the second from a bracket or the middle on."""
+    if len(title) <= _LONGEST_TITLE:
+        return title
+    head, bracket, tail = title.partition(" (")
+    if bracket:
+        return f"{head}<br>({tail}"
+    words = title.split()
+    return f"{' '.join(words[: len(words) // 2])}<br>{' '.join(words[len(words) // 2 :])}"
 
 
 def _counted(
@@ -920,12 +984,12 @@ def _show(
     todo: str,
     behind: Behind | None,
     *,
-    alarms: Sequence[str] = (),
+    marked: Mapping[str, Sequence[str]] | None = None,
     legend: bool = False,
     height: int = _CHART_PX,
 ) -> None:
-    """A chart under its title, what it says and what to do; a selected point leads to its cases. `alarms`: oldest
-    first; the latest are named."""
+    """A chart under its title, what it says and what to do; a selected point leads to its cases. `marked`: points under
+    the name of their mark, oldest first; the latest are named."""
     number = f"{n:,}".replace(",", "\u202f")  # a narrow space between thousands
     st.markdown(f"**{title}** (n = {number})")
     if n == 0 or not any(trace.x is not None and len(trace.x) for trace in figure.data):
@@ -953,9 +1017,10 @@ def _show(
         on_select="rerun" if behind is not None else "ignore",
         selection_mode="points",
     )
-    if alarms:
-        shown = "; ".join(alarms[:-4:-1]) + (f"; and {len(alarms) - 3} earlier" if len(alarms) > 3 else "")
-        st.markdown(f":orange[:material/warning: **Out of limits**] {plain(shown)}")
+    for mark, names in (marked or {}).items():
+        if names:
+            shown = "; ".join(names[:-4:-1]) + (f"; and {len(names) - 3} earlier" if len(names) > 3 else "")
+            st.markdown(f":orange[**{mark}**] {plain(shown)}")
     st.caption(f"{says} {todo}")
     if behind is not None:
         _selected(event, key, lines, behind)

@@ -43,7 +43,7 @@ def period_days(period: Period, today: date) -> tuple[date, date]:
 _WORDS: Final = ("text", "day")
 _CHOICES: Final[Mapping[str, type[StrEnum]]] = {"outcome": Outcome, "period": Period, "sort": Sort}
 _DEFAULTS: Final[Mapping[str, str]] = {"day": "opening", "sort": Sort.CHANGED}
-KEPT: Final = (*_WORDS, *_CHOICES, "states", "group", "days", "reader", "flag", "up")
+KEPT: Final = (*_WORDS, *_CHOICES, "states", "group", "days", "reader", "flag", "several", "up")
 
 
 def kept_search(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,7 +68,13 @@ def search_state(kept: Mapping[str, Any], people: Mapping[int, str]) -> dict[str
     What is no longer there, such as a reader or a flag of an older release, is left out.
     """
     state: dict[str, Any] = {f"case_log_{name}": None for name in KEPT}
-    state |= {"case_log_text": "", "case_log_states": [], "case_log_days": (), "case_log_up": False}
+    state |= {
+        "case_log_text": "",
+        "case_log_states": [],
+        "case_log_days": (),
+        "case_log_several": False,
+        "case_log_up": False,
+    }
     state |= {f"case_log_{name}": value for name, value in _DEFAULTS.items()}
     for name, value in kept.items():
         read = _read(name, value, people)
@@ -87,7 +93,13 @@ def _read(name: str, value: Any, people: Mapping[int, str]) -> Any:
             return tuple(date.fromisoformat(day) for day in value)
     except (ValueError, TypeError):
         return None
-    known = {"group": value in range(1, 6), "reader": value in people, "flag": value in FLAGS, "up": value is True}
+    known = {
+        "group": value in range(1, 6),
+        "reader": value in people,
+        "flag": value in FLAGS,
+        "several": value is True,
+        "up": value is True,
+    }
     return value if known.get(name, isinstance(value, str) and name in _WORDS) else None
 
 

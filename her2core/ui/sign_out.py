@@ -221,7 +221,7 @@ def _signed_report(rooms: Services, user: User, report: ReportRecord) -> None:
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")
         return
-    signer = rooms.log.user(report.signed_by)
+    signer = workflow.signers_of(rooms.log, report)[0]
     left, right = st.columns([2.2, 1], vertical_alignment="center")
     left.caption(
         f"{report.kind.value.capitalize()} report, version {report.version}, signed by {plain(signer.full_name)} on "

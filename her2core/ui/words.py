@@ -6,8 +6,9 @@ import html
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
+from her2core.caselog import CaseSummary
 from her2core.records import CaseState, Role
-from her2core.scoring import truncated, truncated_end
+from her2core.scoring import amplified_populations, truncated, truncated_end
 
 __all__ = [
     "STATE_COLOURS",
@@ -16,6 +17,7 @@ __all__ = [
     "case_title",
     "counting_words",
     "escaped",
+    "heterogeneity_words",
     "interval",
     "local_day",
     "local_time",
@@ -64,6 +66,21 @@ def plain(text: str) -> str:
 def case_title(accession: str, block: str) -> str:
     """How a case is called in lists."""
     return f"{accession} · {block}" if block else accession
+
+
+def heterogeneity_words(case: CaseSummary) -> str:
+    """Which populations of a case are amplified once a report says so; before that, which it has; a dash for none."""
+    if len(case.populations) == 1:
+        return "flagged, one population" if case.flagged_heterogeneous else "–"
+    if not case.signed_groups:
+        return ", ".join(_with_share(p.label, p.share_percent) for p in case.populations)
+    told = ((p.label, p.share_percent, case.signed_groups.get(p.label)) for p in case.populations)
+    amplified = ", ".join(_with_share(label, share) for label, share in amplified_populations(told))
+    return f"{amplified} amplified" if amplified else f"{len(case.populations)} populations, none amplified"
+
+
+def _with_share(label: str, share_percent: float | None) -> str:
+    return label if share_percent is None else f"{label} {share_percent:g} %"
 
 
 def local_time(moment: datetime) -> str:

@@ -9,7 +9,9 @@ from her2core.workflow.accounts import (
     create_account_with_key,
     import_key,
     issue_key,
+    rename,
     reset_password,
+    signers_of,
 )
 from her2core.workflow.archiving import archive_case, archive_name, archive_of, check_archive, past_retention
 from her2core.workflow.assessing import AiResult, CaseReview, RegionReview, assess
@@ -42,6 +44,7 @@ from her2core.workflow.differences import (
 )
 from her2core.workflow.exporting import csv_of, export_csv
 from her2core.workflow.findings import CaseWarning, PopulationFindings
+from her2core.workflow.intake_checks import DetailsWarning, other_accessions, warnings_of, warnings_of_new
 from her2core.workflow.meanwhile import check_unchanged
 from her2core.workflow.models_in_use import models_dir
 from her2core.workflow.outgoing import Outgoing, check_free
@@ -105,6 +108,7 @@ __all__ = [
     "CaseWarning",
     "CountBox",
     "Counts",
+    "DetailsWarning",
     "Format",
     "NucleusDifference",
     "OpenRecount",
@@ -153,11 +157,13 @@ __all__ = [
     "note_counts_seen",
     "nucleus_differences",
     "open_recounts",
+    "other_accessions",
     "past_retention",
     "preview",
     "redo_last",
     "reflagged_clusters",
     "refresh_state",
+    "rename",
     "report_comment",
     "report_number",
     "report_of",
@@ -173,10 +179,13 @@ __all__ = [
     "sign_first",
     "sign_out",
     "sign_second",
+    "signers_of",
     "summary_of",
     "totals_differences",
     "undo_last",
     "verify",
+    "warnings_of",
+    "warnings_of_new",
     "what_is_signed",
     "who_may_recount",
     "who_may_sign_second",

@@ -1,14 +1,37 @@
-"""Accounts and signing keys together: one password opens both, so both are made and changed in one step."""
+"""Accounts and signing keys together: one password opens both, so both are made and changed in one step.
+
+A name may change (marriage, another degree). Reports are told by the name that their signers had when they signed: the
+audit trail keeps both.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
 from her2core.accounts import Accounts, check_password
+from her2core.caselog import AuditEntry, CaseLog, ReportRecord
 from her2core.errors import AccountError, Her2CoreError, SigningError
 from her2core.permissions import Action, require
 from her2core.records import Role, User
+from her2core.reporting.fonts import unprintable
 from her2core.reporting.keys import Keyring
 
-__all__ = ["change_password", "create_account_with_key", "import_key", "issue_key", "reset_password"]
+__all__ = [
+    "account_changes",
+    "as_of",
+    "change_password",
+    "create_account_with_key",
+    "import_key",
+    "issue_key",
+    "rename",
+    "reset_password",
+    "signers_of",
+]
+
+_CHANGED = "account changed"
+_MOST_CHANGES = 100_000
 
 
 def create_account_with_key(
@@ -122,3 +145,38 @@ def change_password(accounts: Accounts, keyring: Keyring, user: User, old: str, 
         return
     with keyring.changing_passphrase(user, old, new):
         accounts.set_password(user, old, new)
+
+
+def rename(accounts: Accounts, user: User, full_name: str, credentials: str, by: User | None) -> User:
+    """Change the name and credentials of an account, as reports print them from now on.
+
+    A signing key that the person has keeps the earlier name in its certificate. `by` None is the command line. Raises
+    PermissionDeniedError, AccountError where a report could not print them, CaseLogError for a missing name.
+    """
+    if by is not None:
+        require(by, Action.MANAGE_USERS)
+    if unprintable(full_name + credentials):
+        raise AccountError("A report cannot print this script. Enter name and credentials in Latin letters.")
+    return accounts.change_user(user.id, by, full_name=full_name, credentials=credentials)
+
+
+def account_changes(log: CaseLog) -> list[AuditEntry]:
+    """Every change of an account in the audit trail, latest first, for `as_of`."""
+    return log.audit(limit=_MOST_CHANGES, actions=(_CHANGED,), accounts_only=True)
+
+
+def as_of(user: User, changes: Sequence[AuditEntry], at: datetime) -> User:
+    """The account with the name and credentials that it had at a moment. changes: latest first."""
+    for entry in changes:
+        if entry.at <= at:
+            break
+        changed = entry.detail.get("changed", {})
+        if entry.detail.get("user_id") == user.id:
+            user = replace(user, **{name: changed[name][0] for name in ("full_name", "credentials") if name in changed})
+    return user
+
+
+def signers_of(log: CaseLog, report: ReportRecord, changes: Sequence[AuditEntry] | None = None) -> tuple[User, ...]:
+    """Who signed a report, as they were called when they did. changes: `account_changes`, where it was read before."""
+    known = account_changes(log) if changes is None else changes
+    return tuple(as_of(log.user(i), known, report.signed_at) for i in (report.signed_by, *report.cosigned_by))

@@ -157,9 +157,10 @@ def _case(review: CaseReview, pseudonym: str) -> Json:
         "result": None
         if a is None
         else {
-            "outcome": a.outcome.value,
-            "group": a.final_group,
-            "heterogeneous": a.heterogeneous,
+            # None until the counts are confirmed: a result that nobody looked at must not teach or be counted
+            "outcome": a.outcome.value if review.reviewed else None,
+            "group": a.final_group if review.reviewed else None,
+            "heterogeneous": a.heterogeneous if review.reviewed else None,
             "rule_set": a.rule_set,
             "reviewed": review.reviewed,
             "signed": not review.editable,
@@ -172,8 +173,8 @@ def _case(review: CaseReview, pseudonym: str) -> Json:
                 "nuclei": p.tally.n,
                 "her2": p.tally.her2,
                 "cep17": p.tally.cep17,
-                "group": p.group,
-                "outcome": p.outcome.value,
+                "group": p.group if review.reviewed else None,
+                "outcome": p.outcome.value if review.reviewed else None,
             }
             for p in a.populations
         ],

@@ -44,6 +44,7 @@ from her2core.scoring.workup import (
 )
 from her2core.workflow import standing
 from her2core.workflow.findings import CaseWarning, PopulationFindings, case_warnings, population_findings
+from her2core.workflow.intake_checks import warnings_of
 
 __all__ = ["AiResult", "CaseReview", "RegionReview", "assess", "models_used"]
 
@@ -217,7 +218,8 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     findings = {
         label: population_findings(own) for label in labels if (own := [r for r in counting if r.population == label])
     }
-    warnings = case_warnings(assessment, regions, findings, statements)
+    of_details = [] if assessment is None else [warning.text for warning in warnings_of(log, case)]
+    warnings = case_warnings(assessment, regions, findings, statements, of_details)
     read = all(warning.acknowledged for warning in warnings)
     return CaseReview(
         case=case,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from her2core.caselog import CaseLog
+from her2core.caselog import AuditEntry, CaseLog, ReportKind, ReportRecord
 from her2core.exchange.tables import CaseEntry, RegionEntry, Signed, cases_csv, nuclei_csv
 from her2core.permissions import Action, require
 from her2core.records import User
+from her2core.workflow.accounts import account_changes, signers_of
 from her2core.workflow.assessing import CaseReview, assess, models_used
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.outgoing import Outgoing
@@ -36,16 +37,34 @@ def csv_of(log: CaseLog, case_ids: Sequence[int], by: User | None, *, nuclei: bo
             for r in review.regions
         )
     else:
-        text = cases_csv(_entry(log, review) for review in reviews)
+        changes = account_changes(log)
+        text = cases_csv(_entry(log, review, changes) for review in reviews)
     return Outgoing(text.encode(), by, tuple((r.case.id, {"format": "csv", "nuclei": nuclei}) for r in reviews))
 
 
-def _entry(log: CaseLog, review: CaseReview) -> CaseEntry:
-    reports = log.reports(review.case.id)
-    signed = None
-    if reports:
-        last = reports[-1]
-        signed = Signed(last.kind.value, last.version, last.sha256, log.user(last.signed_by).full_name, last.signed_at)
+def _entry(log: CaseLog, review: CaseReview, changes: Sequence[AuditEntry]) -> CaseEntry:
+    reports = [report for report in log.reports(review.case.id) if report.kind is not ReportKind.PRELIMINARY]
     return CaseEntry(
-        review.case, review.assessment, review.reviewed, signed, models_used(r for r in review.regions if r.counts)
+        review.case,
+        review.assessment,
+        review.reviewed,
+        _signed(log, reports[-1], changes) if reports else None,
+        models_used(r for r in review.regions if r.counts),
+        flagged_heterogeneous=any(
+            r.counts and r.region.flags is not None and r.region.flags.heterogeneous for r in review.regions
+        ),
+        amending=review.amendment is not None,
+    )
+
+
+def _signed(log: CaseLog, report: ReportRecord, changes: Sequence[AuditEntry]) -> Signed:
+    said = report.summary
+    return Signed(
+        report.kind.value,
+        report.version,
+        report.sha256,
+        signers_of(log, report, changes)[0].full_name,
+        report.signed_at,
+        str(said.get("outcome", "")),
+        {label: (p.get("group"), str(p.get("outcome", ""))) for label, p in said.get("populations", {}).items()},
     )

@@ -102,8 +102,10 @@ def case_warnings(
     regions: Sequence[RegionReview],
     findings: Mapping[str, PopulationFindings],
     statements: Sequence[Statement],
+    of_details: Sequence[str] = (),
 ) -> tuple[CaseWarning, ...]:
-    """All warnings of a case: what is settled before the counts are confirmed, then the alerts of the work-up."""
+    """All warnings of a case: what is settled before the counts are confirmed, the alerts of the work-up, and what the
+    details of the case ask to be compared (`of_details`)."""
     if assessment is None:
         return ()
     counting = [r for r in regions if r.counts]
@@ -121,7 +123,7 @@ def case_warnings(
     limits = _limits(assessment)
     if any(w.needs_reason for w in found) and len(counting) == 1:  # of one region it is the same finding once more
         texts = [text for text in texts if text not in limits]
-    found += [CaseWarning(_key(text), text, False, needs_reason=text in limits) for text in texts]
+    found += [CaseWarning(_key(text), text, False, needs_reason=text in limits) for text in (*texts, *of_details)]
     read = {s.subject: str(s.value.get("reason", "")) for s in statements if s.kind is StatementKind.ACKNOWLEDGED}
     # Before it was settled in review, a cross-check was acknowledged by what it said; that holds on.
     return tuple(_as_read(w, read.get(w.key, read.get(_key(w.text)) if w.contradicts else None)) for w in found)

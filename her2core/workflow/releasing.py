@@ -31,6 +31,7 @@ from her2core.permissions import Action, require
 from her2core.records import CaseDetails, ModelUsed, Tally, User
 from her2core.reporting.content import Laboratory
 from her2core.reporting.pdf import render_report
+from her2core.workflow.accounts import signers_of
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.blinding import may_recount
 from her2core.workflow.content import build_content, report_number, summary_of
@@ -104,7 +105,6 @@ def _signed(log: CaseLog, reports: list[ReportRecord], laboratory: Laboratory) -
     documents = [_document(log, last)]
     if last.kind is ReportKind.ADDENDUM:
         documents += [_document(log, r) for r in reversed(reports[:-1]) if r.superseded_by is None]
-    signers = [log.user(user_id) for user_id in (last.signed_by, *last.cosigned_by)]
     summary = last.summary
     kept = summary.get("as_signed") or {}
     issuer = kept.get("laboratory") or asdict(laboratory)
@@ -118,7 +118,7 @@ def _signed(log: CaseLog, reports: list[ReportRecord], laboratory: Laboratory) -
         outcome=str(summary["outcome"]),
         group=summary["group"],
         populations=_populations(summary, kept),
-        signers=tuple(Signer(str(user.id), user.full_name, user.credentials) for user in signers),
+        signers=tuple(Signer(str(user.id), user.full_name, user.credentials) for user in signers_of(log, last)),
         issued=last.signed_at.astimezone(UTC),
         documents=tuple(documents),
         reason=last.reason,

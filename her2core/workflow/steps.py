@@ -37,6 +37,7 @@ from her2core.scoring import (
 from her2core.workflow.assessing import CaseReview, assess
 from her2core.workflow.duplicates import shown_already
 from her2core.workflow.findings import CaseWarning
+from her2core.workflow.intake_checks import check_possible
 from her2core.workflow.printing import check_printable
 
 __all__ = [
@@ -102,9 +103,11 @@ def _store_derived(log: CaseLog, review: CaseReview, by: User) -> None:
 def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, by: User) -> Case:
     """Replace what intake recorded, such as a late IHC score.
 
-    Raises ConflictError if the case changed meanwhile, CaseLogError where a text cannot be printed.
+    Raises ConflictError if the case changed meanwhile, CaseLogError where a text cannot be printed or dates that were
+    entered now contradict each other.
     """
     check_printable(details)
+    check_possible(log, details, log.case(case_id).details)
     case = log.update_details(case_id, details, version, by)
     refresh_state(log, case_id, by)
     return case

@@ -89,6 +89,15 @@ def test_disabled_account_cannot_sign_in_until_enabled(run: Run, laboratory: Pat
     assert signed_in(laboratory, "berg", PASSWORD).active
 
 
+def test_a_person_is_renamed_in_part_or_whole(run: Run, laboratory: Path) -> None:
+    done = run("user", "rename", "berg", "--name", "Miriam Berg-Lund")
+    assert done.exit_code == 0
+    assert "Miriam Berg-Lund" in run("user", "list").stdout
+    assert run("user", "rename", "berg", "--credentials", "PhD").stdout == "berg: Miriam Berg-Lund PhD\n"
+    assert run("user", "rename", "berg").exit_code == 2
+    assert run("user", "rename", "berg", "--name", " ").exit_code == 1
+
+
 def test_last_administrator_cannot_be_disabled(run: Run, laboratory: Path) -> None:
     done = run("user", "disable", "root")
     assert done.exit_code == 1

@@ -63,6 +63,8 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     assert (second["population"], second["group"], second["population_outcome"]) == ("B", "5", "negative")
     assert first["accession"] == second["accession"] == "S26-1"
     assert first["outcome"] == second["outcome"] == "positive"
+    assert first["heterogeneous"] == second["heterogeneous"] == "yes"
+    assert first["amplified_populations"] == second["amplified_populations"] == "A 50 %"
     assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
     assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
 
@@ -80,9 +82,40 @@ def test_shown_numbers_are_cut_off_not_rounded() -> None:
     assert (row["ratio"], row["her2_per_nucleus"], row["group"]) == ("1.99", "3.99", "5")
 
 
+@pytest.mark.parametrize(
+    ("state", "reviewed", "amending", "status", "group", "outcome"),
+    [
+        (CaseState.ANALYSED, False, False, "counts not confirmed", "", ""),
+        (CaseState.REVIEWED, True, False, "not signed", "1", ""),
+        (CaseState.READY, True, False, "not signed", "1", ""),
+        (CaseState.SIGNED, True, False, "signed", "1", "positive"),
+        (CaseState.AMENDED, True, False, "signed", "1", "positive"),
+        (CaseState.READY, True, True, "amendment open", "1", ""),
+        (CaseState.ANALYSED, False, True, "amendment open", "", ""),
+    ],
+)
+def test_group_needs_confirmed_counts_and_outcome_a_signature(
+    state: CaseState, reviewed: bool, amending: bool, status: str, group: str, outcome: str
+) -> None:
+    entry = CaseEntry(replace(CASE, state=state), assessed(Tally(20, 160, 40)), reviewed, None, amending=amending)
+    (row,) = read(cases_csv([entry]))
+    assert (row["result_status"], row["group"]) == (status, group)
+    assert row["outcome"] == row["population_outcome"] == outcome
+    assert (row["nuclei"], row["her2"], row["heterogeneous"]) == ("20", "160", "no" if reviewed else "")
+
+
+def test_a_signed_result_is_the_one_that_was_signed_whatever_the_rules_say_now() -> None:
+    signed = Signed("final", 1, "ab" * 32, "Dr Berg", AT, "negative", {"A": (5, "negative")})
+    (row,) = read(cases_csv([CaseEntry(CASE, assessed(Tally(20, 160, 40)), True, signed)]))
+    assert (row["outcome"], row["group"], row["population_outcome"]) == ("negative", "5", "negative")
+
+
 def test_case_without_analysis_has_one_line_without_numbers() -> None:
     (row,) = read(cases_csv([CaseEntry(CASE, None, False, None)]))
     assert (row["accession"], row["reviewed"], row["nuclei"], row["report"]) == ("S26-1", "no", "", "")
+    draft = replace(CASE, state=CaseState.DRAFT)
+    (row,) = read(cases_csv([CaseEntry(draft, None, False, None)]))
+    assert (row["result_status"], row["outcome"]) == ("not analysed", "")
 
 
 def test_columns_are_those_that_are_promised_even_without_cases() -> None:

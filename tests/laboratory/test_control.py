@@ -61,6 +61,16 @@ def test_a_p_chart_has_the_limits_of_each_size() -> None:
     assert chart.points[9].z == pytest.approx(5.0)
     assert chart.alarms == [9]
     assert 1 in chart.points[9].broken
+    assert (chart.beyond, chart.runs) == ([9], [])
+
+
+def test_a_run_within_the_limits_is_not_out_of_limits() -> None:
+    above = [(26, 100)] * 8  # each within 32, all on one side
+    chart = p_chart([(20, 100)] * 16 + above + [(40, 100)])
+    assert chart.beyond == [24]
+    assert chart.runs and 24 not in chart.runs
+    assert all(chart.points[i].low <= chart.points[i].value <= chart.points[i].high for i in chart.runs)
+    assert sorted((*chart.beyond, *chart.runs)) == chart.alarms
 
 
 @pytest.mark.parametrize("parts", [[], [(1, 2)] * 7, [(0, 0)] * 9])

@@ -74,6 +74,35 @@ def test_periods_are_weeks_without_gaps_and_months_of_long_spans() -> None:
     assert figures.periods(np.array([np.nan])) == ()
 
 
+MONTH_DAYS = np.array([date(2026, 1, 5).toordinal(), date(2026, 11, 20).toordinal()], float)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "today", "partial"),
+    [
+        (None, None, date(2026, 12, 24), []),
+        (None, None, date(2026, 11, 30), [10]),  # the last day is not over either
+        (None, None, date(2026, 12, 1), []),
+        (date(2026, 1, 1), None, date(2026, 12, 1), []),
+        (date(2026, 1, 2), date(2026, 11, 29), date(2026, 12, 24), [0, 10]),
+        (date(2026, 1, 1), date(2026, 11, 30), date(2026, 12, 24), []),
+    ],
+)
+def test_periods_that_are_not_over_or_cut_by_the_dates_are_partial(
+    since: date | None, until: date | None, today: date, partial: list[int]
+) -> None:
+    months = figures.periods(MONTH_DAYS)
+    assert (months[0].end, months[1].end, months[-1].end) == (
+        date(2026, 1, 31), date(2026, 2, 28), date(2026, 11, 30),
+    )  # fmt: skip
+    assert [i for i, p in enumerate(months) if p.is_partial(since, until, today)] == partial
+
+
+def test_a_week_ends_on_sunday() -> None:
+    (week,) = figures.periods(np.array([float(DAY.toordinal())]))
+    assert (week.start, week.end) == (DAY, date(2026, 3, 8))
+
+
 def test_what_is_shown_together_has_the_same_periods() -> None:
     opened = np.array([DAY.toordinal(), DAY.toordinal() + 100.0])
     signed = np.array([DAY.toordinal() + 30.0, np.nan, DAY.toordinal() + 300.0])
@@ -180,6 +209,13 @@ def test_the_list_for_others_names_nobody_and_no_day() -> None:
     assert row["reader"] == "reader 1"
     assert "S26-1" not in text
     assert "77" not in text
+
+
+def test_the_list_for_others_has_no_outcome_that_nobody_signed() -> None:
+    unsigned = {"state": "ready", "signed": None, "signed_day": None}
+    text = deidentified_csv(lines({}, unsigned))
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert [(row["state"], row["outcome"]) for row in rows] == [("signed", "negative"), ("ready", "")]
 
 
 def test_empty_lines_make_every_figure() -> None:

@@ -12,12 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
-from her2core.caselog import CaseLog
+from her2core.caselog import AuditEntry, CaseLog
 from her2core.errors import CaseLogError, PermissionDeniedError, SignInError, SigningError
 from her2core.records import Role, User
 from her2core.settings import load_settings
-from her2core.workflow import administration
-from tests.pages.lab import CA_PASSPHRASE, PASSWORDS, POSITIVE, TestLaboratory
+from her2core.workflow import Format, administration
+from her2core.workflow.accounts import as_of
+from tests.pages.lab import CA_PASSPHRASE, PASSWORDS, POSITIVE, TestLaboratory, release
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VIEWS = ("Accounts", "Signing keys", "Laboratory", "Check and backup", "Audit trail")
@@ -387,3 +388,78 @@ def test_revoking_without_the_passphrase_is_refused(lab: TestLaboratory) -> None
     with pytest.raises(SigningError):
         administration.revoke_keys(lab.log, Keyring(lab.data_dir), lab.person("berg"), "lost", lab.person("nair"))
     assert noted(lab, "signing key revoked") == []
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def _rename(at: AppTest, person: User, name: str, credentials: str) -> AppTest:
+    key = f"rename_{person.id}_{person.full_name}_{person.credentials}"
+    at.text_input(key=f"{key}_name").set_value(name)
+    at.text_input(key=f"{key}_credentials").set_value(credentials)
+    return at.button(key="rename_save").click().run()
+
+
+def test_a_name_and_credentials_are_changed_and_both_are_in_the_trail(lab: TestLaboratory) -> None:
+    berg = lab.person("berg")
+    at = _rename(manage(lab, "berg"), berg, "Miriam Berg-Lund", "MD, PhD")
+    assert "Miriam Berg-Lund" in shown(at)
+    assert (account(lab, "berg").full_name, account(lab, "berg").credentials) == ("Miriam Berg-Lund", "MD, PhD")
+    (entry,) = noted(lab, "account changed")
+    assert entry.detail["changed"] == {
+        "full_name": ["Miriam Berg", "Miriam Berg-Lund"],
+        "credentials": ["MD", "MD, PhD"],
+    }
+    at = view(at, "Audit trail")
+    assert "Miriam Berg-Lund" in shown(at)
+
+
+@pytest.mark.parametrize(("name", "said"), [("  ", "full name"), ("ཀ", "cannot print this script")])
+def test_a_name_that_no_report_could_carry_is_refused(lab: TestLaboratory, name: str, said: str) -> None:
+    berg = lab.person("berg")
+    at = _rename(manage(lab, "berg"), berg, name, "MD")
+    assert said in shown(at)
+    assert account(lab, "berg") == berg
+    assert noted(lab, "account changed") == []
+
+
+def test_only_an_administrator_changes_names(lab: TestLaboratory) -> None:
+    for name in ("berg", "lind"):
+        with pytest.raises(PermissionDeniedError):
+            workflow.rename(lab.accounts, lab.person("berg"), "Else", "", lab.person(name))
+
+
+def test_reports_keep_the_name_that_they_were_signed_with(lab: TestLaboratory) -> None:
+    first = lab.sign(lab.ready(POSITIVE, "S26-1"))
+    time.sleep(1)  # signatures have whole seconds
+    berg = workflow.rename(lab.accounts, lab.person("berg"), "Miriam Berg-Lund", "MD, PhD", lab.person("nair"))
+    time.sleep(1)
+    second = lab.sign(lab.ready([*POSITIVE, (6, 2)], "S26-2"))
+    assert [u.full_name for u in workflow.signers_of(lab.log, first)] == ["Miriam Berg"]
+    assert [u.full_name for u in workflow.signers_of(lab.log, second)] == ["Miriam Berg-Lund"]
+    for report in (first, second):
+        assert workflow.verify(lab.log, lab.keyring, lab.log.report_pdf(report.id)).ok
+    laboratory = workflow.laboratory_of(load_settings())
+    of_first, of_second = (release(lab.log, report.case_id, Format.HL7, laboratory, berg) for report in (first, second))
+    assert "Berg-Lund" not in of_first
+    assert "Berg-Lund" in of_second
+    csv_text = workflow.csv_of(lab.log, [first.case_id, second.case_id], None).data.decode().splitlines()
+    assert ["Berg-Lund" in line for line in csv_text[1:]] == [False, True]
+
+
+def test_an_account_is_told_as_it_was_at_a_moment() -> None:
+    at = [datetime(2026, 3, day, tzinfo=UTC) for day in range(1, 6)]
+    now = User(7, "berg", "C", "PhD", Role.PATHOLOGIST)
+
+    def changed(index: int, user_id: int, changes: dict[str, list[str]]) -> AuditEntry:
+        detail = {"user_id": user_id, "changed": changes}
+        return AuditEntry(index, at[index], 1, "nair", "account changed", None, detail, {}, "", "")
+
+    changes = [
+        changed(4, 8, {"full_name": ["X", "Y"]}),
+        changed(3, 7, {"full_name": ["B", "C"]}),
+        changed(1, 7, {"full_name": ["A", "B"], "credentials": ["MD", "PhD"], "role": ["lab manager", "pathologist"]}),
+    ]
+    found = [(user.full_name, user.credentials) for user in (as_of(now, changes, moment) for moment in at)]
+    assert found == [("A", "MD"), ("B", "PhD"), ("B", "PhD"), ("C", "PhD"), ("C", "PhD")]
+    assert as_of(now, changes, at[0]).role is Role.PATHOLOGIST

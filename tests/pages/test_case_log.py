@@ -17,15 +17,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
-from her2core.caselog import ReportRecord
+from her2core.caselog import CaseSummary, ReportRecord
 from her2core.caselog.lookup import Query
 from her2core.errors import IntegrityError, NotFoundError, PermissionDeniedError
-from her2core.records import IHC, CaseDetails
+from her2core.records import IHC, CaseDetails, CaseState, Population
 from her2core.ui import case_log, releases
 from her2core.ui.searches import Period
 from her2core.ui.services import Services, services
+from her2core.ui.words import heterogeneity_words
 from her2core.workflow import Format
-from tests.pages.lab import CA_PASSPHRASE, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
+from tests.pages.lab import CA_PASSPHRASE, FLAGS, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = str(ROOT / "pages" / "case_log.py")
@@ -383,6 +384,72 @@ def test_an_uploaded_file_that_is_not_the_report_is_refused(signed: TestLaborato
     assert entry.detail["ok"] is False
 
 
+# --- heterogeneity ----------------------------------------------------------------------------------------------------
+
+
+def _summary(populations: list[Population], *, flagged: bool, groups: dict[str, int | None]) -> CaseSummary:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return CaseSummary(
+        1, "S26-1", "Muster, Erika", "MRN-77", "", CaseState.SIGNED, 1, 1, "positive", 2, None, 1, at, at, False,
+        tuple(populations), flagged, groups,
+    )  # fmt: skip
+
+
+TWO = [Population("A", 85.0), Population("B", 15.0)]
+
+
+@pytest.mark.parametrize(
+    ("populations", "flagged", "groups", "words"),
+    [
+        ([Population("A", 100.0)], False, {"A": 1}, "–"),
+        ([Population("A", 100.0)], True, {"A": 1}, "flagged, one population"),
+        (TWO, True, {}, "A 85 %, B 15 %"),
+        (TWO, True, {"A": 5, "B": 1}, "B 15 % amplified"),
+        (TWO, True, {"A": 1, "B": 1}, "A 85 %, B 15 % amplified"),
+        (TWO, False, {"A": 5, "B": 4}, "2 populations, none amplified"),
+        ([Population("A"), Population("B")], False, {"A": None, "B": 1}, "B amplified"),
+    ],
+)
+def test_the_list_names_the_populations_and_the_amplified_ones_once_signed(
+    populations: list[Population], flagged: bool, groups: dict[str, int | None], words: str
+) -> None:
+    assert heterogeneity_words(_summary(populations, flagged=flagged, groups=groups)) == words
+
+
+def test_heterogeneous_cases_are_told_apart_in_list_search_and_export(lab: TestLaboratory, rooms: Services) -> None:
+    lab.ready(NEGATIVE, "S26-100")
+    case = lab.open_case("S26-200")
+    berg = lab.person("berg")
+    workflow.set_populations(lab.log, case.id, TWO, case.version, berg)
+    for counts, shade, flags in ((NEGATIVE, 125, replace(FLAGS, heterogeneous=True)),
+                                 (POSITIVE, 130, replace(FLAGS, heterogeneous=True, population="B"))):  # fmt: skip
+        lab.analyse(lab.add_region(case, counts, shade), flags)
+    at = page(lab, "lind")
+    assert "A 85 %, B 15 %" in shown(at).replace("\\", "")
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
+    workflow.attest(lab.log, case.id, berg, True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, berg)
+    lab.sign(lab.log.case(case.id))
+    at = page(lab, "lind")
+    assert "B 15 % amplified" in shown(at).replace("\\", "")
+    at.toggle(key="case_log_several").set_value(True).run()
+    assert "S26-200" in shown(at)
+    assert "S26-100" not in shown(at)
+    rows = list(csv.DictReader(io.StringIO(case_log.exported(rooms, lab.person("lind"), Query()))))
+    found = {(r["accession"], r["flagged_heterogeneous"], r["heterogeneous"], r["amplified_populations"]) for r in rows}
+    assert found == {("S26-100", "no", "no", ""), ("S26-200", "yes", "yes", "B 15 %")}
+
+
+def test_groups_of_populations_are_not_listed_while_an_amendment_is_open(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(POSITIVE, "S26-100"))
+    (case,) = lab.log.look_up()
+    assert case.signed_groups == {"A": 1}
+    workflow.amend(lab.log, case.id, "a late finding", lab.log.case(case.id).version, lab.person("berg"))
+    (case,) = lab.log.look_up()
+    assert case.signed_groups == {}
+
+
 # --- export -----------------------------------------------------------------------------------------------------------
 
 
@@ -396,6 +463,36 @@ def test_the_filtered_list_is_exported_and_that_is_recorded(lab: TestLaboratory,
     assert "exported" not in acts(lab, other.id)
     nuclei = list(csv.DictReader(io.StringIO(case_log.exported(rooms, lab.person("lind"), Query(), nuclei=True))))
     assert len(nuclei) == 40
+
+
+def test_a_case_says_what_stands_behind_its_numbers_on_the_page_and_on_the_command_line(
+    lab: TestLaboratory, rooms: Services
+) -> None:
+    found = []
+    case = lab.analysed(POSITIVE, "S26-200")
+
+    def exported() -> None:
+        text = case_log.exported(rooms, lab.person("lind"), Query())
+        assert text == workflow.csv_of(lab.log, [case.id], None).data.decode()
+        (row,) = csv.DictReader(io.StringIO(text))
+        found.append((row["result_status"], row["group"], row["outcome"], row["population_outcome"]))
+
+    exported()
+    workflow.confirm_review(lab.log, case.id, case.version, lab.person("berg"))
+    exported()
+    workflow.attest(lab.log, case.id, lab.person("berg"), True)
+    for warning in workflow.assess(lab.log, case.id).warnings:
+        workflow.acknowledge(lab.log, case.id, warning, lab.person("berg"))
+    lab.sign(case)
+    exported()
+    workflow.amend(lab.log, case.id, "a late finding", lab.log.case(case.id).version, lab.person("berg"))
+    exported()
+    assert found == [
+        ("counts not confirmed", "", "", ""),
+        ("not signed", "1", "", ""),
+        ("signed", "1", "positive", "positive"),
+        ("amendment open", found[3][1], "", ""),
+    ]
 
 
 def test_an_export_leaves_out_what_the_user_could_recount_and_ends_blindness_for_the_rest(

@@ -14,9 +14,11 @@ from streamlit.testing.v1 import AppTest
 from her2core import workflow
 from her2core.caselog import CaseLog
 from her2core.errors import CaseLogError
+from her2core.laboratory import figures
+from her2core.laboratory.control import ChartPoint
 from her2core.laboratory.ledger import LineReader, Lines, read_lines
 from her2core.records import IHC, CorrectionKind
-from her2core.ui import laboratory
+from her2core.ui import laboratory, palette
 from her2core.ui.laboratory import period
 from tests.pages.app import page_alone, said, signed_in, words
 from tests.pages.lab import GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
@@ -228,7 +230,7 @@ def test_axes_of_a_single_week_are_true(lab: TestLaboratory, cases: int) -> None
     at.session_state["lab_measure"] = "focus_ratio"
     charts = every_figure(at)
     monday = date.today() - timedelta(days=date.today().weekday())
-    dated = ("Volume", "Opened to signed, over time", "Positivity rate", "Indeterminate", "Over time")
+    dated = ("Volume", "Case opened to report signed, over time", "Positivity rate", "Indeterminate", "Over time")
     for title in dated:
         assert charts[title]["layout"]["xaxis"]["tickvals"] == [monday.isoformat()], title
     axes = [axis for chart in charts.values() for axis in (chart["layout"]["xaxis"], chart["layout"]["yaxis"])]
@@ -237,6 +239,86 @@ def test_axes_of_a_single_week_are_true(lab: TestLaboratory, cases: int) -> None
     assert all(axis["range"][0] == 0 and axis["range"][1] <= 100 for axis in of["%"])
     whole = [*of["cases"], charts["ISH groups as reported"]["layout"]["yaxis"]]
     assert all(axis["range"][0] == 0 and axis["dtick"] == 1 for axis in whole)
+
+
+def test_every_axis_of_numbers_says_what_it_shows(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, "S26-1", ihc=IHC.ONE_PLUS, probe_lot="L1"))
+    lab.sign(lab.ready(POSITIVE, "S26-2", ihc=IHC.THREE_PLUS, probe_lot="L1"))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    at.session_state["lab_measure"] = "focus_ratio"
+    untitled = []
+    for title, chart in every_figure(at).items():
+        for name in ("x", "y"):
+            values = [value for trace in chart["data"] for value in _values(trace, name)]
+            numbers = bool(values) and all(isinstance(value, int | float) for value in values)
+            if numbers and not chart["layout"][f"{name}axis"].get("title", {}).get("text"):
+                untitled.append((title, name))
+    assert untitled == []
+
+
+def _values(trace: dict[str, Any], axis: str) -> list[Any]:
+    """Of a trace as the browser gets it; numbers may come packed."""
+    values = trace.get(axis, [])
+    return [0.0] if isinstance(values, dict) else [value for value in values if value is not None]
+
+
+def test_a_period_that_is_not_over_is_marked_and_named_so(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, ihc=IHC.ONE_PLUS))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    charts = every_figure(at)
+    assert charts["Volume"]["data"][0]["marker"]["opacity"] == [0.45]
+    assert charts["Case opened to report signed, over time"]["data"][0]["marker"]["symbol"] == ["circle-open"]
+    assert charts["Indeterminate"]["data"][-1]["marker"]["symbol"] == ["circle-open"]
+    at.segmented_control(key="lab_topic").set_value("Flow").run()
+    assert said(at, "Pale: not over yet, or only partly within the dates.")
+
+
+def test_steps_say_from_which_act_to_which(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, ihc=IHC.ONE_PLUS, received_on=date.today() - timedelta(days=5)))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    chart = figures_of(at)["Turnaround by step"]
+    # A signature has whole seconds, so it may lie before what was done in the same second; that step is left out.
+    assert {trace["y"][0].partition(": ")[0] for trace in chart["data"]} <= set(figures.STEPS)
+    assert chart["data"][0]["y"] == ["specimen received → case opened: 5.0 d"]
+    assert chart["layout"]["xaxis"]["title"]["text"] == "days, median"  # five days are the longest
+
+
+def test_agreement_names_the_cases_of_each_pair(lab: TestLaboratory) -> None:
+    lab.sign(lab.ready(NEGATIVE, "S26-1", ihc=IHC.ONE_PLUS))
+    lab.sign(lab.ready(POSITIVE, "S26-2", ihc=IHC.THREE_PLUS))
+    at = page_alone("laboratory.py", lab.person("lind"))
+    at.segmented_control(key="lab_topic").set_value("Observers").run()
+    chart = figures_of(at)["Agreement on the group"]
+    assert [trace["y"] for trace in chart["data"]] == [["AI and final (n = 2)"]]
+
+
+@pytest.mark.parametrize(
+    ("point", "partial", "mark"),
+    [
+        (ChartPoint(9, 1.0, 0.0, 2.0, 0.1), False, (palette.SKY, 7, "circle")),
+        (ChartPoint(9, 1.0, 0.0, 2.0, 0.1), True, (palette.SKY, 7, "circle-open")),
+        (ChartPoint(9, 3.0, 0.0, 2.0, 4.0, (1,)), False, (palette.VERMILION, 10, "diamond")),
+        (ChartPoint(9, 3.0, 0.0, 2.0, 4.0, (1, 2, 5)), True, (palette.VERMILION, 10, "diamond-open")),
+        (ChartPoint(9, 1.9, 0.0, 2.0, 2.1, (2,)), False, (palette.ORANGE, 10, "triangle-up")),
+        (ChartPoint(9, 1.1, 0.0, 2.0, 0.2, (5,)), False, (palette.ORANGE, 10, "triangle-up")),
+    ],
+)
+def test_out_of_limits_and_a_run_within_them_look_different(
+    point: ChartPoint, partial: bool, mark: tuple[str, int, str]
+) -> None:
+    assert laboratory._mark(point, partial) == mark
+
+
+@pytest.mark.parametrize(
+    ("title", "lines"),
+    [
+        ("%", "%"),
+        ("Focus (sharpness of nuclear borders)", "Focus<br>(sharpness of nuclear borders)"),
+        ("HER2 signals against the texture of nuclei", "HER2 signals against<br>the texture of nuclei"),
+    ],
+)
+def test_a_long_title_of_an_upright_axis_stands_on_two_lines(title: str, lines: str) -> None:
+    assert laboratory._broken_up(title) == lines
 
 
 def test_bars_of_a_single_week_can_be_seen_side_by_side(lab: TestLaboratory) -> None:

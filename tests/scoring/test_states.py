@@ -12,8 +12,10 @@ from her2core.scoring import (
     Outcome,
     PopulationInputs,
     Recount,
+    ResultStatus,
     WorkUpInputs,
     assess_case,
+    result_status,
     state_of,
 )
 
@@ -73,3 +75,24 @@ def test_a_reviewed_case_without_an_assessment_is_only_reviewed() -> None:
 def test_nothing_is_ready_while_a_warning_is_unread(case: CaseAssessment, outcome: Outcome, state: CaseState) -> None:
     expected = CaseState.REVIEWED if state is CaseState.READY else state
     assert state_of(case, analysed=True, reviewed=True, warnings_read=False) is expected
+
+
+@pytest.mark.parametrize(
+    ("assessment", "reviewed", "state", "amending", "status"),
+    [
+        (None, False, CaseState.DRAFT, False, ResultStatus.NOT_ANALYSED),
+        (assessed(G1, INPUTS), False, CaseState.ANALYSED, False, ResultStatus.NOT_CONFIRMED),
+        (assessed(G4, INPUTS), False, CaseState.ANALYSED, False, ResultStatus.NOT_CONFIRMED),
+        (assessed(G4, INPUTS), True, CaseState.PENDING_IHC, False, ResultStatus.WORK_UP_OPEN),
+        (assessed(G1, INPUTS), True, CaseState.READY, False, ResultStatus.NOT_SIGNED),
+        (assessed(G1, INPUTS), True, CaseState.SIGNED, False, ResultStatus.SIGNED),
+        (assessed(G1, INPUTS), True, CaseState.AMENDED, False, ResultStatus.SIGNED),
+        (assessed(G1, INPUTS), True, CaseState.SIGNED, True, ResultStatus.AMENDMENT_OPEN),
+        (assessed(G1, INPUTS), False, CaseState.ANALYSED, True, ResultStatus.AMENDMENT_OPEN),
+        (None, False, CaseState.DRAFT, True, ResultStatus.AMENDMENT_OPEN),
+    ],
+)
+def test_only_a_signed_case_that_is_not_open_for_amendment_has_a_result_that_somebody_answers_for(
+    assessment: CaseAssessment | None, reviewed: bool, state: CaseState, amending: bool, status: ResultStatus
+) -> None:
+    assert result_status(assessment, reviewed=reviewed, state=state, amending=amending) is status

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from her2core.ui.axes import of_cases, of_dates, of_percent
+from her2core.ui.axes import of_cases, of_dates, of_hours, of_percent
 
 MONDAY = date(2026, 11, 23)
 
@@ -51,3 +51,11 @@ def test_many_weeks_are_named_now_and_then_and_plotly_spans_them(weeks: int) -> 
 def test_months_are_named_without_a_day() -> None:
     assert of_dates([date(2026, 1, 1), date(2026, 2, 1)])["tickformat"] == "%b %Y"
     assert of_dates([date(2026, 6, 1)])["tickformat"] == "%-d %b %Y"  # a week that begins on the first
+
+
+@pytest.mark.parametrize(
+    ("longest", "shown"),
+    [(0.0, (1.0, "hours")), (71.9, (1.0, "hours")), (72.0, (24.0, "days")), (900.0, (24.0, "days"))],
+)
+def test_long_times_are_shown_in_days(longest: float, shown: tuple[float, str]) -> None:
+    assert of_hours(longest) == shown

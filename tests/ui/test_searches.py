@@ -34,7 +34,7 @@ STATE: dict[str, Any] = {
     "case_log_text": "inv-1", "case_log_states": [CaseState.SIGNED], "case_log_group": 4,
     "case_log_outcome": Outcome.NEGATIVE, "case_log_day": "first signature", "case_log_period": Period.LAST_MONTH,
     "case_log_days": (date(2026, 3, 1), date(2026, 3, 2)), "case_log_reader": 3, "case_log_flag": "clusters",
-    "case_log_sort": Sort.SIGNED, "case_log_up": True,
+    "case_log_several": True, "case_log_sort": Sort.SIGNED, "case_log_up": True,
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_what_a_search_does_not_ask_for_is_taken_back() -> None:
     "kept",
     [
         {"reader": 99}, {"flag": "gone"}, {"group": 9}, {"period": "next month"}, {"states": ["lost"]},
-        {"days": ["yesterday"]}, {"text": 7}, {"unknown": "x"}, {"up": "yes"}, {"days": 3},
+        {"days": ["yesterday"]}, {"text": 7}, {"unknown": "x"}, {"up": "yes"}, {"several": 1}, {"days": 3},
     ],
 )  # fmt: skip
 def test_what_is_no_longer_there_is_left_out(kept: dict[str, Any]) -> None:

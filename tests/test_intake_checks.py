@@ -1,0 +1,176 @@
+"""What in the details of a case cannot be is refused; what asks for a second look is a warning, read before signing."""
+
+# ruff: noqa: F811 (fixtures are imported, and named again where they are used)
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from her2core import workflow
+from her2core.errors import CaseLogError
+from her2core.records import CaseDetails
+from her2core.reporting.content import Laboratory
+from her2core.workflow.intake_checks import details_warnings
+from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
+from tests.pages.lab import POSITIVE, TestLaboratory
+
+TODAY = date(2026, 11, 24)
+GOOD = CaseDetails(
+    "S26-1",
+    "Muster, Erika",
+    "MRN-77",
+    date_of_birth=date(1961, 3, 9),
+    collected_on=date(2026, 11, 17),
+    received_on=date(2026, 11, 18),
+    fixation_hours=18,
+    cold_ischaemia_min=25,
+    probe_lot="L-1",
+    probe_expiry=date(2027, 5, 1),
+)
+TOMORROW = TODAY + timedelta(days=1)
+
+
+def said(
+    details: CaseDetails, *others: CaseDetails, opened: date = TODAY, today: date = TODAY
+) -> list[tuple[str, bool]]:
+    return [(w.text, w.impossible) for w in details_warnings(details, others, opened=opened, today=today)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"collected_on": date(2026, 11, 18)}, None),  # received on the same day
+        ({"collected_on": date(2026, 11, 19)}, "The specimen was collected on 19 Nov 2026, after it was received on"),
+        ({"collected_on": None, "received_on": TODAY}, None),
+        ({"received_on": TOMORROW}, "The day of receipt (25 Nov 2026) is in the future."),
+        ({"collected_on": TOMORROW, "received_on": None}, "The day of collection (25 Nov 2026) is in the future."),
+        ({"date_of_birth": date(2026, 11, 17)}, None),
+        ({"date_of_birth": date(2026, 11, 18)}, "The date of birth (18 Nov 2026) is after the specimen was collected"),
+        (
+            {"date_of_birth": date(2026, 11, 19), "collected_on": None},
+            "The date of birth (19 Nov 2026) is after the specimen was received",
+        ),
+        (
+            {"date_of_birth": TOMORROW, "collected_on": None, "received_on": None},
+            "The date of birth (25 Nov 2026) is in the future.",
+        ),
+        ({"date_of_birth": None, "collected_on": None, "received_on": None}, None),
+    ],
+)
+def test_days_that_cannot_be(changes: dict[str, date | None], expected: str | None) -> None:
+    found = said(replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert [impossible for _, impossible in found] == ([] if expected is None else [True])
+    assert expected is None or found[0][0].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"probe_expiry": TODAY}, None),  # good on its last day
+        ({"probe_expiry": TODAY - timedelta(days=1)}, "The probe lot L-1 expired on 23 Nov 2026, before the case was"),
+        ({"probe_expiry": TODAY - timedelta(days=1), "probe_lot": ""}, "The probe lot expired on"),
+        ({"fixation_hours": 6}, None),
+        ({"fixation_hours": 72}, None),
+        ({"fixation_hours": 5.5}, "Fixation of 5.5 hours is outside the 6 to 72 hours of the guideline."),
+        ({"fixation_hours": 73}, "Fixation of 73 hours is outside"),
+        ({"fixation_hours": 0}, "Fixation of 0 hours is outside"),
+        ({"fixation_hours": None}, None),
+        ({"cold_ischaemia_min": 60}, None),
+        ({"cold_ischaemia_min": 61}, "Cold ischaemia of 61 minutes is longer than the 60 minutes of the guideline."),
+    ],
+)
+def test_assay_and_fixation(changes: dict[str, float | date | None], expected: str | None) -> None:
+    found = said(replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert [impossible for _, impossible in found] == ([] if expected is None else [False])
+    assert expected is None or found[0][0].startswith(expected)
+
+
+def test_a_lot_that_expires_while_the_case_is_open_was_good_when_the_case_began() -> None:
+    expired = replace(GOOD, probe_expiry=TODAY - timedelta(days=3))
+    assert said(expired, opened=TODAY - timedelta(days=5)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("Muster, Erika", True),
+        ("MUSTER, ERIKA", True),
+        ("Erika  Muster", True),
+        ("Muster,Erika", True),
+        ("Muster, Erich", False),
+        ("Muster", False),
+        ("", True),  # not entered yet
+    ],
+)
+def test_a_name_is_another_one_only_by_its_words(name: str, same: bool) -> None:
+    other = replace(GOOD, accession="S26-2", patient_name="Muster, Erika")
+    found = said(replace(GOOD, patient_name=name), other)
+    assert (found == []) is same
+    assert same or found[0][0].startswith("The patient ID MRN-77 is used with another name in one other case.")
+
+
+def test_no_warning_tells_anything_of_the_other_patient() -> None:
+    stranger = replace(GOOD, accession="S26-2", patient_name="Fremd, Frida", date_of_birth=date(1950, 1, 2))
+    twin = replace(GOOD, accession="S26-3", date_of_birth=date(1950, 1, 2))
+    texts = " ".join(text for text, _ in said(GOOD, stranger, stranger, twin))
+    assert "with another name in 2 other cases" in texts
+    assert "with another date of birth in one other case" in texts
+    for secret in ("Fremd", "Frida", "1950", "S26-2", "S26-3"):
+        assert secret not in texts
+
+
+# --- in the case log --------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_is_not_stored(lab: TestLaboratory) -> None:
+    berg = lab.person("berg")
+    with pytest.raises(CaseLogError, match="after it was received"):
+        workflow.create_case(lab.log, replace(GOOD, collected_on=date(2026, 11, 20)), berg)
+    assert lab.log.look_up_ids() == ()
+    case = workflow.create_case(lab.log, GOOD, berg)
+    with pytest.raises(CaseLogError, match="is after the specimen"):
+        workflow.set_details(lab.log, case.id, replace(GOOD, date_of_birth=date(2026, 11, 20)), case.version, berg)
+    assert lab.log.case(case.id).details == GOOD
+
+
+def test_what_was_wrong_before_does_not_bar_another_change(lab: TestLaboratory) -> None:
+    wrong = replace(GOOD, collected_on=date(2026, 11, 20), probe_expiry=None)
+    case = lab.log.create_case(wrong, lab.person("berg"))  # as it came from an earlier release
+    later = replace(wrong, block="B")
+    assert workflow.set_details(lab.log, case.id, later, case.version, lab.person("berg")).details == later
+    assert [w.impossible for w in workflow.warnings_of(lab.log, lab.log.case(case.id))] == [True]
+
+
+def test_other_cases_of_a_patient_are_found_however_the_id_is_typed(lab: TestLaboratory) -> None:
+    first = lab.open_case("S26-001")
+    assert [d.accession for d in lab.log.cases_of_patient(" mrn-77 ")] == ["S26-001"]
+    for other in ("RN-77", "MRN-7", "MRN-771", "", "Erika\nMRN-77", "S26-001"):
+        assert lab.log.cases_of_patient(other) == [], other
+    assert lab.log.cases_of_patient("MRN-77", but=first.id) == []
+
+
+def test_a_warning_of_the_details_is_acknowledged_before_signing_and_printed_without_the_other_name(
+    lab: TestLaboratory,
+) -> None:
+    stranger = CaseDetails("S26-009", "Fremd, Frida", "MRN-77")
+    lab.log.create_case(stranger, lab.person("okafor"))
+    case = lab.reviewed(POSITIVE, fixation_hours=2.0)
+    workflow.attest(lab.log, case.id, lab.person("berg"), True)
+    review = workflow.assess(lab.log, case.id)
+    texts = [w.text for w in review.warnings]
+    assert any(t.startswith("The patient ID MRN-77 is used with another name in one other case.") for t in texts)
+    assert any(t.startswith("Fixation of 2 hours") for t in texts)
+    assert review.obstacles == (f"Acknowledge {len(texts)} open warnings.",)
+    for warning in review.warnings:
+        workflow.acknowledge(lab.log, case.id, warning, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    assert review.obstacles == ()
+    laboratory = Laboratory("Laboratory of the tests")
+    content = workflow.build_content(lab.log, review, laboratory, lab.person("berg"), "", lab.log.now())
+    assert set(texts) <= set(content.alerts)
+    assert "Fremd" not in str(content)
+    assert workflow.other_accessions(lab.log, review.case.details, case.id) == ("S26-009",)
