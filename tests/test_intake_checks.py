@@ -13,6 +13,7 @@ from her2core import workflow
 from her2core.errors import CaseLogError
 from her2core.records import CaseDetails
 from her2core.reporting.content import Laboratory
+from her2core.scoring.asked import as_told
 from her2core.workflow.intake_checks import details_warnings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import POSITIVE, TestLaboratory
@@ -171,6 +172,6 @@ def test_a_warning_of_the_details_is_acknowledged_before_signing_and_printed_wit
     assert review.obstacles == ()
     laboratory = Laboratory("Laboratory of the tests")
     content = workflow.build_content(lab.log, review, laboratory, lab.person("berg"), "", lab.log.now())
-    assert set(texts) <= set(content.alerts)
+    assert {as_told(text) for text in texts} <= set(content.alerts)
     assert "Fremd" not in str(content)
     assert workflow.other_accessions(lab.log, review.case.details, case.id) == ("S26-009",)

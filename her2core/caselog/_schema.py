@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-__all__ = ["APPEND_ONLY", "MIGRATIONS", "TABLES"]
+__all__ = ["APPEND_ONLY", "MIGRATIONS", "PATIENT_KEY", "TABLES"]
 
 MIGRATIONS = Migrations("her2core.caselog")
 
@@ -31,6 +31,9 @@ _LEARNING_TABLES = ("training_consents", "promotions")
 TABLES = (*_FIRST_TABLES, "first_signatures", *_LEARNING_TABLES)
 """Every table whose rows are hashed into the audit trail, parents first."""
 APPEND_ONLY = (*_FIRST_APPEND_ONLY, "first_signatures", *_LEARNING_TABLES)
+
+PATIENT_KEY = "substr(search, length(rtrim(search, replace(search, char(10), ''))) + 1)"
+"""The key of the patient's ID: the last line of `cases.search`. As it is indexed, so as it has to stand in a query."""
 
 _USERS = """
 CREATE TABLE users (
@@ -441,3 +444,9 @@ def m0004_learning(db: Database) -> None:
     for table in _LEARNING_TABLES:
         for statement in (_no_delete(table), _no_replace(table), _no_update(table)):
             db.execute(statement)
+
+
+@MIGRATIONS()
+def m0005_patients(db: Database) -> None:
+    """Cases are found by their patient's ID."""
+    db.execute(f"CREATE INDEX cases_patient ON cases ({PATIENT_KEY})")

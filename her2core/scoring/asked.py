@@ -15,12 +15,16 @@ __all__ = [
     "ANOTHER_AREA",
     "CLUSTERS",
     "COUNT_APART",
+    "EXPIRED",
+    "FIXATION",
     "LEFT_OPEN",
     "LEFT_OUT",
     "LOOK_APART",
     "MISSED_SIGNALS",
     "READ_AGAIN",
+    "SAME_BIRTH",
     "SAME_CELLS",
+    "SAME_PATIENT",
     "SAME_TUMOUR",
     "SHOW_BOTH",
     "UNREAD",
@@ -98,9 +102,27 @@ UNREAD = Asked(
     "The pathologist was asked to look at them; their counts were confirmed together with all others.",
 )
 
+SAME_PATIENT = Asked(
+    "Compare ID and name with the request form: one of them may belong to another patient.",
+    "The pathologist was asked to compare ID and name with the request form; they stand.",
+)
+SAME_BIRTH = Asked(
+    "Compare both with the request form.",
+    "The pathologist was asked to compare both with the request form; they stand.",
+)
+EXPIRED = Asked(
+    "Check the date, and whether the slide was hybridised before that day.",
+    "The pathologist was asked to check the date, and whether the slide was hybridised before that day.",
+)
+FIXATION = Asked(
+    "Signals may be weak or missing: judge the controls and the nuclei with that in mind.",
+    "Signals may be weak or missing; the pathologist was told before the counts were accepted.",
+)
+
 _FIXED = (
     SAME_TUMOUR, AMPLIFIED_OR_TOO_LOW, CLUSTERS, ANOTHER_AREA, COUNT_APART, LOOK_APART, SHOW_BOTH, LEFT_OUT,
-    MISSED_SIGNALS, READ_AGAIN, SAME_CELLS, LEFT_OPEN, UNREAD,
+    MISSED_SIGNALS, READ_AGAIN, SAME_CELLS, LEFT_OPEN, UNREAD, SAME_PATIENT,
+    SAME_BIRTH, EXPIRED, FIXATION,
 )  # fmt: skip
 
 

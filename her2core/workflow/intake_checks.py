@@ -16,6 +16,7 @@ from her2core.caselog import CaseLog
 from her2core.caselog.beside import key_of
 from her2core.errors import CaseLogError
 from her2core.records import FIXATION_HOURS, LONGEST_ISCHAEMIA_MIN, Case, CaseDetails
+from her2core.scoring.asked import EXPIRED, FIXATION, SAME_BIRTH, SAME_PATIENT
 
 __all__ = ["DetailsWarning", "check_possible", "details_warnings", "other_accessions", "warnings_of", "warnings_of_new"]
 
@@ -98,15 +99,11 @@ def _impossible(d: CaseDetails, today: date) -> Iterator[str]:
 def _of_patient(d: CaseDetails, others: Sequence[CaseDetails]) -> Iterator[str]:
     renamed = sum(_other_name(other, d) for other in others)
     if renamed:
-        yield (
-            f"The patient ID {d.patient_id} is used with another name in {_cases(renamed)}. Compare ID and name with "
-            "the request form: one of them may belong to another patient."
-        )
+        yield (f"The patient ID {d.patient_id} is used with another name in {_cases(renamed)}. {SAME_PATIENT.prompt}")
     reborn = sum(_other_birth(other, d) and not _other_name(other, d) for other in others)
     if reborn:
         yield (
-            f"The patient ID {d.patient_id} is used with another date of birth in {_cases(reborn)}. Compare both with "
-            "the request form."
+            f"The patient ID {d.patient_id} is used with another date of birth in {_cases(reborn)}. {SAME_BIRTH.prompt}"
         )
 
 
@@ -114,14 +111,13 @@ def _of_assay(d: CaseDetails, opened: date) -> Iterator[str]:
     if d.probe_expiry is not None and d.probe_expiry < opened:
         lot = f"The probe lot {d.probe_lot}" if d.probe_lot else "The probe lot"
         yield (
-            f"{lot} expired on {_day(d.probe_expiry)}, before the case was opened on {_day(opened)}. Check the date, "
-            "and whether the slide was hybridised before that day."
+            f"{lot} expired on {_day(d.probe_expiry)}, before the case was opened on {_day(opened)}. {EXPIRED.prompt}"
         )
     if d.fixation_hours is not None and not FIXATION_HOURS[0] <= d.fixation_hours <= FIXATION_HOURS[1]:
         low, high = FIXATION_HOURS
         yield (
-            f"Fixation of {d.fixation_hours:g} hours is outside the {low} to {high} hours of the guideline. Signals "
-            "may be weak or missing: judge the controls and the nuclei with that in mind."
+            f"Fixation of {d.fixation_hours:g} hours is outside the {low} to {high} hours of the guideline. "
+            f"{FIXATION.prompt}"
         )
     if d.cold_ischaemia_min is not None and d.cold_ischaemia_min > LONGEST_ISCHAEMIA_MIN:
         yield (

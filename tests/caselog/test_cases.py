@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
+from her2core.caselog._schema import PATIENT_KEY
 from her2core.caselog.lookup import Query
 from her2core.errors import (
     CaseLogError,
@@ -340,3 +341,9 @@ def test_an_account_deactivated_a_moment_ago_changes_nothing(lab: Lab) -> None:
         lab.log.update_details(case.id, replace(case.details, block="X"), case.version, lab.anna)
     with pytest.raises(PermissionDeniedError, match="deactivated"):
         lab.log.note("case viewed", lab.anna, case.id)
+
+
+def test_the_cases_of_a_patient_are_found_without_looking_at_all_cases(lab: Lab) -> None:
+    with lab.log.reading() as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM cases WHERE {PATIENT_KEY} = ?", ["mrn-1"]).fetchall()
+    assert any("USING INDEX cases_patient" in step[-1] for step in plan), plan
