@@ -57,7 +57,7 @@ def population_rows(
 ) -> list[tuple[str, str]]:
     """The lines of the panel: name and text."""
     meaning = pattern_meaning(findings.pattern)
-    cap = "; heterogeneous by CAP 2009 (5 to 50 %)" if measured.heterogeneous_cap2009 else ""
+    cap = "; within the 5 to 50 % of CAP 2009, for comparison only" if measured.heterogeneous_cap2009 else ""
     return [
         ("Amplified: ratio 2.0 or more, or 6 HER2, or clustered", _of(measured.amplified, measured.n)),
         ("Amplified: ratio above 2.2", _of(measured.amplified_cap2009, measured.n) + cap),

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 USER_KEY = "her2core_user_id"
+_KEPT = "What you did in cases is saved; a case that was not opened yet has to be entered again."
 _SINCE = "her2core_password_since"
 _SEEN = "her2core_last_seen"
 _BROWSER = "her2core_browser"
@@ -92,7 +93,7 @@ def current_user(rooms: Services) -> User | None:
         datetime.now(UTC) >= until or time.monotonic() >= st.session_state.get(_LASTS, 0.0)
     ):
         end_session(rooms, user, "identity expired")
-        flash("info", "Your organisation vouched for you until now. Sign in again. All that you did is saved.")
+        flash("info", f"Your organisation vouched for you until now. Sign in again. {_KEPT}")
         return None
     if st.context.headers and st.session_state.get(_BROWSER) != _browser():  # no headers: nobody is connected just now
         # Streamlit lets whoever names the id of a session go on with it, and such ids stand in logs of proxies.
@@ -101,7 +102,7 @@ def current_user(rooms: Services) -> User | None:
     seen = st.session_state.get(_SEEN)
     if not isinstance(seen, float) or time.monotonic() - seen > rooms.settings.idle_minutes * 60:
         end_session(rooms, user, "idle")
-        flash("info", "You were signed out because nothing happened for a while. All that you did is saved.")
+        flash("info", f"You were signed out because nothing happened for a while. {_KEPT}")
         return None
     return user
 

@@ -41,7 +41,9 @@ def lab_nuclei(lab: TestLaboratory) -> tuple[Nucleus, ...]:
 def test_two_populations_are_named_as_the_alert_names_them(lab: TestLaboratory) -> None:
     shown = rows(lab, MIXED)
     assert shown["Amplified: ratio 2.0 or more, or 6 HER2, or clustered"] == "16 of 40 cells (40 %)"
-    assert shown["Amplified: ratio above 2.2"] == "16 of 40 cells (40 %); heterogeneous by CAP 2009 (5 to 50 %)"
+    assert shown["Amplified: ratio above 2.2"] == (
+        "16 of 40 cells (40 %); within the 5 to 50 % of CAP 2009, for comparison only"
+    )
     assert shown["Two populations by HER2"] == (
         "60 % with 2.0 and 40 % with 5.9 signals; Ashman's D 2.9: separate (2 parts them). Alert: raised"
     )
