@@ -5,18 +5,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from her2core import workflow
-from her2core.errors import CaseLogError
-from her2core.records import CaseDetails
+from her2core.errors import CaseLogError, Her2CoreError
+from her2core.records import CaseDetails, CaseState
 from her2core.reporting.content import Laboratory
 from her2core.scoring.asked import as_told
+from her2core.workflow.content import Addendum
 from her2core.workflow.intake_checks import details_warnings
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
-from tests.pages.lab import POSITIVE, TestLaboratory
+from tests.pages.lab import NEGATIVE, POSITIVE, TestLaboratory
 
 TODAY = date(2026, 11, 24)
 GOOD = CaseDetails(
@@ -175,3 +176,32 @@ def test_a_warning_of_the_details_is_acknowledged_before_signing_and_printed_wit
     assert {as_told(text) for text in texts} <= set(content.alerts)
     assert "Fremd" not in str(content)
     assert workflow.other_accessions(lab.log, review.case.details, case.id) == ("S26-009",)
+
+
+def test_an_addendum_tells_nothing_that_came_up_after_the_signature(lab: TestLaboratory) -> None:
+    """Another case of the same patient ID, opened later, changes no report: nobody was asked about it."""
+    case = lab.ready(NEGATIVE)
+    lab.sign(case)
+    details = replace(case.details, accession="S26-900", patient_name="Someone, Else")
+    workflow.create_case(lab.log, details, lab.person("okafor"))
+    review = workflow.assess(lab.log, case.id)
+    assert any("another name" in w.text and not w.acknowledged for w in review.warnings)
+    more, by = Addendum("A word more.", "asked for"), lab.person("berg")
+    content = workflow.build_content(lab.log, review, Laboratory("L"), by, "", datetime.now(UTC), addendum=more)
+    assert content.alerts
+    assert not [alert for alert in content.alerts if "another name" in alert]
+
+
+def test_a_case_with_days_that_cannot_be_is_corrected_before_it_is_signed(lab: TestLaboratory) -> None:
+    """As an earlier release may have stored it: such days are refused today."""
+    case = lab.ready(NEGATIVE, collected_on=date(2026, 3, 5))
+    lab.log.update_details(
+        case.id, replace(case.details, received_on=date(2026, 3, 2)), case.version, lab.person("berg")
+    )
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, lab.person("berg"))
+    review = workflow.assess(lab.log, case.id)
+    (obstacle,) = review.obstacles
+    assert obstacle.startswith("Correct the case details: The specimen was collected on 05 Mar 2026, after it was")
+    assert review.state is not CaseState.READY
+    with pytest.raises(Her2CoreError, match="Correct the case details"):
+        lab.sign(case)

@@ -475,7 +475,7 @@ def test_what_was_asked_for_is_a_prompt_in_the_preview_and_a_fact_in_the_signed_
         "At least 40 nuclei were asked for, 20 were counted",
         "A region from another area was asked for, unless this one shows two; none was added.",
         "unsure of 3 of 20 scored nuclei (15 %)",
-        "their counts were confirmed together with all others",
+        "Their counts were confirmed together with all others",
     ):
         assert told in points()
     assert "score 20 more nuclei" not in points()

@@ -1,8 +1,8 @@
 """What warnings ask of the pathologist, and what a signed report says of it: that it was asked, and what came of it.
 
-A warning that still stands when the report is signed was read and acknowledged; what it asked for either was not done
-or changed nothing of what it is about. A report that told the next reader to do it would send that reader to work that
-is no longer theirs.
+A warning that stands in a signed report was read and acknowledged; what it asked for either was not done or changed
+nothing of what it is about. A report that told the next reader to do it would send that reader to work that is no
+longer theirs.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ SAME_CELLS = Asked(
 LEFT_OPEN = Asked("whatever it shows; the report will say that it is open.", "whatever it shows.")
 UNREAD = Asked(
     "Look at them in Review, where the doubtful ones come first.",
-    "The pathologist was asked to look at them; their counts were confirmed together with all others.",
+    "Their counts were confirmed together with all others.",
 )
 
 SAME_PATIENT = Asked(
@@ -116,7 +116,7 @@ EXPIRED = Asked(
 )
 FIXATION = Asked(
     "Signals may be weak or missing: judge the controls and the nuclei with that in mind.",
-    "Signals may be weak or missing; the pathologist was told before the counts were accepted.",
+    "Signals may be weak or missing; the pathologist was told before signing.",
 )
 
 _FIXED = (

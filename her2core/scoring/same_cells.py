@@ -32,6 +32,7 @@ _NEAR = 0.12
 _ALIKE = 0.2
 _FEWEST = 5
 _LEAST_SHARE = 0.6
+_ROWS = 1 << 32  # more than a shift has, so that one number stands for column and row
 _MOST_COMPARED = 600  # nuclei of the first region by which the shift is sought
 
 
@@ -44,7 +45,7 @@ class Field:
     height_px: int
 
 
-@lru_cache(maxsize=512)  # a page is drawn many times between two corrections
+@lru_cache(maxsize=8192)  # a page is drawn many times between two corrections
 def same_cells(first: Field, second: Field) -> tuple[tuple[int, int], ...]:
     """Pairs of indices (in `first`, in `second`) of nuclei that are one cell; empty where the fields differ."""
     if min(len(first.boxes_xyxy), len(second.boxes_xyxy)) < _FEWEST:
@@ -83,11 +84,12 @@ def _commonest_shift(centres: Sequence[Float], sides: Sequence[Float], width_px:
     cell_px = 2 * _NEAR * width_px
     best, found = 1, None
     for offset in product((0.0, 0.5), repeat=2):  # so that no shift lies on the border of all cells
-        cells = np.floor(shifts / cell_px + offset).astype(np.int64)
-        _, which, sizes = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+        column, row = np.floor(shifts / cell_px + offset).astype(np.int64).T
+        codes = column * _ROWS + row
+        _, which, sizes = np.unique(codes, return_inverse=True, return_counts=True)
         if sizes.max() > best:
             best = int(sizes.max())
-            found = np.median(shifts[which.reshape(-1) == sizes.argmax()], axis=0)
+            found = np.median(shifts[which == sizes.argmax()], axis=0)
     return found
 
 

@@ -113,7 +113,8 @@ class CaseReview:
 
     `assessment` is None until a suitable region is analysed, or all are rejected and the reasons recorded. `missing`
     says what analysis still waits for. `findings` has the populations that are counted, by label. `attested`: whether
-    the result was said to fit the histology; None where nobody said so of the result as it is now.
+    the result was said to fit the histology; None where nobody said so of the result as it is now. `impossible`: what
+    cannot be in the details, as a case of an earlier release may have it; it is corrected before signing.
     """
 
     case: Case
@@ -130,11 +131,12 @@ class CaseReview:
     recounts: tuple[RecountRecord, ...]
     adjudications: tuple[AdjudicationRecord, ...]
     attested: bool | None = None
+    impossible: tuple[str, ...] = ()
 
     @property
     def editable(self) -> bool:
         """True while the case may be changed: it is not signed, or an amendment is open."""
-        return self.amendment is not None or self.case.state not in (CaseState.SIGNED, CaseState.AMENDED)
+        return _editable(self.case, self.amendment)
 
     @property
     def all_rejected(self) -> bool:
@@ -172,6 +174,7 @@ class CaseReview:
         if not self.reviewed:
             found.append("Confirm the review: look through the nuclei, then press “Counts reviewed”.")
         found += self.assessment.blockers
+        found += [f"Correct the case details: {text}" for text in self.impossible]
         unread = sum(not warning.acknowledged and not warning.before_review for warning in self.warnings)
         if unread:
             found.append(f"Acknowledge {unread} open warning{'s' if unread > 1 else ''}.")
@@ -218,9 +221,12 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     findings = {
         label: population_findings(own) for label in labels if (own := [r for r in counting if r.population == label])
     }
-    of_details = [] if assessment is None else [warning.text for warning in warnings_of(log, case)]
-    warnings = case_warnings(assessment, regions, findings, statements, of_details)
-    read = all(warning.acknowledged for warning in warnings)
+    of_details = () if assessment is None else warnings_of(log, case)
+    asking = [warning.text for warning in of_details if not warning.impossible]
+    impossible = tuple(warning.text for warning in of_details if warning.impossible)
+    editable = _editable(case, amendment)
+    warnings = case_warnings(assessment, regions, findings, statements, asking, editable=editable)
+    read = not impossible and all(warning.acknowledged for warning in warnings)
     return CaseReview(
         case=case,
         state=state_of(assessment, analysed=analysed, reviewed=reviewed, warnings_read=read, reported=signed),
@@ -236,7 +242,12 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
         recounts=recounts,
         adjudications=adjudications,
         attested=attested if isinstance(attested, bool) else None,
+        impossible=impossible,
     )
+
+
+def _editable(case: Case, amendment: Amendment | None) -> bool:
+    return amendment is not None or case.state not in (CaseState.SIGNED, CaseState.AMENDED)
 
 
 def _regions(log: CaseLog, case_id: int) -> tuple[RegionReview, ...]:

@@ -163,9 +163,9 @@ def build_content(
         heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
         single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
-        suitability=as_told(_suitability(review)) if signed else _suitability(review),
+        suitability=_suitability(review, signed),
         cross_check=_cross_checks(review),
-        alerts=tuple(as_told(point) if signed else point for point in _points(review, ai)),
+        alerts=tuple(_points(review, ai, signed)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
         notes=_notes(review, assessment),
         exclusions=tuple(exclusions(n.nucleus for n in reviewed).items()),
@@ -438,7 +438,7 @@ def _of_a_flag(warning: CaseWarning) -> bool:
     return warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
 
 
-def _suitability(review: CaseReview) -> str:
+def _suitability(review: CaseReview, signed: bool) -> str:
     regions = review.regions
     suitable = [r for r in regions if r.suitable]
     rejected = [r.region.flags.unsuitable_reason for r in regions if r.region.flags is not None and not r.suitable]
@@ -451,20 +451,23 @@ def _suitability(review: CaseReview) -> str:
     ]
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
-    return " ".join([text, *(_counted_anyway(w) for w in review.warnings if _of_a_flag(w) and w.reason)])
+    return " ".join([text, *(_point(w, signed) for w in review.warnings if _of_a_flag(w) and w.reason)])
 
 
-def _points(review: CaseReview, ai: AiDisclosure) -> Iterator[str]:
-    """What is to be noted, as it was asked of the pathologist."""
-    yield from (_counted_anyway(w) if w.reason else w.text for w in review.warnings if not _of_a_flag(w))
+def _points(review: CaseReview, ai: AiDisclosure, signed: bool) -> Iterator[str]:
+    """What is to be noted; in a signed report as it was asked of the pathologist and acknowledged, and nothing that
+    came up since: an addendum, too, tells of what was signed."""
+    yield from (_point(w, signed) for w in review.warnings if not _of_a_flag(w) and (w.acknowledged or not signed))
     unread = unread_alert(ai.scored, ai.unsure_of)
     if unread is not None:
-        yield unread
+        yield as_told(unread) if signed else unread
 
 
-def _counted_anyway(warning: CaseWarning) -> str:
-    """A limit of the guideline that is exceeded, and why the pathologist reports all the same."""
-    return f"{warning.text} Reported all the same, since: {warning.reason.rstrip('.')}."
+def _point(warning: CaseWarning, signed: bool) -> str:
+    """A warning, and where a limit is exceeded or cells count twice, why the pathologist reports all the same, in the
+    pathologist's own words."""
+    text = as_told(warning.text) if signed else warning.text
+    return f"{text} Reported all the same, since: {warning.reason.rstrip('.')}." if warning.reason else text
 
 
 def _notes(review: CaseReview, assessment: CaseAssessment) -> tuple[str, ...]:

@@ -61,10 +61,11 @@ class CaseWarning:
     `key` changes with what is said: what was acknowledged is exactly what is said now. A disagreement of flags and
     findings has a `kind`, and the `place` that it is about; it is acknowledged before the counts are confirmed, or
     settled with `changes`: (region id, flags that would agree). Its key changes with the flag and with the models'
-    findings, not with the pathologist's own corrections. `contradicts`: all signals contradict the scored nuclei of the
-    `place`; that is acknowledged before the counts are confirmed too, and its key is like theirs. `needs_reason`: a
-    limit is exceeded above which the guideline asks to reject (domain.md 1.9), or cells count twice, so it is
-    acknowledged with a reason; `reason` is the one that was given. `region_id`: the region to look at, where it is one.
+    findings, not with the pathologist's own corrections, but for the number of cells that count twice. `contradicts`:
+    all signals contradict the scored nuclei of the `place`; that is acknowledged before the counts are confirmed too,
+    and its key is like theirs. `needs_reason`: a limit is exceeded above which the guideline asks to reject (domain.md
+    1.9), or cells count twice, so it is acknowledged with a reason; `reason` is the one that was given. `region_id`:
+    the region to look at, where it is one.
     """
 
     key: str
@@ -103,9 +104,11 @@ def case_warnings(
     findings: Mapping[str, PopulationFindings],
     statements: Sequence[Statement],
     of_details: Sequence[str] = (),
+    *,
+    editable: bool = True,
 ) -> tuple[CaseWarning, ...]:
     """All warnings of a case: what is settled before the counts are confirmed, the alerts of the work-up, and what the
-    details of the case ask to be compared (`of_details`)."""
+    details of the case ask to be compared (`of_details`). `editable`: the case may still be changed."""
     if assessment is None:
         return ()
     counting = [r for r in regions if r.counts]
@@ -114,7 +117,7 @@ def case_warnings(
         *_of_regions(counting),
         *_of_populations(counting, findings, several=several),
         *_of_cross_checks(counting, findings, several=several),
-        *_of_same_cells(counting),
+        *(_of_same_cells(counting) if editable or _told_of_same_cells(statements) else ()),
     ]
     texts = list(assessment.alerts)
     if any(w.kind is DisagreementKind.SECOND_POPULATION for w in found):
@@ -176,6 +179,15 @@ def _of_cross_checks(
         yield CaseWarning(_key("\n".join(parts)), said, False, place=place, contradicts=True)
 
 
+_SAME_CELLS = "show the same cells"
+
+
+def _told_of_same_cells(statements: Iterable[Statement]) -> bool:
+    """Whether somebody acknowledged such a point. Of a case that nobody can change, others are of no use, and looking
+    for them would take most of the time of a long export."""
+    return any(_SAME_CELLS in str(s.value.get("text", "")) for s in statements)
+
+
 def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
     """Cells that two regions show, in whichever populations: counted twice, they weigh twice."""
     for one, other in combinations(counting, 2):
@@ -185,12 +197,11 @@ def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
             continue
         more, fewer = sorted((one, other), key=lambda r: sum(n.nucleus.scored for n in r.nuclei), reverse=True)
         are_counted = "nuclei are scored in both and count" if twice > 1 else "nucleus is scored in both and counts"
-        said = (
-            f"Regions {one.name} and {other.name} show the same cells: {twice} {are_counted} twice. {SAME_CELLS.prompt}"
-        )
+        said = f"Regions {one.name} and {other.name} {_SAME_CELLS}: {twice} {are_counted} twice. {SAME_CELLS.prompt}"
         found = [f"{r.region.id} {_found(r.analysis)}" for r in (one, other) if r.analysis is not None]
+        key = _key("\n".join([DisagreementKind.SAME_CELLS.value, str(twice), *found]))
         yield CaseWarning(
-            _key("\n".join([DisagreementKind.SAME_CELLS.value, *found])), said, False, DisagreementKind.SAME_CELLS,
+            key, said, False, DisagreementKind.SAME_CELLS,
             f"regions {one.name} and {other.name}", _rejected(fewer, f"shows the same cells as region {more.name}"),
             needs_reason=True, region_id=fewer.region.id,
         )  # fmt: skip

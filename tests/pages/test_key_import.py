@@ -66,8 +66,10 @@ def test_both_secrets_are_needed_and_neither_comes_back(lab: TestLaboratory) -> 
     data = external_pkcs12()
     assert "Choose the key file first" in shown(taken_over(lab, None))
     assert "with that passphrase" in shown(taken_over(lab, data, of_file="wrong"))
-    assert "do not belong together" in shown(taken_over(lab, data, own="not the password"))
-    assert "do not belong together" in shown(taken_over(lab, data, own=PASSWORDS["nair"]))  # the administrator's own
+    assert "This is not the password that" in shown(taken_over(lab, data, own="not the password"))
+    assert "This is not the password that" in shown(
+        taken_over(lab, data, own=PASSWORDS["nair"])
+    )  # the administrator's own
     assert lab.keyring.records() == before
     text = shown(taken_over(lab, data))
     assert OF_FILE not in text

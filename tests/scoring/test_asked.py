@@ -79,4 +79,4 @@ def test_counts_that_rest_on_unsure_models_are_noted_from_more_than_a_tenth_on(
     assert (alert is None) == (share is None)
     if alert is not None and share is not None:
         assert share in alert
-        assert as_told(alert).endswith("their counts were confirmed together with all others.")
+        assert as_told(alert).endswith("Their counts were confirmed together with all others.")
