@@ -353,7 +353,7 @@ def test_cells_that_count_twice_bar_the_way_until_one_region_is_rejected(lab: Te
     review = workflow.assess(lab.log, case.id)
     assert [r.suitable for r in review.regions] == [True, False]
     assert review.regions[1].region.flags is not None
-    assert review.regions[1].region.flags.unsuitable_reason == "shows the same cells as region A1"
+    assert review.regions[1].region.flags.unsuitable_reason == "shows the same cells as another region"
     assert review.unsettled == ()
 
 

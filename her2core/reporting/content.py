@@ -219,7 +219,7 @@ class ReportContent:
     """All that one report says.
 
     `number` names the report in the laboratory (it stays the same over versions); `reported_at` is aware and in
-    the laboratory's zone. `headline` is `CaseAssessment.headline`: what stands before its colon is printed largest.
+    the laboratory's zone. `headline` is `CaseReview.headline`: what stands before its colon is printed largest.
     `interpretation` is the pathologist's own text, `notes` are footnotes to the result, such as
     `scoring.comments.low_expression_note`. `heterogeneity`, `clusters`, `suitability` and
     `cross_check` are whole statements; so is `single_cells`, which is no part of the one on heterogeneity.

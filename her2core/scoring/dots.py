@@ -123,9 +123,9 @@ def all_signals(check: CrossCheck) -> str:
     if dots.ratio is None or difference is None:
         return ""
     return (
-        f"Over all signals, whatever nucleus they lie in (dots over dots), the HER2/CEP17 ratio is "
-        f"{truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), {with_sign(difference)} % "
-        "against the scored nuclei."
+        "Over all signals, whatever nucleus they lie in (dots over dots; those in overlapping boxes count once), the "
+        f"HER2/CEP17 ratio is {truncated(dots.ratio)} ({dots.her2}/{dots.cep17} in {dots.nuclei} nuclei), "
+        f"{with_sign(difference)} % against the scored nuclei."
     )
 
 

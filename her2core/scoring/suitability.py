@@ -17,6 +17,7 @@ from her2core.scoring.tally import MINIMUM_NUCLEI
 __all__ = [
     "MAX_MISSING_PERCENT",
     "MAX_OVERLAPPING_PERCENT",
+    "SHOWN_TWICE",
     "TOO_WEAK",
     "Countability",
     "CountabilityAdvice",
@@ -28,7 +29,9 @@ __all__ = [
 MAX_OVERLAPPING_PERCENT = 40.0
 MAX_MISSING_PERCENT = 25.0  # the guideline's share of signals too weak to score, read nucleus by nucleus
 MAX_OUT_OF_FOCUS_PERCENT = 25.0
-TOO_WEAK = "signals too weak to score"  # as a reason not to use a region
+# Reasons not to use a region:
+TOO_WEAK = "signals too weak to score"
+SHOWN_TWICE = "shows the same cells as another region"
 _NOT_THEIRS = (Exclusion.NOT_TUMOUR, Exclusion.EDGE)  # says nothing about preparation or optics
 
 

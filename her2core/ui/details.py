@@ -24,7 +24,9 @@ _CONTROLS = {None: _UNKNOWN, True: "as expected", False: "not as expected"}
 _SEX = ("", "F", "M", "other")
 _LATERALITY = ("", "left", "right", "midline")
 _SPECIMENS = ("", "core biopsy", "resection", "metastasis", "cytology block")
-_FIRST_DAY = date(1900, 1, 1)
+# A field keeps a day beyond its limits to itself: the page would go on with the day before it, or with none. So every
+# day comes through, and what cannot be is refused by the workflow, which says why.
+_ANY_DAY: dict[str, Any] = {"min_value": date(1850, 1, 1), "max_value": date(2199, 12, 31)}
 _SITE, _FIXATIVE = "breast", "10 % neutral buffered formalin"
 _EMPTY = CaseDetails("", "", "")
 
@@ -66,9 +68,7 @@ def _fields(key: str, d: CaseDetails, **kept: Any) -> tuple[CaseDetails, DeltaGe
             "Patient ID *", d.patient_id, key=f"{key}_patient_id", **kept, help="The second identifier on every page."
         )
         one, two = st.columns(2)
-        born = one.date_input(
-            "Date of birth", d.date_of_birth, min_value=_FIRST_DAY, max_value="today", key=f"{key}_born", **kept
-        )
+        born = one.date_input("Date of birth", d.date_of_birth, **_ANY_DAY, key=f"{key}_born", **kept)
         sex = two.selectbox("Sex", _choices(_SEX, d.sex), index=_index(_SEX, d.sex), key=f"{key}_sex", **kept)
         requester = st.text_input("Requested by", d.requester, key=f"{key}_requester", **kept)
     with specimen:
@@ -90,8 +90,8 @@ def _fields(key: str, d: CaseDetails, **kept: Any) -> tuple[CaseDetails, DeltaGe
             key=f"{key}_side",
             **kept,
         )
-        collected = one.date_input("Collected", d.collected_on, max_value="today", key=f"{key}_collected", **kept)
-        received = two.date_input("Received", d.received_on, max_value="today", key=f"{key}_received", **kept)
+        collected = one.date_input("Collected", d.collected_on, **_ANY_DAY, key=f"{key}_collected", **kept)
+        received = two.date_input("Received", d.received_on, **_ANY_DAY, key=f"{key}_received", **kept)
         fixative = st.text_input("Fixative", d.fixative or _FIXATIVE, key=f"{key}_fixative", **kept)
         one, two = st.columns(2)
         hours = one.number_input(
@@ -107,7 +107,7 @@ def _fields(key: str, d: CaseDetails, **kept: Any) -> tuple[CaseDetails, DeltaGe
         kit = st.text_input("Probe kit", d.probe_kit, key=f"{key}_kit", **kept)
         one, two = st.columns(2)
         lot = one.text_input("Lot", d.probe_lot, key=f"{key}_lot", **kept)
-        expiry = two.date_input("Expires", d.probe_expiry, key=f"{key}_expiry", **kept)
+        expiry = two.date_input("Expires", d.probe_expiry, **_ANY_DAY, key=f"{key}_expiry", **kept)
         controls = st.selectbox(
             "Batch and on-slide controls", list(_CONTROLS), index=list(_CONTROLS).index(d.controls_ok),
             format_func=_CONTROLS.__getitem__, placeholder=_CONTROLS[None], key=f"{key}_controls", **kept,

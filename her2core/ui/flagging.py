@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from her2core.records import Overlap, Population, Region, RegionFlags, SignalIntensity
-from her2core.scoring import TOO_WEAK
+from her2core.scoring.suitability import SHOWN_TWICE, TOO_WEAK
 
 __all__ = [
     "QUESTIONS",
@@ -35,8 +35,9 @@ REASONS = (
     "signals over cytoplasm",
     "too few invasive tumour nuclei",
     "no invasive tumour",
+    SHOWN_TWICE,
 )
-"""The usual reasons for not counting a region (domain.md 1.9)."""
+"""The usual reasons for not counting a region (domain.md 1.9, and cells that would count twice)."""
 
 QUESTIONS = ("signal_intensity", "overlap", "clusters", "heterogeneous")
 """What a pathologist judges of a suitable region before the models count (Xue et al. 2023, discussion)."""

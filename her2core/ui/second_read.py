@@ -176,7 +176,7 @@ def _recount(case_id: int) -> None:
             if selected is None:
                 st.info("No whole nucleus is boxed in this region.")
             else:
-                _nucleus(rooms, user, region, selected, counts, case_id)
+                _nucleus(rooms, user, regions, region, selected, counts, case_id)
         with table_tab:
             _table(rooms, user, region, counts, case_id)
         _notes(own)
@@ -250,7 +250,10 @@ def _image(
         )  # fmt: skip
 
 
-def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int, counts: Counts, case_id: int) -> None:
+def _nucleus(
+    rooms: Services, user: User, regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: int,
+    counts: Counts, case_id: int,
+) -> None:  # fmt: skip
     """One nucleus large, and its two counts."""
     box = dict(region.boxes)[nucleus_id]
     picture, controls = st.columns([1.75, 1], gap="small")
@@ -269,11 +272,11 @@ def _nucleus(rooms: Services, user: User, region: BlindedRegion, nucleus_id: int
             flash("info", _half(nucleus_id, given))
             st.session_state[_NUCLEUS] = nucleus_id
         else:
-            _go(region, nucleus_id, 1)
+            _go_on(regions, region, nucleus_id)
 
     def leave_out() -> None:
         _keep(rooms, user, case_id, {made: (None, None)})
-        _go(region, nucleus_id, 1)
+        _go_on(regions, region, nucleus_id)
         _new_table()
 
     with controls:
@@ -309,6 +312,23 @@ def _half(nucleus_id: int, given: tuple[int | None, int | None]) -> str:
 def _go(region: BlindedRegion, nucleus_id: int, step: int) -> None:
     ids = [key for key, _ in region.boxes]
     st.session_state[_NUCLEUS] = ids[(ids.index(nucleus_id) + step) % len(ids)]
+
+
+def _go_on(regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: int) -> None:
+    """To the next nucleus, after the last one of a region to the next region; never back to what was counted, where
+    the next digit would replace a count."""
+    if nucleus_id != region.boxes[-1][0]:
+        _go(region, nucleus_id, 1)
+        return
+    names = [r.name for r in regions if r.boxes]
+    following = names[names.index(region.name) + 1 :]
+    if following:
+        st.session_state[_REGION] = following[0]
+        st.session_state.pop(_NUCLEUS, None)
+        flash("info", f"Region {plain(region.name)} is at its end. This is region {plain(following[0])}.")
+    else:
+        st.session_state[_NUCLEUS] = nucleus_id
+        flash("info", "That was the last nucleus of the last region.")
 
 
 def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, case_id: int) -> None:

@@ -35,6 +35,7 @@ from her2core.scoring import (
 from her2core.scoring.alerts import weak_probe_alert
 from her2core.scoring.asked import SAME_CELLS
 from her2core.scoring.same_cells import Field, same_cells
+from her2core.scoring.suitability import SHOWN_TWICE
 from her2core.scoring.wording import labelled
 
 if TYPE_CHECKING:
@@ -114,10 +115,12 @@ def case_warnings(
     counting = [r for r in regions if r.counts]
     several = len(assessment.populations) > 1
     found = [
+        *(
+            _of_same_cells(counting) if editable or _told_of_same_cells(statements) else ()
+        ),  # decides what counts at all
         *_of_regions(counting),
         *_of_populations(counting, findings, several=several),
         *_of_cross_checks(counting, findings, several=several),
-        *(_of_same_cells(counting) if editable or _told_of_same_cells(statements) else ()),
     ]
     texts = list(assessment.alerts)
     if any(w.kind is DisagreementKind.SECOND_POPULATION for w in found):
@@ -195,24 +198,24 @@ def _of_same_cells(counting: Sequence[RegionReview]) -> Iterator[CaseWarning]:
         twice = sum(one.nuclei[i].nucleus.scored and other.nuclei[j].nucleus.scored for i, j in pairs)
         if not twice:
             continue
-        more, fewer = sorted((one, other), key=lambda r: sum(n.nucleus.scored for n in r.nuclei), reverse=True)
+        fewer = min((other, one), key=lambda r: sum(n.nucleus.scored for n in r.nuclei))
         are_counted = "nuclei are scored in both and count" if twice > 1 else "nucleus is scored in both and counts"
         said = f"Regions {one.name} and {other.name} {_SAME_CELLS}: {twice} {are_counted} twice. {SAME_CELLS.prompt}"
         found = [f"{r.region.id} {_found(r.analysis)}" for r in (one, other) if r.analysis is not None]
         key = _key("\n".join([DisagreementKind.SAME_CELLS.value, str(twice), *found]))
         yield CaseWarning(
             key, said, False, DisagreementKind.SAME_CELLS,
-            f"regions {one.name} and {other.name}", _rejected(fewer, f"shows the same cells as region {more.name}"),
+            f"regions {one.name} and {other.name}", _rejected(fewer),
             needs_reason=True, region_id=fewer.region.id,
         )  # fmt: skip
 
 
-def _rejected(region: RegionReview, reason: str) -> tuple[tuple[int, RegionFlags], ...]:
+def _rejected(region: RegionReview) -> tuple[tuple[int, RegionFlags], ...]:
     """The change that takes a region out of the count."""
     flags = region.region.flags
     if flags is None:
         return ()
-    return ((region.region.id, replace(flags, suitable=False, unsuitable_reason=reason)),)
+    return ((region.region.id, replace(flags, suitable=False, unsuitable_reason=SHOWN_TWICE)),)
 
 
 def _field(region: RegionReview) -> Field:
