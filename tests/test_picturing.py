@@ -46,3 +46,11 @@ def test_where_all_regions_are_shown_nothing_is_said(regions: list[Countable]) -
 def test_no_promise_is_made_where_not_every_population_can_be_shown() -> None:
     regions = [Countable(f"{label}1", label, 20) for label in "ABCD"]
     assert "each population" not in pictures_note(regions)
+
+
+def test_of_four_populations_the_fuller_regions_without_picture_are_not_denied() -> None:
+    regions = of(30, 29) + of(3, label="B") + of(2, label="C") + of(1, label="D")  # A2 has more than B1 and C1
+    assert pictures_note(regions) == (
+        "Pictured: 3 of 5 counted regions (A1, B1, C1), each the one with the most scored nuclei of its population; 3 "
+        "of the 4 populations are shown. Not pictured: 2 (A2, D1); their nuclei are counted and listed all the same."
+    )

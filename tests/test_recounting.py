@@ -58,19 +58,21 @@ def recounted(lab: TestLaboratory, case: Case, pair: tuple[int, int], name: str 
     workflow.hand_in_recount(lab.log, case.id, "A", lab.person(name))
 
 
-def with_two_cut_nuclei(lab: TestLaboratory) -> Case:
-    """Group 3 in nuclei 1 to 20; 21 and 22 are cut by the left edge. The first observer left out 20 and took in 22."""
+def with_cut_nuclei(lab: TestLaboratory, whole: int = 20) -> Case:
+    """Group 3 in nuclei 1 to 22; those after `whole` are cut by the left edge. The first observer left out 20 and took
+    in all cut ones but 21."""
     case = lab.analysed([*GROUP_3, (6, 4), (6, 4)], **IHC_SAME)
     region, berg = region_of(lab, case), lab.person("berg")
     analysis = lab.log.analysis(region)
     assert analysis is not None
     nuclei = tuple(
-        replace(n, box=(0.0, n.box[1], 40.0, n.box[3]), scored=False, reason=Exclusion.EDGE) if n.id > 20 else n
+        replace(n, box=(0.0, n.box[1], 40.0, n.box[3]), scored=False, reason=Exclusion.EDGE) if n.id > whole else n
         for n in analysis.nuclei
     )
     lab.log.save_analysis(region, replace(analysis, nuclei=nuclei), berg)
     workflow.correct(lab.log, region, 20, CorrectionKind.EXCLUDE, {"reason": Exclusion.EDGE.value}, berg)
-    workflow.correct(lab.log, region, 22, CorrectionKind.INCLUDE, {}, berg)
+    for cut in (n.id for n in nuclei if n.reason is Exclusion.EDGE and n.id != 21):
+        workflow.correct(lab.log, region, cut, CorrectionKind.INCLUDE, {}, berg)
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, berg)
     return lab.log.case(case.id)
 
@@ -125,12 +127,23 @@ def test_what_is_no_count_of_a_boxed_nucleus_is_refused(
 def test_nuclei_cut_by_the_image_edge_are_not_offered_whatever_the_first_observer_made_of_them(
     lab: TestLaboratory,
 ) -> None:
-    case = with_two_cut_nuclei(lab)
+    case = with_cut_nuclei(lab)
     assert case.state is CaseState.PENDING_RECOUNT
     (region,), _ = workflow.blinded_recount(lab.log, case.id, lab.person("okafor"))
     assert [nucleus for nucleus, _ in region.boxes] == list(range(1, 21))
     with pytest.raises(ScoringError, match="Nucleus 22 is not among those"):
         count(lab, case, {22: (6, 4)})
+
+
+def test_where_too_few_nuclei_are_whole_those_cut_by_the_edge_are_offered_so_that_a_recount_can_be_handed_in(
+    lab: TestLaboratory,
+) -> None:
+    case = with_cut_nuclei(lab, whole=19)
+    assert case.state is CaseState.PENDING_RECOUNT
+    (region,), _ = workflow.blinded_recount(lab.log, case.id, lab.person("okafor"))
+    assert [nucleus for nucleus, _ in region.boxes] == list(range(1, 23))
+    recounted(lab, case, (6, 4))
+    assert outcome(lab, case) is not Outcome.PENDING_RECOUNT
 
 
 def test_nobody_who_is_not_blinded_can_count_or_read_counts(lab: TestLaboratory) -> None:

@@ -112,7 +112,8 @@ class Accounts:
 
     def reauthenticate(self, user: User, password: str, source: str = "") -> None:
         """Confirms that the person at the screen is still this user. Raises SignInError; throttled like sign-in."""
-        self._attempt(self._store.user(user.id), user.username, password, source, "confirmation", _not_own(user))
+        stored = self._store.user(user.id)
+        self._attempt(stored, user.username, password, source, "confirmation", _not_own(stored))
         self._store.note("password confirmed", user)
 
     def sign_out(self, user: User, why: str = "by the user") -> None:
@@ -148,7 +149,8 @@ class Accounts:
 
     def set_password(self, user: User, old: str, new: str, source: str = "") -> None:
         """Changes one's own password. Raises SignInError for a wrong old one, PasswordError for a weak new one."""
-        self._attempt(self._store.user(user.id), user.username, old, source, "password change", _not_own(user))
+        stored = self._store.user(user.id)
+        self._attempt(stored, user.username, old, source, "password change", _not_own(stored))
         check_password(new, user.username, user.full_name)
         self._store.set_password_hash(user.id, self._hash(new), user, "password changed")
 
@@ -246,7 +248,9 @@ def _refusal(user: User | None, right: bool) -> dict[str, object]:
 
 
 def _not_own(user: User) -> str:
-    """What is said where only the password was asked for."""
+    """What is said where only the password was asked for; of a deactivated account not whether it was right."""
+    if not user.active:
+        return f"The account of {user.full_name} is not active, so nothing was done. Ask an administrator."
     return (
         f"This is not the password that {user.full_name} signs in with, so nothing was done. Type it again. If it is "
         "forgotten, an administrator can give another one."

@@ -287,5 +287,5 @@ def summary_of_row(row: Row) -> CaseSummary:
         amending=row["amending"] is not None,
         populations=case_of(row).populations,
         flagged_heterogeneous=bool(row["flagged_heterogeneous"]),
-        signed_groups={label: said.get("group") for label, said in signed.items()},
+        signed_outcomes={label: said.get("outcome", "") for label, said in signed.items()},
     )

@@ -30,8 +30,8 @@ __all__ = [
 class CaseSummary:
     """A case as a list shows it. `group` and `outcome` are of the last assessment, None before one.
 
-    `flagged_heterogeneous`: one of its regions was flagged so. `signed_groups`: the group of each population as the
-    latest report states it; empty before one and while the case is open for amendment.
+    `flagged_heterogeneous`: one of its regions was flagged so. `signed_outcomes`: the outcome of each population as
+    the latest report states it; empty before one and while the case is open for amendment.
     """
 
     id: int
@@ -51,7 +51,7 @@ class CaseSummary:
     amending: bool
     populations: tuple[Population, ...]
     flagged_heterogeneous: bool
-    signed_groups: Mapping[str, int | None]
+    signed_outcomes: Mapping[str, str]
 
 
 class StatementKind(StrEnum):

@@ -21,10 +21,10 @@ from fractions import Fraction
 from her2core.records import Case, ModelUsed, Region
 from her2core.scoring import (
     CaseAssessment,
+    Outcome,
     PopulationAssessment,
     ResultStatus,
     ReviewedNucleus,
-    amplified_populations,
     cep17_per_nucleus,
     copy_number,
     ratio,
@@ -60,7 +60,7 @@ CASE_COLUMNS = (
     "outcome",
     "flagged_heterogeneous",
     "heterogeneous",
-    "amplified_populations",
+    "positive_populations",
     "population",
     "share_percent",
     "nuclei",
@@ -200,7 +200,7 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
         "outcome": _outcome(entry, entry.assessment),
         "flagged_heterogeneous": entry.flagged_heterogeneous,
         "heterogeneous": entry.assessment.heterogeneous if entry.confirmed else None,
-        "amplified_populations": _amplified(entry, entry.assessment),
+        "positive_populations": _positive(entry, entry.assessment),
         "rule_set": entry.assessment.rule_set,
         "models": "; ".join(f"{model.called}, SHA-256 {model.digest}" for model in entry.models),
     }
@@ -213,12 +213,12 @@ def _outcome(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
     return (entry.report.outcome if entry.report is not None else "") or assessment.outcome.value
 
 
-def _amplified(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
-    """The populations of Group 1, such as "B 15 %", where the tumour has several."""
-    if not entry.confirmed:
+def _positive(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
+    """The populations that were signed as positive, such as "B 15 %", where the tumour has several."""
+    if entry.status is not ResultStatus.SIGNED or len(assessment.populations) < 2:
         return None
-    told = [(p.label, p.share_percent, _group_and_outcome(entry, p)[0]) for p in assessment.populations]
-    return "; ".join(label if share is None else f"{label} {share:g} %" for label, share in amplified_populations(told))
+    positive = [p for p in assessment.populations if _group_and_outcome(entry, p)[1] == Outcome.POSITIVE]
+    return "; ".join(p.label if p.share_percent is None else f"{p.label} {p.share_percent:g} %" for p in positive)
 
 
 def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tuple[int | None, str]:

@@ -13,7 +13,6 @@ from her2core.scoring.groups import describe_group, group
 from her2core.scoring.heterogeneity import (
     Heterogeneity,
     TwoPopulations,
-    amplified_populations,
     amplified_share,
     bimodality_coefficient,
     is_amplified,
@@ -112,7 +111,6 @@ __all__ = [
     "WorkUpInputs",
     "all_signals",
     "amplified_cells",
-    "amplified_populations",
     "amplified_share",
     "apply_corrections",
     "assess_case",

@@ -19,7 +19,6 @@ from her2core.scoring.asked import COUNT_APART
 __all__ = [
     "Heterogeneity",
     "TwoPopulations",
-    "amplified_populations",
     "amplified_share",
     "bimodality_coefficient",
     "is_amplified",
@@ -107,17 +106,6 @@ class Heterogeneity:
         """CAP 2009: 5 to 50 % amplified cells. It over-calls (a third of all cases), so it is shown, not alerted."""
         low, high = CAP_2009_PERCENT
         return self.n > 0 and low * self.n <= 100 * self.amplified_cap2009 <= high * self.n
-
-
-def amplified_populations(
-    populations: Iterable[tuple[str, float | None, int | None]],
-) -> tuple[tuple[str, float | None], ...]:
-    """Label and share of the amplified populations (Group 1) of a case that has several; nothing for a single one.
-
-    populations: label, share of the tumour cells in percent, ISH group.
-    """
-    told = tuple(populations)
-    return tuple((label, share) for label, share, group in told if group == 1) if len(told) > 1 else ()
 
 
 def is_amplified(her2: int | None, cep17: int | None, clustered: bool) -> bool:

@@ -311,16 +311,16 @@ def _review(ai: Nucleus | None, made: Sequence[Correction]) -> ReviewedNucleus |
     if not made:
         return None if ai is None else ReviewedNucleus(_settled(ai), ai)
     in_force = corrections_in_force(made)
-    draft = None if ai is None else _Draft(_settled(ai), ai.reason)
+    draft = None if ai is None else _Draft(ai, ai.reason)  # a flag without signals is kept for when some are typed
     for c in in_force:
         if c.kind is CorrectionKind.ADD:
             added = _added(c)
-            draft = _Draft(_settled(added), added.reason)
+            draft = _Draft(added, added.reason)
         elif draft is not None:
             _apply(draft, c)
     if draft is None:
         return None
-    return ReviewedNucleus(draft.finished() if in_force else draft.nucleus, ai, in_force)
+    return ReviewedNucleus(draft.finished() if in_force else _settled(draft.nucleus), ai, in_force)
 
 
 def _settled(nucleus: Nucleus) -> Nucleus:
@@ -364,9 +364,10 @@ def _added(c: Correction) -> Nucleus:
 
 
 def _with_signals(nucleus: Nucleus, given: Any) -> Nucleus:
-    nucleus = _settled(nucleus)  # dots that are set where there was none are single signals
     signals = _signals(given, nucleus.id)
     her2 = _dots(signals)
+    if her2:
+        nucleus = _settled(nucleus)  # dots that are set where there was none are single signals
     counted = her2
     if nucleus.clustered and nucleus.her2 is not None:
         counted = min(MOST_SIGNALS, max(0, nucleus.her2 + her2 - _dots(nucleus.signals)))
@@ -399,7 +400,7 @@ def _recount(draft: _Draft, given: Any) -> None:
     for count in (found.her2, found.cep17):
         if count is not None:
             _count(count, found.id)
-    draft.nucleus = _settled(replace(found, box=nucleus.box, signals=_signals(values["signals"], nucleus.id)))
+    draft.nucleus = replace(found, box=nucleus.box, signals=_signals(values["signals"], nucleus.id))
     draft.found_reason = found.reason
 
 

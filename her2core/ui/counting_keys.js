@@ -2,9 +2,11 @@
 // leave the keyboard nowhere.
 
 const PATIENCE_MS = 5000; // for the next nucleus
+const QUIET_MS = 250; // without a key: whatever comes then is no rest of a number
 
-/** Where the keyboard is going. Outlives what is drawn anew where a message comes or goes above it. */
-const way = { from: null, waitsUntil: 0 };
+/** Where the keyboard is going. Outlives what is drawn anew where a message comes or goes above it. `tooEarly`: a digit
+    was typed on the way, so that what follows it may be the rest of its number. */
+const way = { from: null, waitsUntil: 0, tooEarly: false, quietUntil: 0 };
 
 class CountingKeys {
   constructor() {
@@ -16,17 +18,26 @@ class CountingKeys {
   /** `fields` is what the keys of the two fields begin with, `counts` what they hold where nothing was typed. */
   show({ fields, counts }) {
     Object.assign(this, { shown: fields, counts });
-    if (way.from !== null && way.from !== fields) this.goOn(performance.now() + PATIENCE_MS);
-    Object.assign(way, { from: null, waitsUntil: 0 });
+    const from = way.from;
+    way.from = null;
+    if (from === fields) this.arrive();
+    else if (from !== null) this.goOn(performance.now() + PATIENCE_MS);
   }
 
   /** The keyboard goes to the first count that lacks, once its field is there; not if the reader went elsewhere. */
   goOn(until) {
     const active = document.activeElement;
-    if (performance.now() > until || (active !== document.body && active?.isConnected && !this.isCount(active))) return;
-    const field = this.lacking();
-    if (!field) requestAnimationFrame(() => this.goOn(until));
-    else if (active !== field) this.enter(field);
+    const elsewhere = active !== document.body && active?.isConnected && !this.isCount(active);
+    const givenUp = elsewhere || performance.now() > until;
+    const field = givenUp ? null : this.lacking();
+    if (!givenUp && !field) requestAnimationFrame(() => this.goOn(until));
+    else this.arrive();
+    if (field && active !== field) this.enter(field);
+  }
+
+  arrive() {
+    const quietUntil = way.tooEarly ? performance.now() + QUIET_MS : 0;
+    Object.assign(way, { waitsUntil: 0, tooEarly: false, quietUntil });
   }
 
   field(name) {
@@ -61,16 +72,32 @@ class CountingKeys {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !(target instanceof Element)) return;
     const counting = this.isCount(target);
     if (!counting && target !== document.body && !target.matches("button")) return;
-    if (document.querySelector('[role="dialog"]') || !this.field("her2")) return;
+    if (document.querySelector('[role="dialog"]')) return;
     const name = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    // What is typed before the next nucleus is in sight cannot be its count.
-    if (performance.now() < way.waitsUntil && (counting || target === document.body)) take(event);
-    else if (["n", "p", "x"].includes(name)) {
+    const digit = /^\d$/.test(name);
+    const act = ["n", "p", "x"].includes(name);
+    const early = this.early(digit);
+    if (early && (digit || act || (name === "Enter" && !target.matches("button")))) {
+      take(event);
+      return;
+    }
+    if (!this.field("her2")) return;
+    if (act) {
       take(event);
       this.act(name, counting);
     } else if (name === "Enter" || name === " ") {
       if (counting ? name === "Enter" : target.closest(`[class*="_save"], [class*="st-key-recount_skip_"]`)) this.leave();
-    } else if (/^\d$/.test(name) && !counting) this.enter(this.lacking()); // where the digit is typed now
+    } else if (digit && !counting) this.enter(this.lacking()); // where the digit is typed now
+  }
+
+  /** Whether a key comes too early: before the next nucleus is in sight it cannot be its count, nor can the rest of a
+      number that began then. */
+  early(digit) {
+    const now = performance.now();
+    if (now < way.waitsUntil) way.tooEarly ||= digit;
+    else if (now < way.quietUntil) way.quietUntil = now + QUIET_MS;
+    else return false;
+    return true;
   }
 
   act(name, counting) {
@@ -84,7 +111,7 @@ class CountingKeys {
 
   /** The next nucleus is on its way, and the keyboard follows. */
   leave() {
-    Object.assign(way, { from: this.shown, waitsUntil: performance.now() + PATIENCE_MS });
+    Object.assign(way, { from: this.shown, waitsUntil: performance.now() + PATIENCE_MS, tooEarly: false });
   }
 
   close() {

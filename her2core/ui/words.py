@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from her2core.caselog import CaseSummary
 from her2core.records import CaseState, Role
-from her2core.scoring import amplified_populations, truncated, truncated_end
+from her2core.scoring import Outcome, truncated, truncated_end
 
 __all__ = [
     "STATE_COLOURS",
@@ -69,14 +69,18 @@ def case_title(accession: str, block: str) -> str:
 
 
 def heterogeneity_words(case: CaseSummary) -> str:
-    """Which populations of a case are amplified once a report says so; before that, which it has; a dash for none."""
+    """What the report says of each population of a case, those that are negative only where all are; before there is
+    one, which populations the case has; a dash for none."""
     if len(case.populations) == 1:
         return "flagged, one population" if case.flagged_heterogeneous else "–"
-    if not case.signed_groups:
+    if not case.signed_outcomes:
         return ", ".join(_with_share(p.label, p.share_percent) for p in case.populations)
-    told = ((p.label, p.share_percent, case.signed_groups.get(p.label)) for p in case.populations)
-    amplified = ", ".join(_with_share(label, share) for label, share in amplified_populations(told))
-    return f"{amplified} amplified" if amplified else f"{len(case.populations)} populations, none amplified"
+    named: dict[str, list[str]] = {Outcome.POSITIVE: []}  # told first
+    for p in case.populations:
+        outcome = case.signed_outcomes.get(p.label) or "without result"
+        named.setdefault(outcome, []).append(_with_share(p.label, p.share_percent))
+    said = [f"{', '.join(who)} {outcome}" for outcome, who in named.items() if who and outcome != Outcome.NEGATIVE]
+    return "; ".join(said) or f"{len(case.populations)} populations, none positive"
 
 
 def _with_share(label: str, share_percent: float | None) -> str:

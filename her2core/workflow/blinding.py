@@ -6,6 +6,7 @@ them cannot recount the case any more.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from her2core.caselog import CaseLog
 from her2core.errors import PermissionDeniedError
 from her2core.permissions import Action, Decision, decide
 from her2core.records import Box, CaseState, Region, User
-from her2core.scoring import is_cut, typical_width_px
+from her2core.scoring import MINIMUM_NUCLEI, is_cut, typical_width_px
 from her2core.scoring.workup import Outcome
 from her2core.workflow.assessing import RegionReview, assess
 
@@ -34,8 +35,9 @@ _SEEN = "counts viewed"
 class BlindedRegion:
     """A region for the second observer: image and boxes, nothing of what was counted in them.
 
-    A nucleus that the image edge cuts has no box here, since it is never scored. That is told by its box alone: what
-    the first observer left out or took in is not to be seen.
+    Nuclei that the image edge cuts have no box here, unless their population has too few whole ones for a recount:
+    the first observer may have taken some of them in. That is told by the boxes alone: what the first observer left out
+    or took in is not to be seen.
     """
 
     region: Region
@@ -100,16 +102,30 @@ def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegi
         for p in (review.assessment.populations if review.assessment is not None else ())
         if p.outcome is Outcome.PENDING_RECOUNT
     }
+    shown = [(r, r.population) for r in review.regions if r.counts and r.population is not None and r.population in due]
+    whole = {r.region.id: _whole_nuclei(r) for r, _ in shown}
+    whole_nuclei: Counter[str] = Counter()
+    for r, population in shown:
+        whole_nuclei[population] += len(whole[r.region.id])
     return tuple(
-        BlindedRegion(r.region, r.name, r.population, _whole_nuclei(r))
-        for r in review.regions
-        if r.counts and r.population is not None and r.population in due
+        BlindedRegion(
+            r.region,
+            r.name,
+            population,
+            whole[r.region.id] if whole_nuclei[population] >= MINIMUM_NUCLEI else _all_nuclei(r),
+        )
+        for r, population in shown
     )
+
+
+def _all_nuclei(region: RegionReview) -> tuple[tuple[int, Box], ...]:
+    """The ids and boxes of the nuclei."""
+    return tuple((n.nucleus.id, n.nucleus.box) for n in region.nuclei)
 
 
 def _whole_nuclei(region: RegionReview) -> tuple[tuple[int, Box], ...]:
     """The ids and boxes of the nuclei that the image edge does not cut."""
     size_px = (region.region.width_px, region.region.height_px)
-    typical_px = typical_width_px([n.nucleus.box for n in region.nuclei])
-    boxes = ((n.nucleus.id, n.nucleus.box) for n in region.nuclei)
+    boxes = _all_nuclei(region)
+    typical_px = typical_width_px([box for _, box in boxes])
     return tuple((nucleus_id, box) for nucleus_id, box in boxes if not is_cut(box, *size_px, typical_px))

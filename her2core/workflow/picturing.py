@@ -35,10 +35,18 @@ def pictures_note(regions: Sequence[Countable]) -> str:
         return ""
     named = ", ".join(regions[i].name for i in shown)
     left_out = ", ".join(r.name for i, r in enumerate(regions) if i not in shown)
-    populations = {r.population for r in regions}
-    of_each = ", and of each population one" if 1 < len(populations) <= MOST_PICTURES else ""
     return (
-        f"Pictured: {len(shown)} of {len(regions)} counted regions ({named}), those with the most scored nuclei"
-        f"{of_each}. Not pictured: {len(regions) - len(shown)} ({left_out}); their nuclei are counted and listed all "
-        "the same."
+        f"Pictured: {len(shown)} of {len(regions)} counted regions ({named}), "
+        f"{_why(len({r.population for r in regions}))}. Not pictured: {len(regions) - len(shown)} ({left_out}); their "
+        "nuclei are counted and listed all the same."
     )
+
+
+def _why(populations: int) -> str:
+    """Why these regions are shown, in words."""
+    if populations > MOST_PICTURES:
+        return (
+            f"each the one with the most scored nuclei of its population; {MOST_PICTURES} of the {populations} "
+            "populations are shown"
+        )
+    return f"those with the most scored nuclei{', and of each population one' if populations > 1 else ''}"

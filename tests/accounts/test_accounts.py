@@ -331,6 +331,19 @@ def test_a_wrong_password_typed_again_says_whose_is_wanted_and_no_user_name(hous
         assert "Type it again" in str(refused.value)
 
 
+@pytest.mark.parametrize("password", [GOOD, OTHER])
+def test_a_deactivated_account_is_not_told_whether_the_password_was_right(house: House, password: str) -> None:
+    house.accounts.disable(house.anna.id, house.admin)
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: house.accounts.reauthenticate(house.anna, password),
+        lambda: house.accounts.set_password(house.anna, password, "another lantern drifts"),
+    )
+    for act in acts:
+        with pytest.raises(SignInError, match="account of Anna Arendt is not active") as refused:
+            act()
+        assert "password" not in str(refused.value)
+
+
 def test_the_audit_trail_says_where_a_wrong_password_was_typed(tmp_path: Path) -> None:
     House(tmp_path).log.close()
     with CaseLog(tmp_path, origin="web application") as log:

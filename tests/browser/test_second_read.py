@@ -22,15 +22,70 @@ def so_far(server: Server, case: Case) -> Counts:
     return workflow.blinded_recount(server.lab.log, case.id, server.lab.person("okafor"))[1]
 
 
-def test_all_nuclei_are_gone_through_by_keyboard_alone(server: Server, page: Page) -> None:
+def begin(server: Server, page: Page) -> tuple[Case, int]:
+    """A recount that is due, opened; the case and its region."""
     case = server.lab.reviewed(GROUP_3, **IHC_SAME)
-    region = server.lab.log.regions(case.id)[0].id
     page.goto(server.url)
     page.get_by_label("User name").fill("okafor")
     page.get_by_label("Password", exact=True).fill(PASSWORDS["okafor"])
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_role("link", name="Second read").click(timeout=PATIENCE_MS)
     page.locator(f".st-key-recount_{case.id} button").click(timeout=PATIENCE_MS)
+    return case, server.lab.log.regions(case.id)[0].id
+
+
+# Keys that are pressed in the very moment: what was made of each, that is, whether it was kept from the page.
+STRIKE = """
+window.strike = (name, at) => {
+  const key = new KeyboardEvent("keydown", { key: name, bubbles: true, cancelable: true, composed: true });
+  (at ?? document.activeElement).dispatchEvent(key);
+  return key.defaultPrevented;
+};
+window.keysOnArrival = (names) => {
+  window.struck = [];
+  const listen = (event) => {
+    document.removeEventListener("focusin", listen);
+    window.struck = names.map((name) => window.strike(name, event.target));
+  };
+  document.addEventListener("focusin", listen);
+};
+"""
+
+
+def test_a_number_typed_before_the_next_nucleus_is_there_is_not_cut_in_half(server: Server, page: Page) -> None:
+    case, region = begin(server, page)
+    keys = page.keyboard
+    first, second = field(page, region, 1, "her2"), field(page, region, 2, "her2")
+    expect(first).to_be_visible(timeout=60_000)
+    page.locator('[data-testid="stBidiComponentIsolated"]').wait_for(state="attached")
+    page.wait_for_timeout(1000)  # nothing is seen of the keys
+    page.evaluate(STRIKE)
+    first.click()
+    keys.type("6")
+    keys.press("Tab")
+    keys.type("4")
+    page.evaluate("() => keysOnArrival(['2', 'Enter', 'Tab'])")
+    keys.press("Enter")
+    assert page.evaluate("() => ['1', 'n', 'Tab', 'F5', 'PageDown'].map((name) => strike(name))") == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+    expect(second).to_be_focused(timeout=60_000)
+    assert page.evaluate("() => struck") == [True, True, False]  # the rest of 12 is no count of its own
+    expect(second).to_have_value("")
+    page.wait_for_timeout(400)
+    keys.type("12")
+    expect(second).to_have_value("12")
+    keys.press("Tab")
+    keys.type("4")
+    page.evaluate("() => keysOnArrival(['5'])")
+    keys.press("Enter")
+    expect(field(page, region, 3, "her2")).to_be_focused(timeout=60_000)
+    assert page.evaluate("() => struck") == [False]  # whoever waits for the nucleus types at once
+    assert so_far(server, case) == {(region, 1): (6, 4), (region, 2): (12, 4)}
+
+
+def test_all_nuclei_are_gone_through_by_keyboard_alone(server: Server, page: Page) -> None:
+    case, region = begin(server, page)
     keys = page.keyboard
 
     def expect_at(nucleus: int, name: str = "her2") -> None:

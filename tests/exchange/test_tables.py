@@ -64,9 +64,25 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     assert first["accession"] == second["accession"] == "S26-1"
     assert first["outcome"] == second["outcome"] == "positive"
     assert first["heterogeneous"] == second["heterogeneous"] == "yes"
-    assert first["amplified_populations"] == second["amplified_populations"] == "A 50 %"
+    assert first["positive_populations"] == second["positive_populations"] == "A 50 %"
     assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
     assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
+
+
+def test_positive_populations_are_those_signed_as_positive_whatever_their_group() -> None:
+    populations = [
+        PopulationInputs("A", Tally(20, 40, 40), share_percent=70.0, ihc=IHC.ZERO),
+        PopulationInputs("B", Tally(20, 120, 80), share_percent=30.0, ihc=IHC.THREE_PLUS),
+    ]
+    found = assess_case(populations, WorkUpInputs(controls_ok=True, ihc_same_sample=True))
+    assert [(p.group, p.outcome.value) for p in found.populations] == [(5, "negative"), (3, "positive")]
+    signed = Signed("final", 1, "ab" * 32, "Dr Berg", AT)
+    entry = CaseEntry(CASE, found, True, signed)
+    assert [row["positive_populations"] for row in read(cases_csv([entry]))] == ["B 30 %", "B 30 %"]
+    other_rules = replace(signed, populations={"A": (5, "negative"), "B": (3, "indeterminate")})
+    assert {row["positive_populations"] for row in read(cases_csv([replace(entry, report=other_rules)]))} == {""}
+    unsigned = replace(entry, case=replace(CASE, state=CaseState.READY), report=None)
+    assert {row["positive_populations"] for row in read(cases_csv([unsigned]))} == {""}
 
 
 def test_the_models_of_a_case_are_named_with_their_whole_sha256() -> None:

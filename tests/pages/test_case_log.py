@@ -26,7 +26,7 @@ from her2core.ui.searches import Period
 from her2core.ui.services import Services, services
 from her2core.ui.words import heterogeneity_words
 from her2core.workflow import Format
-from tests.pages.lab import CA_PASSPHRASE, FLAGS, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
+from tests.pages.lab import CA_PASSPHRASE, FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = str(ROOT / "pages" / "case_log.py")
@@ -387,11 +387,11 @@ def test_an_uploaded_file_that_is_not_the_report_is_refused(signed: TestLaborato
 # --- heterogeneity ----------------------------------------------------------------------------------------------------
 
 
-def _summary(populations: list[Population], *, flagged: bool, groups: dict[str, int | None]) -> CaseSummary:
+def _summary(populations: list[Population], *, flagged: bool, outcomes: dict[str, str]) -> CaseSummary:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     return CaseSummary(
         1, "S26-1", "Muster, Erika", "MRN-77", "", CaseState.SIGNED, 1, 1, "positive", 2, None, 1, at, at, False,
-        tuple(populations), flagged, groups,
+        tuple(populations), flagged, outcomes,
     )  # fmt: skip
 
 
@@ -399,30 +399,39 @@ TWO = [Population("A", 85.0), Population("B", 15.0)]
 
 
 @pytest.mark.parametrize(
-    ("populations", "flagged", "groups", "words"),
+    ("populations", "flagged", "outcomes", "words"),
     [
-        ([Population("A", 100.0)], False, {"A": 1}, "–"),
-        ([Population("A", 100.0)], True, {"A": 1}, "flagged, one population"),
+        ([Population("A", 100.0)], False, {"A": "positive"}, "–"),
+        ([Population("A", 100.0)], True, {"A": "positive"}, "flagged, one population"),
         (TWO, True, {}, "A 85 %, B 15 %"),
-        (TWO, True, {"A": 5, "B": 1}, "B 15 % amplified"),
-        (TWO, True, {"A": 1, "B": 1}, "A 85 %, B 15 % amplified"),
-        (TWO, False, {"A": 5, "B": 4}, "2 populations, none amplified"),
-        ([Population("A"), Population("B")], False, {"A": None, "B": 1}, "B amplified"),
+        (TWO, True, {"A": "negative", "B": "positive"}, "B 15 % positive"),
+        (TWO, True, {"A": "positive", "B": "positive"}, "A 85 %, B 15 % positive"),
+        (TWO, False, {"A": "negative", "B": "negative"}, "2 populations, none positive"),
+        ([Population("A"), Population("B")], False, {"A": "negative", "B": "positive"}, "B positive"),
+        (TWO, True, {"A": "negative", "B": "indeterminate"}, "B 15 % indeterminate"),
+        (TWO, True, {"A": "indeterminate", "B": "positive"}, "B 15 % positive; A 85 % indeterminate"),
+        (TWO, True, {"A": "negative"}, "B 15 % without result"),  # as its report says nothing of it
     ],
 )
-def test_the_list_names_the_populations_and_the_amplified_ones_once_signed(
-    populations: list[Population], flagged: bool, groups: dict[str, int | None], words: str
+def test_the_list_names_the_populations_and_once_signed_the_positive_and_undetermined_ones(
+    populations: list[Population], flagged: bool, outcomes: dict[str, str], words: str
 ) -> None:
-    assert heterogeneity_words(_summary(populations, flagged=flagged, groups=groups)) == words
+    assert heterogeneity_words(_summary(populations, flagged=flagged, outcomes=outcomes)) == words
 
 
-def test_heterogeneous_cases_are_told_apart_in_list_search_and_export(lab: TestLaboratory, rooms: Services) -> None:
+@pytest.mark.parametrize(
+    ("second", "details"),
+    [(POSITIVE, {}), (GROUP_3, {"ihc": IHC.THREE_PLUS, "ihc_same_sample": True})],  # positive by ISH; by ISH with IHC
+)
+def test_heterogeneous_cases_are_told_apart_in_list_search_and_export(
+    lab: TestLaboratory, rooms: Services, second: list[tuple[int, int]], details: dict[str, Any]
+) -> None:
     lab.ready(NEGATIVE, "S26-100")
-    case = lab.open_case("S26-200")
+    case = lab.open_case("S26-200", **details)
     berg = lab.person("berg")
     workflow.set_populations(lab.log, case.id, TWO, case.version, berg)
     for counts, shade, flags in ((NEGATIVE, 125, replace(FLAGS, heterogeneous=True)),
-                                 (POSITIVE, 130, replace(FLAGS, heterogeneous=True, population="B"))):  # fmt: skip
+                                 (second, 130, replace(FLAGS, heterogeneous=True, population="B"))):  # fmt: skip
         lab.analyse(lab.add_region(case, counts, shade), flags)
     at = page(lab, "lind")
     assert "A 85 %, B 15 %" in shown(at).replace("\\", "")
@@ -432,22 +441,22 @@ def test_heterogeneous_cases_are_told_apart_in_list_search_and_export(lab: TestL
         workflow.acknowledge(lab.log, case.id, warning, berg)
     lab.sign(lab.log.case(case.id))
     at = page(lab, "lind")
-    assert "B 15 % amplified" in shown(at).replace("\\", "")
+    assert "B 15 % positive" in shown(at).replace("\\", "")
     at.toggle(key="case_log_several").set_value(True).run()
     assert "S26-200" in shown(at)
     assert "S26-100" not in shown(at)
     rows = list(csv.DictReader(io.StringIO(case_log.exported(rooms, lab.person("lind"), Query()))))
-    found = {(r["accession"], r["flagged_heterogeneous"], r["heterogeneous"], r["amplified_populations"]) for r in rows}
+    found = {(r["accession"], r["flagged_heterogeneous"], r["heterogeneous"], r["positive_populations"]) for r in rows}
     assert found == {("S26-100", "no", "no", ""), ("S26-200", "yes", "yes", "B 15 %")}
 
 
-def test_groups_of_populations_are_not_listed_while_an_amendment_is_open(lab: TestLaboratory) -> None:
+def test_outcomes_of_populations_are_not_listed_while_an_amendment_is_open(lab: TestLaboratory) -> None:
     lab.sign(lab.ready(POSITIVE, "S26-100"))
     (case,) = lab.log.look_up()
-    assert case.signed_groups == {"A": 1}
+    assert case.signed_outcomes == {"A": "positive"}
     workflow.amend(lab.log, case.id, "a late finding", lab.log.case(case.id).version, lab.person("berg"))
     (case,) = lab.log.look_up()
-    assert case.signed_groups == {}
+    assert case.signed_outcomes == {}
 
 
 # --- export -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from scipy import stats
 from her2core.records import Exclusion, Nucleus
 from her2core.scoring import (
     TwoPopulations,
-    amplified_populations,
     bimodality_coefficient,
     measure_heterogeneity,
     second_population_alert,
@@ -211,21 +210,3 @@ def test_any_counts_can_be_measured(counts: list[tuple[int, int]]) -> None:
             assert fit.low_mean <= fit.high_mean
             assert 0 < fit.high_share < 1
             assert np.isfinite(fit.ashmans_d)
-
-
-@pytest.mark.parametrize(
-    ("populations", "amplified"),
-    [
-        ([("A", 100.0, 1)], ()),  # nothing to tell apart
-        ([("A", 85.0, 5), ("B", 15.0, 1)], (("B", 15.0),)),
-        ([("A", 92.0, 5), ("B", 8.0, 1)], (("B", 8.0),)),  # described, though it does not bear on the result
-        ([("A", 60.0, 1), ("B", 40.0, 1)], (("A", 60.0), ("B", 40.0))),
-        ([("A", 60.0, 4), ("B", 40.0, 3)], ()),
-        ([("A", None, None), ("B", None, 1)], (("B", None),)),
-        ([], ()),
-    ],
-)
-def test_amplified_populations_are_those_of_group_1_where_there_are_several(
-    populations: list[tuple[str, float | None, int | None]], amplified: tuple[tuple[str, float | None], ...]
-) -> None:
-    assert amplified_populations(populations) == amplified

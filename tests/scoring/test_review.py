@@ -254,7 +254,9 @@ def her2_dots(number: int) -> dict[str, Any]:
     [
         (0, True, [], (0, False)),  # as older analyses by regression say
         (0, True, [(Kind.SIGNALS, her2_dots(1))], (1, False)),  # one single signal, not an estimate of one
-        (0, True, [(Kind.COUNTS, {"her2": 3, "cep17": 2})], (3, False)),
+        (0, True, [(Kind.COUNTS, {"her2": 12, "cep17": 2})], (12, True)),  # the flag holds again
+        (0, True, [(Kind.SIGNALS, her2_dots(0)), (Kind.COUNTS, {"her2": 12, "cep17": 2})], (12, True)),
+        (0, True, [(Kind.SIGNALS, her2_dots(1)), (Kind.COUNTS, {"her2": 3, "cep17": 2})], (3, False)),
         (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2})], (0, False)),
         (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2}), (Kind.COUNTS, {"her2": 16, "cep17": 2})], (16, True)),
         (20, True, [(Kind.COUNTS, {"her2": 0, "cep17": 2}), (Kind.SIGNALS, her2_dots(1))], (1, False)),
@@ -265,6 +267,15 @@ def her2_dots(number: int) -> dict[str, Any]:
             False,
             [(Kind.BOX, {"box": [0, 0, 9, 9], "recount": RECOUNT | {"her2": 0, "clustered": True}})],
             (0, False),
+        ),
+        (
+            9,
+            False,
+            [
+                (Kind.BOX, {"box": [0, 0, 9, 9], "recount": RECOUNT | {"her2": 0, "clustered": True}}),
+                (Kind.COUNTS, {"her2": 12, "cep17": 2}),
+            ],
+            (12, True),
         ),
     ],
 )
