@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -88,6 +89,21 @@ def test_a_report_is_final_only_with_both_signatures(two: TestLaboratory) -> Non
     assert "Second pathologist" in said
     assert two.log.first_signature(case.id) is None
     assert two.log.check() == []
+
+
+def test_a_report_goes_out_with_the_names_that_it_prints(two: TestLaboratory) -> None:
+    """The first signer, and then the second, has another name before the second one signs."""
+    case = two.ready(POSITIVE)
+    first(two, case)
+    workflow.rename(two.accounts, two.person("berg"), "Miriam Lind", "PhD", None)
+    workflow.rename(two.accounts, two.person("okafor"), "Samuel Adeyemi", "MD", None)
+    time.sleep(1)  # signatures have whole seconds
+    report = second(two, case)
+    text = text_of(two.log.report_pdf(report.id))
+    assert ("Miriam Berg" in text, "Miriam Lind" in text) == (True, False)
+    assert [user.full_name for user in workflow.signers_of(two.log, report)] == ["Miriam Berg", "Samuel Okafor"]
+    sent = release(two.log, case.id, Format.HL7, workflow.laboratory_of(load_settings()), None)
+    assert ("Berg" in sent, "Lind" in sent) == (True, False)
 
 
 def test_one_signature_is_refused_where_two_are_wanted(two: TestLaboratory) -> None:
