@@ -24,7 +24,7 @@ from her2core.errors import (
     SigningError,
     WrongStateError,
 )
-from her2core.records import Case, CaseState
+from her2core.records import Case, CaseDetails, CaseState
 from her2core.settings import load_settings
 from her2core.workflow import Addendum, Format
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
@@ -154,6 +154,22 @@ def test_a_change_of_the_case_takes_the_first_signature_back(two: TestLaboratory
         )
     assert first(two, case).id != waiting.id
     assert second(two, case).kind is ReportKind.FINAL
+
+
+def test_what_came_up_after_the_first_signature_is_read_before_the_second(two: TestLaboratory) -> None:
+    case, berg = two.ready(POSITIVE), two.person("berg")
+    first(two, case)
+    workflow.create_case(two.log, CaseDetails("S26-009", "Fremd, Frida", "MRN-77"), two.person("okafor"))
+    assert two.log.first_signature(case.id) is not None
+    with pytest.raises(WrongStateError, match=r"with another name in one other case\..* Take the first signature back"):
+        second(two, case)
+    assert two.log.reports(case.id) == []
+    workflow.withdraw_first_signature(two.log, case.id, two.log.case(case.id).version, two.person("okafor"))
+    for warning in workflow.assess(two.log, case.id).warnings:
+        workflow.acknowledge(two.log, case.id, warning, berg)
+    first(two, case)
+    report = second(two, case)
+    assert "with another name in one other case" in " ".join(text_of(two.log.report_pdf(report.id)).split())
 
 
 def test_a_first_signature_can_be_taken_back_and_another_person_sign_first(two: TestLaboratory) -> None:

@@ -52,6 +52,17 @@ def test_the_page_says_who_signed_and_who_is_to_sign(
         assert "sign" in keys(at)
 
 
+def test_the_page_says_what_came_up_after_the_first_signature(lab: TestLaboratory, waiting: FirstSignature) -> None:
+    workflow.create_case(lab.log, CaseDetails("S26-009", "Fremd, Frida", "MRN-77"), lab.person("okafor"))
+    at = sign_out_page(waiting.case_id, "okafor")
+    assert said(at, "Something came up after the first signature")
+    assert at.button(key="sign_second").disabled
+    at.button(key="withdraw_first").click().run()
+    assert not at.exception
+    assert not said(at, "Something came up after the first signature")
+    assert lab.log.first_signature(waiting.case_id) is None
+
+
 def test_where_two_sign_the_dialog_asks_who_signs_second(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HER2CORE_SECOND_SIGNATURE", "yes")
     case = lab.ready(POSITIVE)
@@ -81,7 +92,12 @@ def test_the_draft_follows_what_another_case_and_the_signers_name_change_in_it(
     lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[ReportContent] = []
-    monkeypatch.setattr(sign_out, "report_html", lambda content: shown.append(content) or "")
+
+    def kept(content: ReportContent) -> str:
+        shown.append(content)
+        return "<p>the report</p>"
+
+    monkeypatch.setattr(sign_out, "report_html", kept)
     case = lab.ready(POSITIVE)
     sign_out_page(case.id, "berg")
     assert [s.name for s in shown[-1].signatories] == ["Miriam Berg"]
