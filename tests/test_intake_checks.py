@@ -205,3 +205,34 @@ def test_a_case_with_days_that_cannot_be_is_corrected_before_it_is_signed(lab: T
     assert review.state is not CaseState.READY
     with pytest.raises(Her2CoreError, match="Correct the case details"):
         lab.sign(case)
+
+
+def test_a_case_goes_back_to_reviewed_while_another_one_uses_its_patient_id_for_another_name(
+    lab: TestLaboratory,
+) -> None:
+    case, berg = lab.ready(POSITIVE), lab.person("berg")
+    stranger = workflow.create_case(lab.log, CaseDetails("S26-009", "Fremd, Frida", "mrn-77"), lab.person("okafor"))
+    assert lab.log.case(case.id).state is CaseState.REVIEWED
+    elsewhere = replace(stranger.details, patient_id="MRN-78")
+    stranger = workflow.set_details(lab.log, stranger.id, elsewhere, stranger.version, berg)
+    assert lab.log.case(case.id).state is CaseState.READY
+    back = replace(elsewhere, patient_id="MRN-77")
+    stranger = workflow.set_details(lab.log, stranger.id, back, stranger.version, berg)
+    assert lab.log.case(case.id).state is CaseState.REVIEWED
+    renamed = replace(back, patient_name=case.details.patient_name, date_of_birth=case.details.date_of_birth)
+    workflow.set_details(lab.log, stranger.id, renamed, stranger.version, berg)
+    assert lab.log.case(case.id).state is CaseState.READY
+
+
+def test_a_stand_in_for_an_id_is_compared_in_a_bounded_number_of_cases(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("her2core.workflow.intake_checks._MOST_COMPARED", 3)
+    berg = lab.person("berg")
+    for number in range(3):  # of the patient: they use up nothing of what is compared
+        lab.log.create_case(CaseDetails(f"S26-1{number}", "Muster, Erika", "unknown"), berg)
+    for number in range(5):
+        lab.log.create_case(CaseDetails(f"S26-2{number}", f"Fremd, {number}", "unknown"), berg)
+    found = workflow.warnings_of_new(lab.log, CaseDetails("S26-3", "Muster, Erika", "unknown"))
+    assert [w.text.split(" with ")[1].split(".")[0] for w in found] == ["another name in 3 or more other cases"]
+    assert len(lab.log.cases_of_patient("unknown")) == 8

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from her2core.errors import (
     SigningError,
     WrongStateError,
 )
-from her2core.records import Case, CaseState
+from her2core.records import Case, CaseDetails, CaseState
 from her2core.settings import load_settings
 from her2core.workflow import Addendum, Format
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
@@ -90,6 +91,21 @@ def test_a_report_is_final_only_with_both_signatures(two: TestLaboratory) -> Non
     assert two.log.check() == []
 
 
+def test_a_report_goes_out_with_the_names_that_it_prints(two: TestLaboratory) -> None:
+    """The first signer, and then the second, has another name before the second one signs."""
+    case = two.ready(POSITIVE)
+    first(two, case)
+    workflow.rename(two.accounts, two.person("berg"), "Miriam Lind", "PhD", None)
+    workflow.rename(two.accounts, two.person("okafor"), "Samuel Adeyemi", "MD", None)
+    time.sleep(1)  # signatures have whole seconds
+    report = second(two, case)
+    text = text_of(two.log.report_pdf(report.id))
+    assert ("Miriam Berg" in text, "Miriam Lind" in text) == (True, False)
+    assert [user.full_name for user in workflow.signers_of(two.log, report)] == ["Miriam Berg", "Samuel Okafor"]
+    sent = release(two.log, case.id, Format.HL7, workflow.laboratory_of(load_settings()), None)
+    assert ("Berg" in sent, "Lind" in sent) == (True, False)
+
+
 def test_one_signature_is_refused_where_two_are_wanted(two: TestLaboratory) -> None:
     case = two.ready(POSITIVE)
     with pytest.raises(WrongStateError, match="two signatures"):
@@ -138,6 +154,22 @@ def test_a_change_of_the_case_takes_the_first_signature_back(two: TestLaboratory
         )
     assert first(two, case).id != waiting.id
     assert second(two, case).kind is ReportKind.FINAL
+
+
+def test_what_came_up_after_the_first_signature_is_read_before_the_second(two: TestLaboratory) -> None:
+    case, berg = two.ready(POSITIVE), two.person("berg")
+    first(two, case)
+    workflow.create_case(two.log, CaseDetails("S26-009", "Fremd, Frida", "MRN-77"), two.person("okafor"))
+    assert two.log.first_signature(case.id) is not None
+    with pytest.raises(WrongStateError, match=r"with another name in one other case\..* Take the first signature back"):
+        second(two, case)
+    assert two.log.reports(case.id) == []
+    workflow.withdraw_first_signature(two.log, case.id, two.log.case(case.id).version, two.person("okafor"))
+    for warning in workflow.assess(two.log, case.id).warnings:
+        workflow.acknowledge(two.log, case.id, warning, berg)
+    first(two, case)
+    report = second(two, case)
+    assert "with another name in one other case" in " ".join(text_of(two.log.report_pdf(report.id)).split())
 
 
 def test_a_first_signature_can_be_taken_back_and_another_person_sign_first(two: TestLaboratory) -> None:

@@ -102,15 +102,35 @@ class Cases(Store):
                 return case_of(row)
         raise NotFoundError("There is no case with this accession number.")
 
-    def cases_of_patient(self, patient_id: str, but: int | None = None) -> list[CaseDetails]:
-        """The details of all cases with this patient ID, however its case and spaces are typed, in the order they were
-        opened; without the case `but`. Empty for an empty ID."""
+    def cases_of_patient(
+        self, patient_id: str, but: int | None = None, *, unlike: CaseDetails | None = None, most: int | None = None
+    ) -> list[CaseDetails]:
+        """The details of the cases with this patient ID, however its case and spaces are typed, in the order they were
+        opened; without the case `but`. Empty for an empty ID.
+
+        unlike: only those that write the name or the date of birth otherwise. most: no more than that many.
+        """
         key = key_of(patient_id)
         if not key:
             return []
-        sql = f"SELECT * FROM cases WHERE {PATIENT_KEY} = ? AND id IS NOT ? ORDER BY id"  # noqa: S608
+        where, values = f"{PATIENT_KEY} = ? AND id IS NOT ?", [key, but]
+        if unlike is not None:
+            columns = detail_columns(unlike)
+            where += " AND (patient_name IS NOT ? OR date_of_birth IS NOT ?)"
+            values += [columns["patient_name"], columns["date_of_birth"]]
+        sql = f"SELECT * FROM cases WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608
         with self.reading() as db:
-            return [details_of(row) for row in rows(db, sql, [key, but])]
+            return [details_of(row) for row in rows(db, sql, [*values, -1 if most is None else most])]
+
+    def reviewed_of_patient(self, patient_id: str, but: int | None = None) -> list[int]:
+        """The cases with this patient ID whose stored state may follow from their warnings: reviewed or ready to sign.
+        Without the case `but`. Empty for an empty ID."""
+        key = key_of(patient_id)
+        if not key:
+            return []
+        sql = f"SELECT id FROM cases WHERE {PATIENT_KEY} = ? AND id IS NOT ? AND state IN (?, ?) ORDER BY id"  # noqa: S608
+        with self.reading() as db:
+            return [row["id"] for row in rows(db, sql, [key, but, CaseState.REVIEWED.value, CaseState.READY.value])]
 
     def set_state(self, case_id: int, state: CaseState, by: User, *, version: int | None = None) -> Case:
         """Records the state that the workflow derived, from the case as it was in `version`. Not a change of the case's

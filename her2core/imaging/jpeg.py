@@ -43,6 +43,7 @@ _FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _UNSUPPORTED_FRAMES: Final = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _NEXT_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _MAX_SCANS: Final = 64
+_LEFT_OVER: Final = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 _EXIF: Final = b"Exif\0\0"
 # The mean of Annex K's luminance table, which the Independent JPEG Group's quality scales.
 _MEAN_OF_STANDARD_TABLE: Final = 57.625
@@ -101,14 +102,24 @@ class JpegFile:
         """Raises UnreadableImageError where the coded pixels are damaged, however whole the file looks.
 
         A JPEG decoder guesses on where its data make no sense, and Pillow does not pass on that it did: what follows
-        is shifted or has other colours. A damage that happens to make sense is not noticed.
+        is shifted or has other colours. A damage that happens to make sense is not noticed. Zeros that were filled in
+        between the last pixel and the end of the image are none.
         """
         data = self.stripped()
-        if not _decodes(data, strict=True) and _decodes(data, strict=False):
+        warned = _complaint(data, strict=True)
+        if warned and not self._only_padded(warned) and not _complaint(data, strict=False):
             raise UnreadableImageError(
                 "The JPEG file is damaged: some of its pixels cannot be read, and a decoder would make others up. Copy "
                 f"it again from where it was made, or {EXPORT_AGAIN[0].lower()}{EXPORT_AGAIN[1:]}."
             )
+
+    def _only_padded(self, warned: str) -> bool:
+        """True where libjpeg warned of nothing but bytes left over behind the last pixel, and all of them are zero.
+
+        Other bytes that are left over are coded pixels, behind a damage that made the decoder skip some.
+        """
+        left_over = _LEFT_OVER.search(warned)
+        return left_over is not None and not any(self.segments[-1].coded[-int(left_over[1]) :])
 
     def decode(self, channels: ChannelMap | None = None) -> Picture:
         """The pixels. Raises NotFluorescenceError for greyscale and CMYK, UnreadableImageError for damage."""
@@ -311,15 +322,15 @@ def _scale_of_jfif(payload: bytes) -> float | None:
     return trusted_um_per_px(um_per_unit / x, um_per_unit / y)
 
 
-def _decodes(data: bytes, *, strict: bool) -> bool:
-    """Whether libjpeg decodes the file, `strict`: without a warning. At an eighth of the size: all is read, and less
-    computed."""
+def _complaint(data: bytes, *, strict: bool) -> str:
+    """Why libjpeg does not decode the file, `strict`: or what it warns of first; empty where it decodes it. At an
+    eighth of the size: all is read, and less computed."""
     try:
         space = "GRAY" if simplejpeg.decode_jpeg_header(data)[2] == "YCbCr" else "RGB"
         simplejpeg.decode_jpeg(data, space, min_height=1, min_width=1, min_factor=8, strict=strict)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return str(error) or "not decoded"
+    return ""
 
 
 def _blank_rows_at_the_end(pixels: npt.NDArray[np.uint8]) -> int:

@@ -138,7 +138,10 @@ def _drafted(rooms: Services, user: User, review: CaseReview) -> Drafted | None:
         return None
     try:
         settings = rooms.settings
-        printed = (workflow.laboratory_of(settings), workflow.assay_of(settings), settings.demo)
+        # A warning of the patient's ID depends on other cases, and a name may change: the version stays the same.
+        said = tuple((w.text, w.acknowledged, w.reason) for w in review.warnings)
+        signer = (user.full_name, user.credentials)
+        printed = (workflow.laboratory_of(settings), workflow.assay_of(settings), settings.demo, said, signer)
         return _rendered(review.case.id, review.case.version, user.id, review.state.value, repr(printed), rooms, user)
     except Her2CoreError as error:
         st.error(str(error), icon=":material/error:")

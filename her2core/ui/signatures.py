@@ -30,9 +30,17 @@ def waiting(rooms: Services, user: User, review: CaseReview, first: FirstSignatu
         f"signature of {plain(second.full_name)}. Any change of the case takes the first signature back.",
         icon=":material/draw:",
     )
+    came_up = workflow.open_since_first_signature(review)
+    if came_up:
+        left.warning(plain(came_up), icon=":material/warning:")
     with right:
         if user.id == second.id and st.button(
-            "Sign second", type="primary", icon=":material/signature:", key="sign_second", width="stretch"
+            "Sign second",
+            type="primary",
+            icon=":material/signature:",
+            key="sign_second",
+            width="stretch",
+            disabled=bool(came_up),
         ):
             _second_dialog(rooms, user, review)
         st.button(

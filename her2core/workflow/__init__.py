@@ -48,7 +48,7 @@ from her2core.workflow.intake_checks import DetailsWarning, other_accessions, wa
 from her2core.workflow.meanwhile import check_unchanged
 from her2core.workflow.models_in_use import models_dir
 from her2core.workflow.outgoing import Outgoing, check_free
-from her2core.workflow.printing import check_printable, create_case
+from her2core.workflow.printing import check_printable
 from her2core.workflow.recounting import (
     MOST_SIGNALS,
     Counts,
@@ -66,6 +66,7 @@ from her2core.workflow.signing import (
     MEANING,
     add_addendum,
     draft_report,
+    open_since_first_signature,
     preview,
     sign_first,
     sign_out,
@@ -85,6 +86,7 @@ from her2core.workflow.steps import (
     attest,
     confirm_review,
     correct,
+    create_case,
     follow_findings,
     redo_last,
     refresh_state,
@@ -157,6 +159,7 @@ __all__ = [
     "note_counts_seen",
     "nucleus_differences",
     "open_recounts",
+    "open_since_first_signature",
     "other_accessions",
     "past_retention",
     "preview",

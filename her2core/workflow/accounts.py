@@ -1,7 +1,7 @@
 """Accounts and signing keys together: one password opens both, so both are made and changed in one step.
 
-A name may change (marriage, another degree). Reports are told by the name that their signers had when they signed: the
-audit trail keeps both.
+A name may change (marriage, another degree). Reports are told by the names that are printed on them; where an earlier
+release did not keep those, by the name that their signers had when they signed: the audit trail keeps both.
 """
 
 from __future__ import annotations
@@ -177,6 +177,13 @@ def as_of(user: User, changes: Sequence[AuditEntry], at: datetime) -> User:
 
 
 def signers_of(log: CaseLog, report: ReportRecord, changes: Sequence[AuditEntry] | None = None) -> tuple[User, ...]:
-    """Who signed a report, as they were called when they did. changes: `account_changes`, where it was read before."""
+    """Who signed a report, by the names that it prints. changes: `account_changes`, where it was read before."""
+    users = [log.user(i) for i in (report.signed_by, *report.cosigned_by)]
+    printed = (report.summary.get("as_signed") or {}).get("signers") or []
+    if len(printed) == len(users):
+        return tuple(
+            replace(user, full_name=said["full_name"], credentials=said["credentials"])
+            for user, said in zip(users, printed, strict=True)
+        )
     known = account_changes(log) if changes is None else changes
-    return tuple(as_of(log.user(i), known, report.signed_at) for i in (report.signed_by, *report.cosigned_by))
+    return tuple(as_of(user, known, report.signed_at) for user in users)

@@ -207,9 +207,11 @@ def result_summary(assessment: CaseAssessment, ihc: IHC | None) -> dict[str, Any
     }
 
 
-def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict[str, Any]:
+def summary_of(
+    review: CaseReview, laboratory: Laboratory | None = None, signatories: Sequence[Signatory] = ()
+) -> dict[str, Any]:
     """What the case log keeps beside the PDF: to search and to compare versions by, and under "as_signed" the rest of
-    what other systems are told of the report, since the case may change afterwards."""
+    what other systems are told of the report, since the case, and the names of who signed, may change afterwards."""
     assessment = review.assessment
     if assessment is None:
         return {}
@@ -222,6 +224,7 @@ def summary_of(review: CaseReview, laboratory: Laboratory | None = None) -> dict
         "as_signed": {
             "details": details_to_json(details),
             "laboratory": None if laboratory is None else asdict(laboratory),
+            "signers": [{"full_name": s.name, "credentials": s.credentials} for s in signatories],
             "rule_set": assessment.rule_set,
             "models": [asdict(model) for model in models_used(r for r in review.regions if r.counts)],
             "intervals": {

@@ -21,6 +21,8 @@ from her2core.scoring.asked import EXPIRED, FIXATION, SAME_BIRTH, SAME_PATIENT
 __all__ = ["DetailsWarning", "check_possible", "details_warnings", "other_accessions", "warnings_of", "warnings_of_new"]
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
+_MOST_COMPARED = 100
+"""Other cases that a patient ID is compared in: a stand-in for an ID, such as "unknown", may have thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,8 @@ def details_warnings(
 ) -> tuple[DetailsWarning, ...]:
     """All that is wrong with the details, the gravest first.
 
-    others: the other cases with the same patient ID. opened: when the case was; a lot that expired later may well have
-    been good when it was used.
+    others: the other cases with the same patient ID, at most `_MOST_COMPARED` of them. opened: when the case was; a lot
+    that expired later may well have been good when it was used.
     """
     return (
         *(DetailsWarning(text, impossible=True) for text in _impossible(details, today)),
@@ -48,7 +50,7 @@ def details_warnings(
 
 def warnings_of(log: CaseLog, case: Case) -> tuple[DetailsWarning, ...]:
     """The warnings about a case as it is stored."""
-    others = log.cases_of_patient(case.details.patient_id, but=case.id)
+    others = log.cases_of_patient(case.details.patient_id, but=case.id, unlike=case.details, most=_MOST_COMPARED)
     opened = case.created_at.astimezone().date()
     return details_warnings(case.details, others, opened=opened, today=_today(log))
 
@@ -56,12 +58,13 @@ def warnings_of(log: CaseLog, case: Case) -> tuple[DetailsWarning, ...]:
 def warnings_of_new(log: CaseLog, details: CaseDetails) -> tuple[DetailsWarning, ...]:
     """The warnings about a case that is being entered, as far as it is."""
     today = _today(log)
-    return details_warnings(details, log.cases_of_patient(details.patient_id), opened=today, today=today)
+    others = log.cases_of_patient(details.patient_id, unlike=details, most=_MOST_COMPARED)
+    return details_warnings(details, others, opened=today, today=today)
 
 
 def other_accessions(log: CaseLog, details: CaseDetails, but: int | None = None) -> tuple[str, ...]:
     """The accession numbers of cases in which the patient ID has another name or date of birth: for the screen only."""
-    others = log.cases_of_patient(details.patient_id, but=but)
+    others = log.cases_of_patient(details.patient_id, but=but, unlike=details, most=_MOST_COMPARED)
     return tuple(o.accession for o in others if _other_name(o, details) or _other_birth(o, details))
 
 
@@ -99,12 +102,12 @@ def _impossible(d: CaseDetails, today: date) -> Iterator[str]:
 def _of_patient(d: CaseDetails, others: Sequence[CaseDetails]) -> Iterator[str]:
     renamed = sum(_other_name(other, d) for other in others)
     if renamed:
-        yield (f"The patient ID {d.patient_id} is used with another name in {_cases(renamed)}. {SAME_PATIENT.prompt}")
+        cases = _cases(renamed, others)
+        yield f"The patient ID {d.patient_id} is used with another name in {cases}. {SAME_PATIENT.prompt}"
     reborn = sum(_other_birth(other, d) and not _other_name(other, d) for other in others)
     if reborn:
-        yield (
-            f"The patient ID {d.patient_id} is used with another date of birth in {_cases(reborn)}. {SAME_BIRTH.prompt}"
-        )
+        cases = _cases(reborn, others)
+        yield f"The patient ID {d.patient_id} is used with another date of birth in {cases}. {SAME_BIRTH.prompt}"
 
 
 def _of_assay(d: CaseDetails, opened: date) -> Iterator[str]:
@@ -139,7 +142,9 @@ def _words(name: str) -> list[str]:
     return sorted(filter(None, _NOT_A_LETTER.split(key_of(name))))
 
 
-def _cases(number: int) -> str:
+def _cases(number: int, compared: Sequence[CaseDetails]) -> str:
+    if len(compared) >= _MOST_COMPARED:
+        return f"{number} or more other cases"
     return "one other case" if number == 1 else f"{number} other cases"
 
 

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from her2core.caselog import CaseLog
 from her2core.errors import CaseLogError
-from her2core.records import Case, CaseDetails, User
+from her2core.records import CaseDetails
 from her2core.reporting.fonts import unprintable
-from her2core.workflow.intake_checks import check_possible
 
-__all__ = ["check_printable", "create_case"]
-
-
-def create_case(log: CaseLog, details: CaseDetails, by: User) -> Case:
-    """Open a case. Raises CaseLogError where a text cannot be printed or dates contradict each other, and as
-    `CaseLog.create_case`."""
-    check_printable(details)
-    check_possible(log, details)
-    return log.create_case(details, by)
+__all__ = ["check_printable"]
 
 
 def check_printable(details: CaseDetails) -> None:

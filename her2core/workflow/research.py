@@ -30,10 +30,10 @@ from her2core.records import (
     SignalIntensity,
     User,
 )
-from her2core.workflow.printing import create_case
 from her2core.workflow.steps import (
     add_examined,
     check_in_no_other_case,
+    create_case,
     examine_image,
     refresh_state,
     set_flags,

@@ -38,6 +38,7 @@ __all__ = [
     "MEANING",
     "add_addendum",
     "draft_report",
+    "open_since_first_signature",
     "preview",
     "sign_first",
     "sign_out",
@@ -126,7 +127,7 @@ def sign_out(
         made.content.kind.value,
         version=version,
         by=user,
-        summary=summary_of(review, made.content.laboratory),
+        summary=summary_of(review, made.content.laboratory, made.content.signatories),
         reason=made.content.reason,
         replaces_id=_replaces(log, review),
         signed_at=made.at,
@@ -174,7 +175,10 @@ def add_addendum(
         ReportKind.ADDENDUM,
         version=version,
         by=user,
-        summary={**summary_of(review, made.content.laboratory), "addendum": addendum.text.strip()},
+        summary={
+            **summary_of(review, made.content.laboratory, made.content.signatories),
+            "addendum": addendum.text.strip(),
+        },
         reason=addendum.reason,
         replaces_id=_latest(log, case_id),
         signed_at=made.at,
@@ -231,7 +235,7 @@ def sign_first(
         version=version,
         by=user,
         second=second,
-        summary=summary_of(review, made.content.laboratory),
+        summary=summary_of(review, made.content.laboratory, made.content.signatories),
         reason=made.content.reason,
         replaces_id=_replaces(log, review),
         signed_at=made.at,
@@ -243,8 +247,9 @@ def sign_second(
 ) -> ReportRecord:
     """Sign second what another pathologist signed first, and file it: with that the case is signed (or amended).
 
-    Raises SignInError, WrongStateError (no signature waits: the case may have been changed), PermissionDeniedError
-    (somebody else is named), SigningError.
+    Raises SignInError, WrongStateError (no signature waits: the case may have been changed; or something came up that
+    the report does not tell, see `open_since_first_signature`), PermissionDeniedError (somebody else is named),
+    SigningError.
     """
     require(user, Action.SIGN)
     accounts.reauthenticate(user, password)
@@ -256,6 +261,9 @@ def sign_second(
         raise WrongStateError("No first signature waits here: the case was changed, or the signature was taken back.")
     if waiting.second_by != user.id:
         raise PermissionDeniedError(f"The second signature is to be given by {log.user(waiting.second_by).full_name}.")
+    came_up = open_since_first_signature(assess(log, case_id))
+    if came_up:
+        raise WrongStateError(came_up)
     at = _now()
     stamper = _stamper(load_settings())
     pdf = sign(log.first_signed_pdf(waiting), keyring, user, password, SECOND_MEANING, at, timestamper=stamper)
@@ -270,6 +278,21 @@ def sign_second(
         reason=waiting.reason,
         replaces_id=waiting.replaces_id,
         signed_at=at,
+    )
+
+
+def open_since_first_signature(review: CaseReview) -> str:
+    """What came up after a report was signed first, with what to do; empty where nothing did.
+
+    The case itself is unchanged then, but another case may use the patient's ID for another name now.
+    """
+    if not review.obstacles:
+        return ""
+    unread = [warning.text for warning in review.warnings if not warning.acknowledged]
+    return (
+        f"Something came up after the first signature, and the report that was signed does not tell it: "
+        f"{' '.join(unread or review.obstacles)} Take the first signature back, deal with it under work-up, and sign "
+        "the report anew."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from her2core.caselog import CaseLog, StatementKind
-from her2core.errors import ConflictError, DuplicateError, ScoringError, WrongStateError
+from her2core.errors import ConflictError, DuplicateError, Her2CoreError, ScoringError, WrongStateError
 from her2core.imaging import ChannelMap, ImageLimits, PixelsRGB, RegionImage, read_region, strip_metadata
 from her2core.records import (
     Box,
@@ -53,6 +53,7 @@ __all__ = [
     "check_in_no_other_case",
     "confirm_review",
     "correct",
+    "create_case",
     "examine_image",
     "follow_findings",
     "redo_last",
@@ -100,6 +101,16 @@ def _store_derived(log: CaseLog, review: CaseReview, by: User) -> None:
 # --- intake -------------------------------------------------------------------------------------------------------
 
 
+def create_case(log: CaseLog, details: CaseDetails, by: User) -> Case:
+    """Open a case. Raises CaseLogError where a text cannot be printed or dates contradict each other, and as
+    `CaseLog.create_case`."""
+    check_printable(details)
+    check_possible(log, details)
+    case = log.create_case(details, by)
+    _refresh_cases_of(log, [details.patient_id], case.id, by)
+    return case
+
+
 def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, by: User) -> Case:
     """Replace what intake recorded, such as a late IHC score.
 
@@ -107,10 +118,26 @@ def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, 
     entered now contradict each other.
     """
     check_printable(details)
-    check_possible(log, details, log.case(case_id).details)
+    before = log.case(case_id).details
+    check_possible(log, details, before)
     case = log.update_details(case_id, details, version, by)
     refresh_state(log, case_id, by)
+    if _patient(before) != _patient(case.details):
+        _refresh_cases_of(log, [before.patient_id, case.details.patient_id], case_id, by)
     return case
+
+
+def _patient(details: CaseDetails) -> tuple[object, ...]:
+    """What the warnings of other cases with the same patient ID depend on."""
+    return details.patient_id, details.patient_name, details.date_of_birth
+
+
+def _refresh_cases_of(log: CaseLog, patient_ids: Sequence[str], but: int, by: User) -> None:
+    """Store the states of the other cases with these patient IDs anew: one of them may now wait for a warning that the
+    ID has another name elsewhere, or no longer."""
+    for case_id in dict.fromkeys(i for patient_id in patient_ids for i in log.reviewed_of_patient(patient_id, but)):
+        with contextlib.suppress(Her2CoreError):  # a case that cannot be read is told where it is opened
+            refresh_state(log, case_id, by)
 
 
 def set_populations(log: CaseLog, case_id: int, populations: Sequence[Population], version: int, by: User) -> Case:

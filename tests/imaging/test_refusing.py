@@ -67,7 +67,7 @@ def nothing_is_decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for room in ("jpeg", "png", "tiff"):
         monkeypatch.setattr(f"her2core.imaging.{room}.decode_with", refuse)
-    monkeypatch.setattr("her2core.imaging.jpeg._decodes", refuse)
+    monkeypatch.setattr("her2core.imaging.jpeg._complaint", refuse)
     monkeypatch.setattr("zlib.decompressobj", refuse)
     tracemalloc.start()
     yield
@@ -245,6 +245,17 @@ class TestDamage:
         accepted_before = read_region(damaged, "a.jpg", ACCEPTED).pixels_rgb
         assert accepted_before.shape == whole.shape
         assert (accepted_before != whole).any()
+
+    @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"keep_rgb": True}])
+    def test_only_padding_before_the_end_of_a_jpeg_passes(self, options: dict[str, Any]) -> None:
+        """Some cameras fill the file up with zeros: all pixels are there. Other bytes left over are skipped pixels."""
+        buffer = io.BytesIO()
+        Image.fromarray(fish(height=400, width=500)).save(buffer, "JPEG", quality=90, **options)
+        data = buffer.getvalue()
+        padded = data[:-2] + bytes(16) + data[-2:]
+        assert (read_region(padded, "a.jpg").pixels_rgb == read_region(data, "a.jpg").pixels_rgb).all()
+        left_over = data[:-2] + b"\x5a" * 16 + data[-2:]
+        assert "damaged" in refusal(left_over, UnreadableImageError)
 
     def test_a_changed_byte_in_a_compressed_tiff(self, region: Pixels) -> None:
         data = bytearray(with_tifffile(region, photometric="rgb", compression="zlib"))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import FirstSignature
+from her2core.records import CaseDetails
+from her2core.reporting.content import ReportContent
+from her2core.ui import sign_out
 from tests.pages.app import on_case, said, signed_in
 from tests.pages.lab import PASSWORDS, POSITIVE, TestLaboratory
 
@@ -47,6 +52,17 @@ def test_the_page_says_who_signed_and_who_is_to_sign(
         assert "sign" in keys(at)
 
 
+def test_the_page_says_what_came_up_after_the_first_signature(lab: TestLaboratory, waiting: FirstSignature) -> None:
+    workflow.create_case(lab.log, CaseDetails("S26-009", "Fremd, Frida", "MRN-77"), lab.person("okafor"))
+    at = sign_out_page(waiting.case_id, "okafor")
+    assert said(at, "Something came up after the first signature")
+    assert at.button(key="sign_second").disabled
+    at.button(key="withdraw_first").click().run()
+    assert not at.exception
+    assert not said(at, "Something came up after the first signature")
+    assert lab.log.first_signature(waiting.case_id) is None
+
+
 def test_where_two_sign_the_dialog_asks_who_signs_second(lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HER2CORE_SECOND_SIGNATURE", "yes")
     case = lab.ready(POSITIVE)
@@ -70,6 +86,31 @@ def test_the_dialog_of_an_amendment_names_its_version_and_its_reason(lab: TestLa
     assert not at.exception
     assert said(at, "version 2: amended report, which replaces version 1.")
     assert said(at, "Reason for the amendment: wrong *block*")
+
+
+def test_the_draft_follows_what_another_case_and_the_signers_name_change_in_it(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[ReportContent] = []
+
+    def kept(content: ReportContent) -> str:
+        shown.append(content)
+        return "<p>the report</p>"
+
+    monkeypatch.setattr(sign_out, "report_html", kept)
+    case = lab.ready(POSITIVE)
+    sign_out_page(case.id, "berg")
+    assert [s.name for s in shown[-1].signatories] == ["Miriam Berg"]
+    assert not any("used with another name" in alert for alert in shown[-1].alerts)
+    workflow.rename(lab.accounts, lab.person("berg"), "Miriam Lind", "MD", None)
+    at = sign_out_page(case.id, "berg")
+    assert [s.name for s in shown[-1].signatories] == ["Miriam Lind"]
+    stranger = workflow.create_case(lab.log, CaseDetails("S26-009", "Fremd, Frida", "MRN-77"), lab.person("okafor"))
+    at.run()
+    assert any("used with another name in one other case" in alert for alert in shown[-1].alerts)
+    workflow.create_case(lab.log, replace(stranger.details, accession="S26-010"), lab.person("okafor"))
+    at.run()  # the state is the same as before
+    assert any("used with another name in 2 other cases" in alert for alert in shown[-1].alerts)
 
 
 def test_a_signed_case_offers_an_addendum_that_says_what_it_is(lab: TestLaboratory) -> None:
