@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -440,6 +441,40 @@ def test_a_preview_of_counts_that_nobody_confirmed_gives_no_result(lab: TestLabo
     workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
     content, _ = workflow.draft_report(lab.log, case.id, laboratory, by)
     assert (content.headline, content.populations[0].group) == ("HER2 positive: ISH Group 1", 1)
+
+
+@pytest.mark.parametrize(
+    ("counts", "ihc", "told"),
+    [
+        (POSITIVE, IHC.ZERO, "Discordance: ISH Group 1 (amplified) with IHC 0."),
+        (NEGATIVE, IHC.THREE_PLUS, "Discordance: ISH Group 5 (not amplified) with IHC 3+."),
+    ],
+)
+def test_a_preview_of_unconfirmed_counts_tells_their_group_once(
+    lab: TestLaboratory, counts: list[tuple[int, int]], ihc: IHC, told: str
+) -> None:
+    """The alerts, how sure the group is and the notes on it wait for the confirmation as well."""
+    case, by = lab.analysed(counts, ihc=ihc), lab.person("berg")
+    laboratory = workflow.laboratory_of(load_settings())
+    content, _ = workflow.draft_report(lab.log, case.id, laboratory, by)
+    (population,) = content.populations
+    assert (population.certainty, content.notes) == ((), ())
+    assert "they would make Group" in population.path[-1]
+    said = replace(content, populations=(replace(population, path=()),))
+    assert not re.search(r"Group [1-5]", str(said.populations) + str(said.alerts))
+    assert content.alerts  # those that are not about the group stay
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    content, _ = workflow.draft_report(lab.log, case.id, laboratory, by)
+    assert content.populations[0].certainty
+    assert any(alert.startswith(told) for alert in content.alerts)
+
+
+def test_a_preview_of_unconfirmed_counts_has_no_note_on_low_expression(lab: TestLaboratory) -> None:
+    case, by = lab.analysed(NEGATIVE, ihc=IHC.ONE_PLUS), lab.person("berg")
+    laboratory = workflow.laboratory_of(load_settings())
+    assert workflow.draft_report(lab.log, case.id, laboratory, by)[0].notes == ()
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, by)
+    assert workflow.draft_report(lab.log, case.id, laboratory, by)[0].notes
 
 
 def test_a_report_says_which_regions_it_shows_no_picture_of(lab: TestLaboratory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -47,7 +48,7 @@ from her2core.scoring import (
     truncated,
 )
 from her2core.scoring.alerts import unread_alert
-from her2core.scoring.asked import as_told
+from her2core.scoring.asked import LEFT_OPEN, as_told
 from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
@@ -76,6 +77,7 @@ _NO_SCALE = (
     "apart by size."
 )
 _UNCONFIRMED = "pending confirmation of the counts"
+_A_GROUP = re.compile(r"\bGroup [1-5]\b")
 _NOT_JUDGED = "Not judged: no region was counted."
 
 
@@ -136,6 +138,8 @@ def build_content(
     assessment = review.assessment
     if assessment is None:
         raise WrongStateError("Analyse the regions first; there is nothing to report yet.")
+    if not review.reviewed:
+        review = replace(review, warnings=tuple(w for w in review.warnings if not _tells_result(w)))
     earlier = [r for r in log.reports(review.case.id) if r.kind != ReportKind.PRELIMINARY.value]
     follows = review.amendment is not None or addendum is not None
     replaced = earlier[-1] if earlier and follows else None
@@ -279,14 +283,19 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
 
 
 def _unconfirmed(population: PopulationAssessment, result: PopulationResult) -> PopulationResult:
-    """Counts that nobody has confirmed give no result: the numbers, and the group that they would make."""
+    """Counts that nobody has confirmed give no result: the numbers, and the group that they would make, said once."""
     path = population.path[:1]
     if population.group is not None:
         meaning = f"Group {population.group}: {describe_group(population.group)}"
         path += (f"No pathologist has confirmed these counts yet; they would make {meaning}.",)
     observers = tuple(replace(count, group=None) for count in result.observers)
     no_result = replace(result, group=None, outcome=_UNCONFIRMED, path=path, observers=observers)
-    return replace(no_result, comment=None, comment_letter=None)
+    return replace(no_result, comment=None, comment_letter=None, certainty=())
+
+
+def _tells_result(warning: CaseWarning) -> bool:
+    """True for a warning about the group or the result that the counts would make."""
+    return _A_GROUP.search(warning.text) is not None or LEFT_OPEN.prompt in warning.text
 
 
 def _observers(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[ObserverCount, ...]:
@@ -474,7 +483,7 @@ def _point(warning: CaseWarning, signed: bool) -> str:
 
 
 def _notes(review: CaseReview, assessment: CaseAssessment) -> tuple[str, ...]:
-    if assessment.outcome is not Outcome.NEGATIVE:
+    if assessment.outcome is not Outcome.NEGATIVE or not review.reviewed:
         return ()
     note = low_expression_note(review.case.details.ihc)
     return () if note is None else (note,)
