@@ -25,6 +25,7 @@ DISAGREEMENT_STYLE = """<style>
 .st-key-disagreements p, .st-key-settled p {font-size: 13px; line-height: 1.35;}
 .st-key-disagreements button {min-height: 30px; padding: 2px 10px;}
 </style>"""
+_REJECTED = "Region rejected: its nuclei do not count. Under Intake it can be flagged as suitable again."
 _STAYS = "Flag changed; the counts stay as they are."
 _ROOM = "disagreements_shown"  # the case that had a point to settle in this session
 
@@ -77,10 +78,19 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning, 
             if point.changes:
                 st.button(
                     _follow(review, point), key=f"follow_{point.key}",
-                    disabled=not review.editable, on_click=saved,
-                    args=(workflow.follow_findings, rooms.log, point, user),
-                    kwargs={"done": "Region rejected." if _rejects(point) else _STAYS},
+                    disabled=not review.editable, on_click=_settle, args=(rooms, user, review, point, looked_at),
                 )  # fmt: skip
+
+
+def _settle(rooms: Services, user: User, review: CaseReview, point: CaseWarning, looked_at: RegionReview) -> None:
+    """Do as the point says; who looks at a region that is rejected by it is led to one that counts."""
+    done = _REJECTED if _rejects(point) else _STAYS
+    if not saved(workflow.follow_findings, rooms.log, point, user, done=done):
+        return
+    rejected = {region_id for region_id, flags in point.changes if not flags.suitable}
+    left = [r.region.id for r in review.regions if r.counts and r.region.id not in rejected]
+    if looked_at.region.id in rejected and left:
+        _open(left[0])
 
 
 def _title(point: CaseWarning) -> str:

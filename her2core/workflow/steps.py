@@ -227,12 +227,12 @@ def set_flags(log: CaseLog, region_id: int, flags: RegionFlags, by: User) -> Reg
     return region
 
 
-def follow_findings(log: CaseLog, warning: CaseWarning, by: User) -> None:
-    """Settle a disagreement by changing the flags to what was found. Raises WrongStateError where no flag would."""
+def follow_findings(log: CaseLog, warning: CaseWarning, by: User) -> tuple[Region, ...]:
+    """Settle a disagreement by changing the flags to what was found; the regions with their new flags. Raises
+    WrongStateError where no flag would."""
     if not warning.changes:
         raise WrongStateError("No flag settles this point: acknowledge it once you have looked.")
-    for region_id, flags in warning.changes:
-        set_flags(log, region_id, flags, by)
+    return tuple(set_flags(log, region_id, flags, by) for region_id, flags in warning.changes)
 
 
 # --- review -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import StatementKind
+from her2core.imaging import DEFAULT_LIMITS
 from her2core.records import IHC, CaseState, CorrectionKind
 from her2core.ui.services import services
 from her2core.ui.session import REVIEW_REGION
@@ -20,6 +21,7 @@ from tests.pages.lab import (
     IHC_SAME,
     POSITIVE,
     TestLaboratory,
+    draw_region,
 )
 
 
@@ -119,6 +121,26 @@ def test_a_point_leads_to_the_region_that_it_is_about(lab: TestLaboratory) -> No
     assert at.session_state[REVIEW_REGION] == second.id
     assert not [b for b in at.button if b.key == f"open_region_{point.key}"]  # it is looked at
     assert at.button(key=f"warning_{point.key}")
+
+
+def test_who_rejects_the_region_that_is_looked_at_goes_on_in_one_that_counts(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    first = lab.add_region(case, POSITIVE)
+    lab.analyse(first, FLAGS)
+    again, _ = workflow.add_region(
+        lab.log, case.id, draw_region(POSITIVE[:16]), "again.png", lab.person("berg"), DEFAULT_LIMITS
+    )
+    lab.analyse(again, FLAGS)
+    at = _on(lab, case.id, "review.py")
+    (point,) = [w for w in workflow.assess(lab.log, case.id).unsettled if w.region_id == again.id]
+    at.button(key=f"open_region_{point.key}").click().run()
+    assert at.session_state[REVIEW_REGION] == again.id
+    rejects = at.button(key=f"follow_{point.key}")
+    assert rejects.label == "Reject A2"
+    rejects.click().run()
+    assert not at.exception
+    assert at.session_state[REVIEW_REGION] == first.id
+    assert [r.suitable for r in workflow.assess(lab.log, case.id).regions] == [True, False]
 
 
 # --- work-up and signature ------------------------------------------------------------------------------------------
