@@ -2,6 +2,7 @@
 // leave the keyboard nowhere.
 
 const PATIENCE_MS = 5000; // for the next nucleus
+const LEAVING = '[class*="_save"], [class*="st-key-recount_skip_"]'; // buttons that lead to the next nucleus
 const QUIET_MS = 250; // without a key: whatever comes then is no rest of a number
 
 /** Where the keyboard is going. Outlives what is drawn anew where a message comes or goes above it. `tooEarly`: a digit
@@ -27,7 +28,9 @@ class CountingKeys {
   /** The keyboard goes to the first count that lacks, once its field is there; not if the reader went elsewhere. */
   goOn(until) {
     const active = document.activeElement;
-    const elsewhere = active !== document.body && active?.isConnected && !this.isCount(active);
+    // The button that was pressed may be there for a moment longer; whoever pressed it did not go elsewhere.
+    const elsewhere =
+      active !== document.body && active?.isConnected && !this.isCount(active) && !active.closest(LEAVING);
     const givenUp = elsewhere || performance.now() > until;
     const field = givenUp ? null : this.lacking();
     if (!givenUp && !field) requestAnimationFrame(() => this.goOn(until));
@@ -86,7 +89,7 @@ class CountingKeys {
       take(event);
       this.act(name, counting);
     } else if (name === "Enter" || name === " ") {
-      if (counting ? name === "Enter" : target.closest(`[class*="_save"], [class*="st-key-recount_skip_"]`)) this.leave();
+      if (counting ? name === "Enter" : target.closest(LEAVING)) this.leave();
     } else if (digit && !counting) this.enter(this.lacking()); // where the digit is typed now
   }
 
