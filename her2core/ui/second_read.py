@@ -168,7 +168,8 @@ def _recount(case_id: int) -> None:
         own = _of_population(counts, regions, region.population)
         st.markdown(
             f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
-            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have no box."
+            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have no box "
+            "if 20 others do."
         )
         _finish(rooms, user, case_id, region.population, own)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
