@@ -48,8 +48,10 @@ def acknowledge(page: Page, warning: CaseWarning) -> None:
     """Acknowledge a warning on the page, with a reason where it asks for one, and wait until it is gone."""
     button = page.locator(f".st-key-warning_{warning.key} button")
     if warning.needs_reason:
-        page.locator(f".st-key-reason_{warning.key} button").first.click(timeout=PATIENCE_MS)
-        page.locator(f".st-key-reason_text_{warning.key} textarea").fill("The signals elsewhere are strong.")
+        reason = page.locator(f".st-key-reason_text_{warning.key} textarea")
+        if not reason.is_visible():  # what asks for it may be open from before: then the button would close it
+            page.locator(f".st-key-reason_{warning.key} button").first.click(timeout=PATIENCE_MS)
+        reason.fill("The signals elsewhere are strong.")
     button.click(timeout=PATIENCE_MS)
     expect(button).to_have_count(0, timeout=PATIENCE_MS)
 

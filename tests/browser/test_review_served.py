@@ -129,6 +129,7 @@ def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only(server: Server
     page.locator(f".st-key-warning_{point.key} button").click()
     expect(page.get_by_text("Give the reason why the case goes on")).to_be_visible(timeout=PATIENCE_MS)
     page.keyboard.press("Escape")
+    page.wait_for_timeout(1000)  # for it to close, if it does: the message above may have taken the keyboard
     acknowledge(page, point)
     at.expect_tally(20, 120, 40)
     assert workflow.assess(server.lab.log, case.id).warnings[0].reason == "The signals elsewhere are strong."
