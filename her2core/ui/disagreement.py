@@ -84,10 +84,10 @@ def _point(rooms: Services, user: User, review: CaseReview, point: CaseWarning, 
 
 def _settle(rooms: Services, user: User, review: CaseReview, point: CaseWarning, looked_at: RegionReview) -> None:
     """Do as the point says; who looks at a region that is rejected by it is led to one that counts."""
-    done = _REJECTED if _rejects(point) else _STAYS
+    done = _REJECTED if _rejected(point) else _STAYS
     if not saved(workflow.follow_findings, rooms.log, point, user, done=done):
         return
-    rejected = {region_id for region_id, flags in point.changes if not flags.suitable}
+    rejected = _rejected(point)
     left = [r.region.id for r in review.regions if r.counts and r.region.id not in rejected]
     if looked_at.region.id in rejected and left:
         _open(left[0])
@@ -98,15 +98,16 @@ def _title(point: CaseWarning) -> str:
         return "All signals contradict the scored nuclei"
     if point.kind is DisagreementKind.SAME_CELLS:
         return "Cells count twice"
-    return "Above the guideline's limit" if _rejects(point) else "Flags and findings disagree"
+    return "Above the guideline's limit" if _rejected(point) else "Flags and findings disagree"
 
 
-def _rejects(point: CaseWarning) -> bool:
-    return any(not flags.suitable for _, flags in point.changes)
+def _rejected(point: CaseWarning) -> list[int]:
+    """The regions that are rejected to settle a point."""
+    return [region_id for region_id, flags in point.changes if not flags.suitable]
 
 
 def _follow(review: CaseReview, point: CaseWarning) -> str:
     """What the button does that settles the point: the region that it rejects by name, since two may be meant."""
-    rejected = [review.region(region_id) for region_id, flags in point.changes if not flags.suitable]
+    rejected = map(review.region, _rejected(point))
     names = [region.name for region in rejected if region is not None]
     return f"Reject {', '.join(names)}" if names else "Change the flag"

@@ -216,7 +216,7 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
             attested = None
             assessment = assess_case(populations, _inputs(case, statements, entries, None))
     analysed = uncountable or (bool(counting) and all(r.counts for r in regions if r.suitable))
-    signed = case.state if amendment is None and case.state in (CaseState.SIGNED, CaseState.AMENDED) else None
+    editable = _editable(case, amendment)
     labels = [p.label for p in case.populations]
     findings = {
         label: population_findings(own) for label in labels if (own := [r for r in counting if r.population == label])
@@ -224,12 +224,17 @@ def assess(log: CaseLog, case_id: int) -> CaseReview:
     of_details = () if assessment is None else warnings_of(log, case)
     asking = [warning.text for warning in of_details if not warning.impossible]
     impossible = tuple(warning.text for warning in of_details if warning.impossible)
-    editable = _editable(case, amendment)
     warnings = case_warnings(assessment, regions, findings, statements, asking, editable=editable)
     read = not impossible and all(warning.acknowledged for warning in warnings)
     return CaseReview(
         case=case,
-        state=state_of(assessment, analysed=analysed, reviewed=reviewed, warnings_read=read, reported=signed),
+        state=state_of(
+            assessment,
+            analysed=analysed,
+            reviewed=reviewed,
+            warnings_read=read,
+            reported=None if editable else case.state,
+        ),
         amendment=amendment,
         regions=regions,
         assessment=assessment,

@@ -114,10 +114,9 @@ def case_warnings(
         return ()
     counting = [r for r in regions if r.counts]
     several = len(assessment.populations) > 1
+    shared = editable or _told_of_same_cells(statements)
     found = [
-        *(
-            _of_same_cells(counting) if editable or _told_of_same_cells(statements) else ()
-        ),  # decides what counts at all
+        *(_of_same_cells(counting) if shared else ()),  # first: a region that is rejected for it settles the rest
         *_of_regions(counting),
         *_of_populations(counting, findings, several=several),
         *_of_cross_checks(counting, findings, several=several),
