@@ -31,6 +31,7 @@ from her2core.scoring import (
     result_status,
     truncated,
 )
+from her2core.scoring.wording import with_share
 
 __all__ = ["CASE_COLUMNS", "NUCLEUS_COLUMNS", "CaseEntry", "RegionEntry", "Signed", "cases_csv", "nuclei_csv"]
 
@@ -218,7 +219,7 @@ def _positive(entry: CaseEntry, assessment: CaseAssessment) -> str | None:
     if entry.status is not ResultStatus.SIGNED or len(assessment.populations) < 2:
         return None
     positive = [p for p in assessment.populations if _group_and_outcome(entry, p)[1] == Outcome.POSITIVE]
-    return "; ".join(p.label if p.share_percent is None else f"{p.label} {p.share_percent:g} %" for p in positive)
+    return "; ".join(with_share(p.label, p.share_percent) for p in positive)
 
 
 def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tuple[int | None, str]:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from her2core.scoring.groups import describe_group, group
 from her2core.scoring.inputs import CaseAssessment, Outcome, PopulationAssessment
 from her2core.scoring.tally import MINIMUM_NUCLEI, copy_number, ratio, truncated
+from her2core.scoring.wording import with_share
 
 __all__ = ["CaseFacts", "Step", "StepKind", "StepState", "next_step", "work_up_steps"]
 
@@ -134,9 +135,7 @@ def _controls(facts: CaseFacts) -> Step:
 
 
 def _shares(assessment: CaseAssessment) -> Step:
-    said = ", ".join(
-        p.label if p.share_percent is None else f"{p.label} {p.share_percent:g} %" for p in assessment.populations
-    )
+    said = ", ".join(with_share(p.label, p.share_percent) for p in assessment.populations)
     if assessment.deciding is not None:
         return Step(StepKind.SHARES, StepState.DONE, said)
     why = f"{_RULE}: each population above 10 % of the tumour cells bears on the result, and is counted by itself."

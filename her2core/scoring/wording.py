@@ -214,6 +214,11 @@ def shares_do_not_add_up(total: float) -> str:
     )
 
 
+def with_share(label: str, share_percent: float | None) -> str:
+    """A population by label and share of the tumour cells, such as "B 15 %"; the label alone where none is known."""
+    return label if share_percent is None else f"{label} {share_percent:g} %"
+
+
 def labelled(label: str, sentence: str, several: bool) -> str:
     return f"Population {label}: {sentence}" if several else sentence
 

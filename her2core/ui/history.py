@@ -11,6 +11,7 @@ from typing import Any
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
+from her2core.scoring.wording import with_share
 from her2core.ui.words import STATE_WORDS, escaped, local_time
 
 __all__ = ["HISTORY_STYLE", "Line", "history_html", "history_lines", "in_words", "statements_in_words"]
@@ -208,11 +209,7 @@ def _value(name: str, value: Any) -> str:
 
 
 def _populations(stored: str) -> str:
-    said = []
-    for population in json.loads(stored):
-        share = population.get("share_percent")
-        said.append(population["label"] if share is None else f"{population['label']} {share:g} %")
-    return " and ".join(said)
+    return " and ".join(with_share(p["label"], p.get("share_percent")) for p in json.loads(stored))
 
 
 def _state(detail: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from her2core.caselog import CaseSummary
 from her2core.records import CaseState, Role
 from her2core.scoring import Outcome, truncated, truncated_end
+from her2core.scoring.wording import with_share
 
 __all__ = [
     "STATE_COLOURS",
@@ -74,17 +75,13 @@ def heterogeneity_words(case: CaseSummary) -> str:
     if len(case.populations) == 1:
         return "flagged, one population" if case.flagged_heterogeneous else "–"
     if not case.signed_outcomes:
-        return ", ".join(_with_share(p.label, p.share_percent) for p in case.populations)
+        return ", ".join(with_share(p.label, p.share_percent) for p in case.populations)
     named: dict[str, list[str]] = {Outcome.POSITIVE: []}  # told first
     for p in case.populations:
         outcome = case.signed_outcomes.get(p.label) or "without result"
-        named.setdefault(outcome, []).append(_with_share(p.label, p.share_percent))
+        named.setdefault(outcome, []).append(with_share(p.label, p.share_percent))
     said = [f"{', '.join(who)} {outcome}" for outcome, who in named.items() if who and outcome != Outcome.NEGATIVE]
     return "; ".join(said) or f"{len(case.populations)} populations, none positive"
-
-
-def _with_share(label: str, share_percent: float | None) -> str:
-    return label if share_percent is None else f"{label} {share_percent:g} %"
 
 
 def local_time(moment: datetime) -> str:
