@@ -23,6 +23,7 @@ from her2core.records import (
     Exclusion,
     Nucleus,
     Overlap,
+    Population,
     RegionFlags,
     Role,
     SignalIntensity,
@@ -39,12 +40,13 @@ if TYPE_CHECKING:
     from her2core.reporting.keys import Keyring
     from her2core.training.render import RenderedRegion
 
-__all__ = ["ACCOUNTS", "CASES", "CA_PASSPHRASE", "DemoAccount", "DemoCase", "Goal", "fill", "is_filled"]
+__all__ = ["ACCOUNTS", "CASES", "CA_PASSPHRASE", "DemoAccount", "DemoCase", "Goal", "Sample", "fill", "is_filled"]
 
 CA_PASSPHRASE = "demonstration"  # noqa: S105 - no secret
 """Of the demonstration's root key; whoever holds it could sign demonstration reports, which is the point."""
 
 _COMPLETE = "demonstration-complete"
+_STEM = "region-"  # of a region's file name, before its number
 _LABORATORY = """# Written by `python -m her2core demo`. Never use this folder for patients.
 demo = true
 laboratory_name = "Demonstration Laboratory"
@@ -84,8 +86,24 @@ class Goal(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Regions of one population of a demonstration case: of which group, and from which seed on they are rendered."""
+
+    label: str
+    group: int
+    clusters: bool
+    regions: int
+    seed: int
+    share_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DemoCase:
-    """A case of the demonstration: whose, of which group, how far it is taken, and the seed of its own regions."""
+    """A case of the demonstration: whose, of which group, how far it is taken, and the seed of its own regions.
+
+    second: a second population B, whose share the pathologist gave; the rest is population A, which all other fields
+    are about.
+    """
 
     accession: str
     patient: str
@@ -95,7 +113,17 @@ class DemoCase:
     ihc: IHC | None = None
     clusters: bool = False
     regions: int = 2
+    second: Sample | None = None
 
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The populations, A first."""
+        share = 100.0 if self.second is None else 100.0 - (self.second.share_percent or 0.0)
+        first = Sample("A", self.group, self.clusters, self.regions, self.seed, share)
+        return (first,) if self.second is None else (first, self.second)
+
+
+_AMPLIFIED_THIRD = Sample("B", 1, clusters=True, regions=2, seed=160, share_percent=30.0)
 
 CASES = (
     DemoCase("DEMO-001", "Abel, Demo", 5, Goal.DRAFT, regions=1, seed=1),
@@ -107,6 +135,7 @@ CASES = (
     DemoCase("DEMO-007", "Grant, Demo", 1, Goal.SIGNED, ihc=IHC.THREE_PLUS, clusters=True, seed=120),
     DemoCase("DEMO-008", "Holm, Demo", 5, Goal.SIGNED, ihc=IHC.ZERO, seed=8),
     DemoCase("DEMO-009", "Imre, Demo", 4, Goal.SIGNED, ihc=IHC.ONE_PLUS, seed=9),
+    DemoCase("DEMO-010", "Jarl, Demo", 5, Goal.SIGNED, ihc=IHC.TWO_PLUS, seed=10, second=_AMPLIFIED_THIRD),
 )
 
 Progress = Callable[[str], None]
@@ -216,12 +245,16 @@ def _advance(room: _Room, plan: DemoCase, number: int, by: User, progress: Progr
 
     case = _opened(room, plan, number, by)
     progress("rendering")
-    rendered = list(_regions(plan))
+    rendered = [region for sample in plan.samples for region in _regions(sample)]
     _uploaded(room, case, rendered, by)
     if plan.goal >= Goal.FLAGGED:
+        populations = tuple(Population(sample.label, sample.share_percent) for sample in plan.samples)
+        if case.populations != populations:
+            workflow.set_populations(room.log, case.id, populations, room.log.case(case.id).version, by)
         for region in room.log.regions(case.id):
             if region.flags is None:
-                workflow.set_flags(room.log, region.id, _flags(plan), by)
+                flags = _flags(_sample_of(plan, region.filename), heterogeneous=plan.second is not None)
+                workflow.set_flags(room.log, region.id, flags, by)
     if plan.goal >= Goal.ANALYSED:
         progress("analysing")
         _analysed(room, case, plan, by)
@@ -270,26 +303,26 @@ def _opened(room: _Room, plan: DemoCase, number: int, by: User) -> Case:
     return room.log.create_case(details, by)
 
 
-def _regions(plan: DemoCase) -> Iterator[RenderedRegion]:
-    """The regions of a case: rendered ones whose truth lies well inside the group and that nothing measured speaks
-    against. The same at each call."""
+def _regions(sample: Sample) -> Iterator[RenderedRegion]:
+    """The regions of a population: rendered ones whose truth lies well inside the group and that nothing measured
+    speaks against. The same at each call."""
     from her2core.imaging import quality
     from her2core.training.render import render_region
 
     found = 0
     for attempt in range(200):
         try:
-            region = render_region((plan.seed, attempt), plan.group, nucleus_px=(60, 110))
+            region = render_region((sample.seed, attempt), sample.group, nucleus_px=(60, 110))
         except TrainingError:
             continue
         clustered = any(nucleus["cluster"] for nucleus in region.truth["nuclei"])
-        fits = clustered >= plan.clusters and _well_inside(_true_tally(region.truth), plan.group)
+        fits = clustered >= sample.clusters and _well_inside(_true_tally(region.truth), sample.group)
         if fits and not quality.advice(quality.measure(region.pixels_rgb)):
             found += 1
             yield region
-            if found == plan.regions:
+            if found == sample.regions:
                 return
-    raise TrainingError(f"The renderer shows no plain region of group {plan.group}.")
+    raise TrainingError(f"The renderer shows no plain region of group {sample.group}.")
 
 
 def _true_tally(truth: dict[str, Any]) -> Tally:
@@ -313,16 +346,26 @@ def _uploaded(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: U
 
     present = {region.filename for region in room.log.regions(case.id)}
     for number, region in enumerate(rendered, start=1):
-        name = f"region-{number}{region.suffix}"
+        name = _name(number, region)
         if name not in present:
             workflow.add_region(room.log, case.id, region.data, name, by, DEFAULT_LIMITS)
 
 
-def _flags(plan: DemoCase) -> RegionFlags:
+def _name(number: int, region: RenderedRegion) -> str:
+    return f"{_STEM}{number}{region.suffix}"
+
+
+def _sample_of(plan: DemoCase, filename: str) -> Sample:
+    """The population that an uploaded region shows."""
+    order = [sample for sample in plan.samples for _ in range(sample.regions)]
+    return order[int(Path(filename).stem.removeprefix(_STEM)) - 1]
+
+
+def _flags(sample: Sample, heterogeneous: bool) -> RegionFlags:
     return RegionFlags(
-        heterogeneous=False,
-        population="A",
-        clusters=plan.clusters,
+        heterogeneous=heterogeneous,
+        population=sample.label,
+        clusters=sample.clusters,
         signal_intensity=SignalIntensity.GOOD,
         overlap=Overlap.LITTLE,
         suitable=True,
@@ -337,8 +380,8 @@ def _analysed(room: _Room, case: Case, plan: DemoCase, by: User) -> None:
     for region in room.log.regions(case.id):
         if room.log.analysis(region.id) is None:
             image = read_region(room.log.image_bytes(region), region.filename)
-            analysis = analyse(image.pixels_rgb, room.models, clusters_expected=plan.clusters)
-            room.log.save_analysis(region.id, analysis, by)
+            clusters = _sample_of(plan, region.filename).clusters
+            room.log.save_analysis(region.id, analyse(image.pixels_rgb, room.models, clusters_expected=clusters), by)
     workflow.refresh_state(room.log, case.id, by)
 
 
@@ -346,7 +389,7 @@ def _corrected(room: _Room, case: Case, rendered: Sequence[RenderedRegion], by: 
     """What a careful reader would correct: counts that differ from the truth of the rendering."""
     from her2core import workflow
 
-    truths = {f"region-{number}{region.suffix}": region.truth for number, region in enumerate(rendered, start=1)}
+    truths = {_name(number, region): region.truth for number, region in enumerate(rendered, start=1)}
     for region in workflow.assess(room.log, case.id).regions:
         for reviewed in region.nuclei:
             nucleus = reviewed.nucleus

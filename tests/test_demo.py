@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from her2core import demo
+from her2core import demo, workflow
 from her2core.accounts import Accounts, check_password
 from her2core.caselog import CaseLog
 from her2core.caselog.lookup import Query
 from her2core.errors import SettingsError
-from her2core.records import IHC, CaseState, Exclusion, ModelUsed, Nucleus, RegionAnalysis, Role
+from her2core.records import IHC, CaseState, Exclusion, ModelUsed, Nucleus, Population, RegionAnalysis, Role
 from her2core.reporting.keys import Keyring
 from her2core.reporting.verify import verify_report
 from her2core.settings import Settings, load_settings
@@ -26,8 +26,17 @@ CASES = (
     demo.DemoCase("DEMO-1", "Abel, Demo", 5, demo.Goal.DRAFT, 1, regions=1),
     demo.DemoCase("DEMO-2", "Brook, Demo", 4, demo.Goal.REVIEWED, 4),
     demo.DemoCase("DEMO-3", "Cole, Demo", 5, demo.Goal.SIGNED, 8, ihc=IHC.ZERO),
-)
-STATES = {"DEMO-1": CaseState.DRAFT, "DEMO-2": CaseState.PENDING_IHC, "DEMO-3": CaseState.SIGNED}
+    demo.DemoCase(
+        "DEMO-4", "Dale, Demo", 5, demo.Goal.SIGNED, 10, ihc=IHC.TWO_PLUS,
+        second=demo.Sample("B", 1, clusters=True, regions=2, seed=160, share_percent=30.0),
+    ),
+)  # fmt: skip
+STATES = {
+    "DEMO-1": CaseState.DRAFT,
+    "DEMO-2": CaseState.PENDING_IHC,
+    "DEMO-3": CaseState.SIGNED,
+    "DEMO-4": CaseState.SIGNED,
+}
 
 Fill = Callable[[Path], bool]
 
@@ -94,8 +103,21 @@ def test_cases_stand_where_they_should(filled: Path) -> None:
         found = {summary.accession: summary.state for summary in log.look_up()}
         assert found == STATES
         signed = log.case_by_accession("DEMO-3")
-        assert log.look_up(Query(group=5))[0].accession == "DEMO-3"
+        assert [summary.accession for summary in log.look_up(Query(group=5))] == ["DEMO-3"]
+        assert [summary.accession for summary in log.look_up(Query(group=1))] == ["DEMO-4"]
         assert log.corrections(log.regions(signed.id)[0].id)
+
+
+def test_second_population_has_its_own_regions_share_and_result(filled: Path) -> None:
+    with CaseLog(filled) as log:
+        case = log.case_by_accession("DEMO-4")
+        assert case.populations == (Population("A", 70.0), Population("B", 30.0))
+        flags = [region.flags for region in log.regions(case.id)]
+        assert [(f.population, f.heterogeneous, f.clusters) for f in flags if f is not None] == [
+            ("A", True, False), ("A", True, False), ("B", True, True), ("B", True, True),
+        ]  # fmt: skip
+        assessed = workflow.assess(log, case.id).assessment.populations
+        assert [(p.label, p.group) for p in assessed] == [("A", 5), ("B", 1)]
 
 
 def test_signed_reports_are_real(filled: Path) -> None:
@@ -126,7 +148,7 @@ def test_folder_says_for_ever_that_it_is_the_demonstration(filled: Path) -> None
 
 def test_progress_is_told_case_by_case(made: tuple[Path, list[str]]) -> None:
     said = made[1]
-    assert [f"case {n} of 3" in text for n in (1, 2, 3) for text in said].count(True) >= 3
+    assert [f"case {n} of 4" in text for n in (1, 2, 3, 4) for text in said].count(True) >= 4
     assert any("signing" in text for text in said)
 
 
@@ -151,10 +173,10 @@ def test_killed_filling_is_taken_up_where_it_stopped(
             raise KilledError
 
     with pytest.raises(KilledError):
-        demo.fill(settings, until_signing, CASES[2:])
+        demo.fill(settings, until_signing, CASES[2:3])
     assert not demo.is_filled(settings.data_dir)
     done = seeing.analysed
-    assert demo.fill(settings, lambda _: None, CASES[2:])
+    assert demo.fill(settings, lambda _: None, CASES[2:3])
     assert seeing.analysed == done
     with CaseLog(settings.data_dir) as log:
         assert log.case_by_accession("DEMO-3").state is CaseState.SIGNED
@@ -199,3 +221,4 @@ def test_planned_cases_cover_the_way_of_a_case() -> None:
     assert len({case.accession for case in demo.CASES}) == len({case.seed for case in demo.CASES}) == len(demo.CASES)
     assert all("Demo" in case.patient and case.accession.startswith("DEMO") for case in demo.CASES)
     assert sum(case.goal is demo.Goal.SIGNED for case in demo.CASES) >= 2
+    assert any(case.second is not None for case in demo.CASES)  # heterogeneity is what the work-flow is about
