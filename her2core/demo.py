@@ -123,7 +123,7 @@ class DemoCase:
         return (first,) if self.second is None else (first, self.second)
 
 
-_AMPLIFIED_THIRD = Sample("B", 1, clusters=True, regions=2, seed=160, share_percent=30.0)
+_AMPLIFIED_THIRD = Sample("B", 1, clusters=True, regions=2, seed=162, share_percent=30.0)
 
 CASES = (
     DemoCase("DEMO-001", "Abel, Demo", 5, Goal.DRAFT, regions=1, seed=1),
