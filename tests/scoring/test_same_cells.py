@@ -75,13 +75,43 @@ def test_many_nuclei_of_a_large_field_are_found_and_not_mistaken() -> None:
     assert len(same_cells(one, crop(one, 1500, 1000, 4000, 3500))) > 150
 
 
-@pytest.mark.parametrize("nuclei", [0, 1, 4])
-def test_fewer_than_five_nuclei_say_nothing(nuclei: int) -> None:
+@pytest.mark.parametrize("nuclei", [0, 1, 5])
+def test_fewer_than_six_nuclei_say_nothing(nuclei: int) -> None:
     few = field(3, nuclei)
     assert same_cells(few, few) == ()
 
 
-def test_another_scale_is_another_field() -> None:
+def turned(part: Field, degrees: float = 0, scale: float = 1, mirrored: bool = False) -> Field:
+    """The part on a larger canvas, turned about its middle, scaled and mirrored; boxes round the moved nuclei."""
+    rows = np.array(part.boxes_xyxy)
+    x, y = (rows[:, :2] + rows[:, 2:]).T / 2
+    away = (x - part.width_px / 2) + 1j * (y - part.height_px / 2)
+    side = int(1.5 * scale * max(part.width_px, part.height_px))
+    moved = (away.conj() if mirrored else away) * scale * np.exp(1j * np.radians(degrees)) + (1 + 1j) * side / 2
+    sides = (rows[:, 2:] - rows[:, :2]) * scale
+    if degrees % 180 == 90:
+        sides = sides[:, ::-1]
+    corners = np.stack([moved.real, moved.imag], axis=1)
+    return Field(_boxes(np.hstack([corners - sides / 2, corners + sides / 2])), side, side)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "scale", "mirrored"),
+    [(180, 1, False), (90, 1, False), (17, 1, False), (-3, 1, False), (0, 0.6, False), (0, 2, False), (0, 1, True),
+     (180, 1, True), (200, 1.5, False)],
+    ids=str,
+)  # fmt: skip
+def test_cells_are_found_again_turned_scaled_and_mirrored(degrees: float, scale: float, mirrored: bool) -> None:
     whole = field(4)
-    doubled = Field(_boxes(np.array(whole.boxes_xyxy) * 2), 2720, 2048)
-    assert same_cells(whole, doubled) == ()
+    part = crop(whole, 100, 100, 1250, 1000)
+    pairs = same_cells(whole, turned(part, degrees, scale, mirrored))
+    assert len(pairs) >= 0.8 * len(part.boxes_xyxy)
+    expected = dict(same_cells(part, whole))  # turned nuclei keep their order
+    assert all(expected.get(there, here) == here for here, there in pairs)
+
+
+def test_a_box_without_area_is_no_cell_and_hides_none() -> None:
+    whole = field(5)
+    longer = Field(((10, 10, 10, 20), *whole.boxes_xyxy), *SIZE)
+    assert same_cells(whole, longer) == tuple((i, i + 1) for i in range(60))
+    assert len(same_cells(whole, turned(longer, 90))) == 60
