@@ -92,7 +92,7 @@ class _Laid:
     @property
     def straight(self) -> bool:
         """Whether the sides of a box are those of one nucleus in both fields; otherwise only its area is."""
-        return not self.mirrored and abs(np.angle(self.factor)) < _STRAIGHT
+        return bool(not self.mirrored and abs(np.angle(self.factor)) < _STRAIGHT)
 
     def upon(self, points: Complex) -> Complex:
         """Where points of the second field come to lie in the first."""
