@@ -149,35 +149,11 @@ def _without_names(log: CaseLog, review: CaseReview, pseudonym: str) -> dict[str
 
 def _case(review: CaseReview, pseudonym: str) -> Json:
     people = _People()
-    a = review.assessment
     return {
         "case": pseudonym,
         "details": _plain_details(review.case.details),
         "populations": [{"label": p.label, "share_percent": p.share_percent} for p in review.case.populations],
-        "result": None
-        if a is None
-        else {
-            # None until the counts are confirmed: a result that nobody looked at must not teach or be counted
-            "outcome": a.outcome.value if review.reviewed else None,
-            "group": a.final_group if review.reviewed else None,
-            "heterogeneous": a.heterogeneous if review.reviewed else None,
-            "rule_set": a.rule_set,
-            "reviewed": review.reviewed,
-            "signed": not review.editable,
-        },
-        "counts": []
-        if a is None
-        else [
-            {
-                "population": p.label,
-                "nuclei": p.tally.n,
-                "her2": p.tally.her2,
-                "cep17": p.tally.cep17,
-                "group": p.group if review.reviewed else None,
-                "outcome": p.outcome.value if review.reviewed else None,
-            }
-            for p in a.populations
-        ],
+        **_results(review),
         "regions": [_region(r, people) for r in review.regions],
         "recounts": [
             {
@@ -195,6 +171,37 @@ def _case(review: CaseReview, pseudonym: str) -> Json:
             for a in review.adjudications
         ],
     }
+
+
+def _results(review: CaseReview) -> Json:
+    """Results and counts; no result until the counts are confirmed, since it must not teach or be counted before."""
+    a = review.assessment
+    if a is None:
+        return {"result": None, "counts": []}
+
+    def confirmed(value: Any) -> Any:
+        return value if review.reviewed else None
+
+    result = {
+        "outcome": confirmed(a.outcome.value),
+        "group": confirmed(a.final_group),
+        "heterogeneous": confirmed(a.heterogeneous),
+        "rule_set": a.rule_set,
+        "reviewed": review.reviewed,
+        "signed": not review.editable,
+    }
+    counts = [
+        {
+            "population": p.label,
+            "nuclei": p.tally.n,
+            "her2": p.tally.her2,
+            "cep17": p.tally.cep17,
+            "group": confirmed(p.group),
+            "outcome": confirmed(p.outcome.value),
+        }
+        for p in a.populations
+    ]
+    return {"result": result, "counts": counts}
 
 
 def _region(region: RegionReview, people: _People) -> Json:

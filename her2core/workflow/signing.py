@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pyhanko.sign.timestamps import TimeStamper
 
@@ -127,7 +128,7 @@ def sign_out(
         made.content.kind.value,
         version=version,
         by=user,
-        summary=summary_of(review, made.content.laboratory, made.content.signatories),
+        summary=made.summary,
         reason=made.content.reason,
         replaces_id=_replaces(log, review),
         signed_at=made.at,
@@ -175,10 +176,7 @@ def add_addendum(
         ReportKind.ADDENDUM,
         version=version,
         by=user,
-        summary={
-            **summary_of(review, made.content.laboratory, made.content.signatories),
-            "addendum": addendum.text.strip(),
-        },
+        summary={**made.summary, "addendum": addendum.text.strip()},
         reason=addendum.reason,
         replaces_id=_latest(log, case_id),
         signed_at=made.at,
@@ -235,7 +233,7 @@ def sign_first(
         version=version,
         by=user,
         second=second,
-        summary=summary_of(review, made.content.laboratory, made.content.signatories),
+        summary=made.summary,
         reason=made.content.reason,
         replaces_id=_replaces(log, review),
         signed_at=made.at,
@@ -318,6 +316,7 @@ class _Made:
     content: ReportContent
     pdf: bytes
     at: datetime
+    summary: dict[str, Any]
 
 
 def _signed_pdf(
@@ -348,9 +347,8 @@ def _signed_pdf(
         assay=assay_of(settings),
         addendum=addendum,
     )
-    return _Made(
-        content, sign(render_report(content), keyring, user, password, meaning, at, timestamper=_stamper(settings)), at
-    )
+    pdf = sign(render_report(content), keyring, user, password, meaning, at, timestamper=_stamper(settings))
+    return _Made(content, pdf, at, summary_of(review, content.laboratory, content.signatories))
 
 
 def _stamper(settings: Settings) -> TimeStamper | None:
