@@ -167,8 +167,11 @@ def flash(kind: str, message: str) -> None:
 
 
 def show_flash() -> None:
-    """Show what `flash` left, once. Its place is kept while there is nothing to say: what stands below would otherwise be
-    drawn as something new, with its tabs and expanders as they were at first."""
+    """Show what `flash` left, once.
+
+    Its place is kept while there is nothing to say: what stands below would otherwise be drawn as something new, with
+    tabs and expanders as they were at first.
+    """
     kind, message = st.session_state.pop(_FLASH, (None, ""))
     place = st.empty()
     if kind == "error":
