@@ -652,7 +652,7 @@ def _images(view: _View) -> None:
             figures.reasons(view.signed, "region_reasons"),
             "lab_unsuitable",
             view.signed,
-            "Cases with such a region.",
+            "Cases with such a region. Those with a field taken twice are told beside.",
             "A leading reason: change how regions are taken or stained.",
         )
 
