@@ -21,7 +21,7 @@ from her2core.laboratory.ledger import read_lines
 from her2core.permissions import Action, decide, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
-from her2core.scoring import Outcome
+from her2core.scoring import STATE_WORDS, Outcome
 from her2core.ui import ai_differences, releases, searches
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
@@ -34,13 +34,13 @@ from her2core.ui.services import Services, region_image
 from her2core.ui.session import open_case, opened_case
 from her2core.ui.words import (
     STATE_COLOURS,
-    STATE_WORDS,
     case_title,
     escaped,
     heterogeneity_words,
     local_day,
     local_time,
     plain,
+    result_words,
 )
 from her2core.ui.worklist import continue_case
 from her2core.workflow import CaseReview, RegionReview
@@ -345,8 +345,8 @@ def _row(rooms: Services, user: User, case: CaseSummary) -> None:
     columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
     columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
-    result = "–" if case.outcome is None else f"{case.outcome}{f', Group {case.group}' if case.group else ''}"
-    columns[3].markdown(plain(result) + (" · amendment open" if case.amending else ""))
+    result, provisional = result_words(case)
+    columns[3].markdown(plain(result) + (f"  \n:small[{plain(provisional)}]" if provisional else ""))
     columns[4].markdown(plain(heterogeneity_words(case)))
     columns[5].markdown(str(case.regions))
     columns[6].markdown(local_day(case.created_at.astimezone().date()))
@@ -445,6 +445,10 @@ def _result(review: CaseReview) -> None:
         )
     elif review.editable and not review.reviewed:
         st.caption("The counts are not confirmed yet: this is no result.")
+    elif review.editable:
+        st.caption(
+            f"{'Work-up is open' if assessment.outcome.pending else 'No report is signed'}: this is provisional."
+        )
     st.html(RESULT_STYLE)
     for population in assessment.populations:
         several = len(assessment.populations) > 1

@@ -12,6 +12,7 @@ from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.records import Case, Role, User
 from her2core.reporting.content import NOT_CLEARED
+from her2core.scoring import STATE_WORDS
 from her2core.settings import Settings
 from her2core.ui import external
 from her2core.ui.changed_details import unsaved
@@ -24,7 +25,7 @@ from her2core.ui.session import (
     remember_user,
     show_flash,
 )
-from her2core.ui.words import STATE_WORDS, escaped, local_day, role_words
+from her2core.ui.words import escaped, local_day, role_words
 
 __all__ = [
     "PAGES",

@@ -11,8 +11,9 @@ from typing import Any
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
+from her2core.scoring import STATE_WORDS
 from her2core.scoring.wording import with_share
-from her2core.ui.words import STATE_WORDS, escaped, local_time
+from her2core.ui.words import escaped, local_time
 
 __all__ = [
     "HISTORY_STYLE",
@@ -237,8 +238,10 @@ def _result(detail: Mapping[str, Any]) -> str:
     changed = detail["changed"]
     group, outcome = changed["group"][1], changed["outcome"][1]
     if group is None and outcome is None:
-        return "Result withdrawn, since something changed"
-    return "Result: " + ", ".join([*([f"Group {group}"] if group else []), *([str(outcome)] if outcome else [])])
+        return "Provisional result withdrawn, since something changed"
+    return "Provisional result: " + ", ".join(
+        [*([f"Group {group}"] if group else []), *([str(outcome)] if outcome else [])]
+    )
 
 
 def _opened(detail: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from her2core.laboratory.invented import Planted, stories
 from her2core.laboratory.ledger import FLAGS, CaseLine, LineReader, Lines, read_lines
 from her2core.laboratory.seeded import seed_laboratory
 from her2core.records import CaseDetails, CaseState, Overlap, RegionFlags, Role, SignalIntensity
+from her2core.scoring import ResultStatus
 from her2core.scoring.suitability import SHOWN_TWICE, TOO_WEAK
 
 DAY = date(2026, 3, 2)  # a Monday
@@ -218,7 +219,25 @@ def test_the_list_for_others_has_no_outcome_that_nobody_signed() -> None:
     unsigned = {"state": "ready", "signed": None, "signed_day": None}
     text = deidentified_csv(lines({}, unsigned))
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
-    assert [(row["state"], row["outcome"]) for row in rows] == [("signed", "negative"), ("ready", "")]
+    assert [(row["state"], row["outcome"]) for row in rows] == [("Signed", "negative"), ("Ready to sign", "")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, ResultStatus.SIGNED),
+        ({"state": "reviewed", "reports": 1}, ResultStatus.SIGNED),  # an amendment is open: the group is as reported
+        ({"state": "draft", "signed": None, "nuclei": 0, "outcome": ""}, ResultStatus.NOT_ANALYSED),
+        ({"state": "draft", "signed": None, "outcome": ""}, ResultStatus.NOT_CONFIRMED),
+        ({"state": "analysed", "signed": None, "outcome": ""}, ResultStatus.NOT_CONFIRMED),
+        ({"state": "pending IHC", "signed": None, "outcome": "pending IHC"}, ResultStatus.WORK_UP_OPEN),
+        ({"state": "reviewed", "signed": None}, ResultStatus.NOT_SIGNED),
+        ({"state": "ready", "signed": None}, ResultStatus.NOT_SIGNED),
+    ],
+)
+def test_the_list_for_others_says_what_stands_behind_a_group(changes: dict[str, Any], status: ResultStatus) -> None:
+    (row,) = csv.DictReader(io.StringIO(deidentified_csv(lines(changes)).removeprefix("\ufeff")))
+    assert row["result_status"] == status
 
 
 def test_empty_lines_make_every_figure() -> None:

@@ -24,7 +24,7 @@ from her2core.records import IHC, CaseDetails, CaseState, Population
 from her2core.ui import case_log, releases
 from her2core.ui.searches import Period
 from her2core.ui.services import Services, services
-from her2core.ui.words import heterogeneity_words
+from her2core.ui.words import heterogeneity_words, result_words
 from her2core.workflow import Format
 from tests.pages.lab import CA_PASSPHRASE, FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
@@ -420,6 +420,38 @@ def test_the_list_names_the_populations_and_once_signed_the_positive_and_undeter
 
 
 @pytest.mark.parametrize(
+    ("state", "outcome", "group", "amending", "words"),
+    [
+        (CaseState.ANALYSED, None, None, False, ("–", "")),
+        (CaseState.PENDING_IHC, "pending IHC", None, False, ("pending IHC", "")),
+        (CaseState.REVIEWED, "positive", 1, False, ("positive, Group 1", "provisional, not signed")),
+        (CaseState.READY, "indeterminate", None, False, ("indeterminate", "provisional, not signed")),
+        (CaseState.SIGNED, "negative", 5, False, ("negative, Group 5", "")),
+        (CaseState.AMENDED, "negative", 5, False, ("negative, Group 5", "")),
+        (CaseState.READY, "negative", 5, True, ("negative, Group 5", "provisional, amendment open")),
+        (CaseState.ANALYSED, None, None, True, ("–", "provisional, amendment open")),
+    ],
+)
+def test_the_list_says_which_results_are_provisional(
+    state: CaseState, outcome: str | None, group: int | None, amending: bool, words: tuple[str, str]
+) -> None:
+    case = replace(_summary(TWO, flagged=False, outcomes={}), state=state, outcome=outcome, group=group)
+    assert result_words(replace(case, amending=amending)) == words
+
+
+def test_a_result_that_is_not_signed_is_marked_in_the_list_and_in_the_case(lab: TestLaboratory) -> None:
+    case = lab.ready(NEGATIVE, "S26-200")
+    at = page(lab, "lind")
+    assert "negative, Group 5" in shown(at)
+    assert ":small[provisional, not signed]" in shown(at)
+    at.button(key=f"details_{case.id}").click().run()
+    assert "No report is signed: this is provisional." in shown(at)
+    lab.sign(case)
+    at.run()
+    assert "provisional" not in shown(at)
+
+
+@pytest.mark.parametrize(
     ("second", "details"),
     [(POSITIVE, {}), (GROUP_3, {"ihc": IHC.THREE_PLUS, "ihc_same_sample": True})],  # positive by ISH; by ISH with IHC
 )
@@ -498,9 +530,9 @@ def test_a_case_says_what_stands_behind_its_numbers_on_the_page_and_on_the_comma
     exported()
     assert found == [
         ("counts not confirmed", "", "", ""),
-        ("not signed", "1", "", ""),
+        ("provisional, not signed", "1", "", ""),
         ("signed", "1", "positive", "positive"),
-        ("amendment open", found[3][1], "", ""),
+        ("provisional, amendment open", found[3][1], "", ""),
     ]
 
 
