@@ -30,10 +30,8 @@ def draw_new_case(rooms: Services, user: User) -> None:
     title.subheader("New case", anchor=False)
     details, below = details_fields(key, NEW_CASE)
     begun = is_begun(details)
-    if begun:
-        says.caption(
-            "This draft is kept while you look at other pages, until the case is opened, you clear it or sign out."
-        )
+    kept = "This draft is kept while you look at other pages, until the case is opened, you clear it or sign out."
+    says.caption(f"\\* is needed, all else may follow later. {kept if begun else ''}")
     # Always there, so that nothing moves under the pointer once the first field is filled.
     clear.button(
         "Clear", icon=":material/delete:", key="new_clear", width="stretch", disabled=not begun, on_click=_clear_draft

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import CaseSummary, ReportRecord
-from her2core.caselog.lookup import Query
+from her2core.caselog.lookup import Query, Sort
 from her2core.errors import IntegrityError, NotFoundError, PermissionDeniedError
 from her2core.records import IHC, CaseDetails, CaseState, Population
 from her2core.ui import case_log, releases
@@ -382,6 +382,32 @@ def test_an_uploaded_file_that_is_not_the_report_is_refused(signed: TestLaborato
     entry = signed.log.audit(None, 1, actions=("report verified",))[0]
     assert entry.case_id is None
     assert entry.detail["ok"] is False
+
+
+def test_all_filters_are_taken_back_at_once_and_the_order_stays(lab: TestLaboratory) -> None:
+    lab.open_case("S26-200")
+    lab.open_case("S26-300")
+    at = page(lab, "lind")
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+    at.selectbox(key="case_log_sort").select(Sort.ACCESSION)
+    at.selectbox(key="case_log_flag").select("overlap").run()
+    assert "No case matches" in shown(at)
+    at.text_input(key="case_log_text").input("S26-300").run()
+    at.button(key="case_log_clear").click().run()
+    assert not at.exception
+    assert "**2 cases**" in shown(at)
+    assert (at.text_input(key="case_log_text").value, at.selectbox(key="case_log_flag").value) == ("", None)
+    assert at.selectbox(key="case_log_sort").value is Sort.ACCESSION
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+
+
+def test_cases_that_the_laboratory_page_sent_are_no_filter_to_be_cleared(lab: TestLaboratory) -> None:
+    first = lab.open_case("S26-200")
+    at = page(lab, "lind", case_log_given=("Group 4", (first.id,)))
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+    at.text_input(key="case_log_text").input("S26-2").run()
+    at.button(key="case_log_clear").click().run()
+    assert "Only the cases behind **Group 4** (1)" in shown(at)
 
 
 # --- heterogeneity ----------------------------------------------------------------------------------------------------
