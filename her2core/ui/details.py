@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from her2core.records import FIXATION_HOURS, IHC, LONGEST_ISCHAEMIA_MIN, CaseDetails
+from her2core.ui.date_guard import mount_date_guard, taken_instead
 
 __all__ = [
     "IHC_WORDS",
@@ -81,6 +82,14 @@ def details_fields(key: str, d: CaseDetails, *, disabled: bool = False) -> tuple
     """Draw the fields, filled with `d`; their values outlive the page for as long as the session lasts. What is in them
     now, and the column that has room below."""
     kept: dict[str, Any] = {"persist_state": "session", "disabled": disabled}
+    typed = mount_date_guard()
+
+    def day(place: DeltaGenerator, label: str, value: date | None, end: str) -> None:
+        now = place.date_input(label, value, **_ANY_DAY, key=f"{key}_{end}", **kept)
+        said = taken_instead(typed.get(f"{key}_{end}"), now)
+        if said:
+            place.markdown(f":orange[:material/warning: {said}]")
+
     patient, specimen, assay = st.columns(3, gap="medium")
     with patient:
         st.markdown("**Patient**")
@@ -90,7 +99,7 @@ def details_fields(key: str, d: CaseDetails, *, disabled: bool = False) -> tuple
             "Patient ID *", d.patient_id, key=f"{key}_patient_id", **kept, help="The second identifier on every page."
         )
         one, two = st.columns(2)
-        one.date_input("Date of birth", d.date_of_birth, **_ANY_DAY, key=f"{key}_born", **kept)
+        day(one, "Date of birth", d.date_of_birth, "born")
         two.selectbox("Sex", _choices(_SEX, d.sex), index=_index(_SEX, d.sex), key=f"{key}_sex", **kept)
         st.text_input("Requested by", d.requester, key=f"{key}_requester", **kept)
     with specimen:
@@ -112,8 +121,8 @@ def details_fields(key: str, d: CaseDetails, *, disabled: bool = False) -> tuple
             key=f"{key}_side",
             **kept,
         )
-        one.date_input("Collected", d.collected_on, **_ANY_DAY, key=f"{key}_collected", **kept)
-        two.date_input("Received", d.received_on, **_ANY_DAY, key=f"{key}_received", **kept)
+        day(one, "Collected", d.collected_on, "collected")
+        day(two, "Received", d.received_on, "received")
         st.text_input("Fixative", d.fixative, key=f"{key}_fixative", **kept)
         one, two = st.columns(2)
         one.number_input(
@@ -129,7 +138,7 @@ def details_fields(key: str, d: CaseDetails, *, disabled: bool = False) -> tuple
         st.text_input("Probe kit", d.probe_kit, key=f"{key}_kit", **kept)
         one, two = st.columns(2)
         one.text_input("Lot", d.probe_lot, key=f"{key}_lot", **kept)
-        two.date_input("Expires", d.probe_expiry, **_ANY_DAY, key=f"{key}_expiry", **kept)
+        day(two, "Expires", d.probe_expiry, "expiry")
         st.selectbox(
             "Batch and on-slide controls", list(_CONTROLS), index=list(_CONTROLS).index(d.controls_ok),
             format_func=_CONTROLS.__getitem__, placeholder=_CONTROLS[None], key=f"{key}_controls", **kept,

@@ -105,3 +105,23 @@ def test_saving_details_leaves_the_user_where_the_fields_are(server: Server, pag
         expect(tab).to_have_attribute("aria-selected", "true")
         expect(hours).to_have_value(typed)
         assert log.case(case.id).details.fixation_hours == float(typed)
+
+
+def test_a_typed_day_that_does_not_exist_is_told_until_it_is_corrected(server: Server, page: Page) -> None:
+    _sign_in(page, server)
+    page.get_by_role("button", name="New case").click()
+    day = page.locator(".st-key-new_received").get_by_role("spinbutton")
+    elsewhere = page.get_by_role("textbox", name="Block")
+    day.nth(0).click()
+    page.keyboard.type("20260231")
+    elsewhere.click()
+    said = page.get_by_text("31 Feb 2026 does not exist: 28 Feb 2026 was taken.")
+    expect(said).to_be_visible(timeout=PATIENCE_MS)
+    elsewhere.fill("B2")
+    elsewhere.press("Enter")
+    expect(page.get_by_text("This draft is kept")).to_be_visible(timeout=PATIENCE_MS)
+    expect(said).to_be_visible()
+    day.nth(2).click()
+    page.keyboard.type("27")
+    elsewhere.click()
+    expect(said).to_have_count(0, timeout=PATIENCE_MS)
