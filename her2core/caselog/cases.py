@@ -24,7 +24,7 @@ __all__ = ["ONE_POPULATION", "Cases", "case_columns", "signed_state", "summary_o
 ONE_POPULATION = canonical([{"label": "A", "share_percent": 100.0}])
 """The column `populations` of a case as it is opened."""
 
-_REQUIRED = {"accession": "accession number", "patient_name": "patient's name", "patient_id": "patient's id"}
+_REQUIRED = {"accession": "accession number", "patient_name": "patient name", "patient_id": "patient ID"}
 _LONGEST_FIELD = 500
 _MOST_POPULATIONS = 26
 

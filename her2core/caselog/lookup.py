@@ -15,6 +15,7 @@ from her2core.caselog._rows import rows
 from her2core.caselog.cases import summary_of_row
 from her2core.caselog.entries import CaseSummary
 from her2core.records import CaseState
+from her2core.scoring.suitability import SHOWN_TWICE
 
 __all__ = ["FLAGS", "Lookup", "Query", "Sort"]
 
@@ -24,9 +25,10 @@ FLAGS = {
     "heterogeneous": _HAS_REGION.format("r.heterogeneous = 1"),
     "weak signals": _HAS_REGION.format("r.signal_intensity IN ('weak', 'unscorable')"),
     "overlap": _HAS_REGION.format("r.overlap IN ('moderate', 'severe')"),
-    "region not suitable": _HAS_REGION.format("r.suitable = 0"),
+    "region not suitable": _HAS_REGION.format(f"r.suitable = 0 AND r.unsuitable_reason IS NOT '{SHOWN_TWICE}'"),
 }
-"""Flags of a case, one of whose regions was flagged so, as conditions."""
+"""Flags of a case, one of whose regions was flagged so, as conditions. A region that is left out since it shows the
+cells of another is none that is not suitable: nothing is wrong with sample or slide."""
 
 _FIRST_SIGNED = "(SELECT min(signed_at) FROM reports WHERE case_id = cases.id AND kind <> 'preliminary')"
 

@@ -20,6 +20,7 @@ from fractions import Fraction
 
 from her2core.records import Case, ModelUsed, Region
 from her2core.scoring import (
+    STATE_WORDS,
     CaseAssessment,
     Outcome,
     PopulationAssessment,
@@ -181,7 +182,7 @@ def _case_rows(entry: CaseEntry) -> list[dict[str, Cell]]:
         "controls_ok": details.controls_ok,
         "ihc": None if details.ihc is None else details.ihc.value,
         "ihc_same_sample": details.ihc_same_sample,
-        "state": case.state.value,
+        "state": STATE_WORDS[case.state],
         "reviewed": entry.reviewed,
         "result_status": entry.status.value,
         "opened_at": case.created_at,

@@ -11,12 +11,14 @@ from typing import Any
 
 from her2core.laboratory.figures import STEPS, step_hours
 from her2core.laboratory.ledger import FLAGS, Lines
+from her2core.records import CaseState
+from her2core.scoring import STATE_WORDS, Outcome, ResultStatus
 
 __all__ = ["COLUMNS", "csv_text", "deidentified_csv", "safe_cell"]
 
 COLUMNS = (
-    "sample", "month_opened", "month_signed", "hours_opened_to_signed", "state", "group", "outcome", "ihc",
-    "nuclei_scored", "her2", "cep17", "ai_group", "ai_nuclei_scored", "ai_her2", "ai_cep17", "nuclei_edited",
+    "sample", "month_opened", "month_signed", "hours_opened_to_signed", "state", "result_status", "group", "outcome",
+    "ihc", "nuclei_scored", "her2", "cep17", "ai_group", "ai_nuclei_scored", "ai_her2", "ai_cep17", "nuclei_edited",
     "recount_group", "flags", "regions", "regions_not_suitable", "reports", "amended", "probe_lot", "models", "reader",
 )  # fmt: skip
 
@@ -43,7 +45,8 @@ def deidentified_csv(lines: Lines) -> str:
                 _month(line["opened_day"]),
                 _month(line["signed_day"]),
                 "" if math.isnan(hours[index]) else f"{hours[index]:.1f}",
-                line["state"],
+                STATE_WORDS[CaseState(line["state"])],
+                _status(line),
                 _whole(line["result_group"]),
                 "" if math.isnan(line["signed"]) else line["outcome"],
                 line["ihc"],
@@ -57,6 +60,16 @@ def deidentified_csv(lines: Lines) -> str:
             ]
         )
     return "\ufeff" + buffer.getvalue()
+
+
+def _status(line: Mapping[str, Any]) -> ResultStatus:
+    """What stands behind the group of a case. That of a signed one is as reported last, whatever is open since."""
+    if not math.isnan(line["signed"]):
+        return ResultStatus.SIGNED
+    if line["state"] in (CaseState.DRAFT, CaseState.ANALYSED):
+        return ResultStatus.NOT_CONFIRMED if line["nuclei"] else ResultStatus.NOT_ANALYSED
+    pending = line["outcome"] != "" and Outcome(line["outcome"]).pending
+    return ResultStatus.WORK_UP_OPEN if pending else ResultStatus.NOT_SIGNED
 
 
 def _whole(value: Any) -> str:

@@ -365,6 +365,7 @@ def repeated(lines: Lines, every: Lines) -> tuple[Counted, ...]:
         Counted("Sample tested again within half a year", _tested_again(lines, every), n),
         Counted("Region analysed again", np.flatnonzero(lines["analysed_again"] > 0), n),
         Counted("Region replaced: one was not suitable", np.flatnonzero(lines["unsuitable"] > 0), n),
+        Counted("Region left out: same cells as another", np.flatnonzero(lines["shown_twice"] > 0), n),
         Counted("Blinded recount", np.flatnonzero(~np.isnan(lines["second_group"])), n),
         Counted("Adjudicated", np.flatnonzero(lines["adjudicated"] > 0), n),
         Counted("Report amended", np.flatnonzero(lines["amended"] > 0), n),

@@ -31,17 +31,19 @@ from her2core.caselog.beside import Row, analysis_of, correction_of, key_of, mom
 from her2core.errors import CaseLogError
 from her2core.records import Overlap, SignalIntensity, Tally
 from her2core.scoring import ReviewedNucleus, apply_corrections, group, tally
+from her2core.scoring.suitability import SHOWN_TWICE
 
 __all__ = ["FLAGS", "QUALITY", "CaseLine", "LineReader", "Lines", "is_made", "read_lines"]
 
 _FILE = "laboratory.sqlite"
-_SCHEMA = 2  # another number: the ledger is made anew
+_SCHEMA = 3  # another number: the ledger is made anew
 _CHUNK = 500
 _BUSY_S = 300.0
 
 FLAGS = ("clusters", "heterogeneous", "weak signals", "overlap", "region not suitable")
 """The flags of a case: one of its regions was flagged so. "overlap" is moderate or severe, "weak signals" weak or
-unscorable. The bit of a flag in `CaseLine.flags` is its place here."""
+unscorable. The bit of a flag in `CaseLine.flags` is its place here. A region that was left out since it shows the cells
+of another is none that is not suitable: nothing is wrong with sample or slide."""
 
 QUALITY = (
     "focus_ratio",
@@ -61,6 +63,7 @@ class CaseLine:
     `reader` is who signed first; before that who confirmed the counts, or opened the case. Groups and counts are those
     of one population: the one that decided the result, else the first. `ai_*`: from the models' counts alone;
     `counted_group`, `n`, `her2`, `cep17`: after corrections; `moved`: in any population the two groups differ.
+    `unsuitable` regions, with their `region_reasons`, are without those `shown_twice`, which show another one's cells.
     `result_group` and `outcome` are as reported last. `second_*`: the recount of that population. `sample` tells
     patient and block apart without naming them.
     """
@@ -88,6 +91,7 @@ class CaseLine:
     reasons: str
     regions: int
     unsuitable: int
+    shown_twice: int
     region_reasons: str
     analysed_again: int
     flags: int
@@ -361,7 +365,7 @@ def _line(
     ai, now = counts.ai.get(label, _NONE), counts.now.get(label, _NONE)
     second = next((r for r in reversed(recounts) if r["population"] == label and r["blinded"]), None)
     seconds = None if second is None else Tally(second["n"], second["her2"], second["cep17"])
-    unsuitable = [r for r, _, _ in regions if r["suitable"] == 0]
+    unsuitable = [r for r, _, _ in regions if _is_unsuitable(r)]
     found = [a for _, analyses, _ in regions for a in analyses]
     signed = moment(reports[0]["signed_at"]) if reports else None
     opened = moment(case["created_at"])
@@ -390,6 +394,7 @@ def _line(
         reasons=json.dumps(json.loads(stated[-1]["value"]).get("reasons", [])) if stated else "[]",
         regions=len(regions),
         unsuitable=len(unsuitable),
+        shown_twice=sum(r["suitable"] == 0 for r, _, _ in regions) - len(unsuitable),
         region_reasons=json.dumps([r["unsuitable_reason"] for r in unsuitable]),
         analysed_again=sum(max(0, len(analyses) - 1) for _, analyses, _ in regions),
         flags=_flags([r for r, _, _ in regions]),
@@ -465,13 +470,18 @@ class _Counts:
         return next((label for label in labels if group(self.now[label]) == result), labels[0] if labels else "")
 
 
+def _is_unsuitable(region: Row) -> bool:
+    """Whether a region was rejected for what it shows, and not since another one shows the same cells."""
+    return bool(region["suitable"] == 0 and region["unsuitable_reason"] != SHOWN_TWICE)
+
+
 def _flags(regions: Sequence[Row]) -> int:
     raised = (
         any(r["clusters"] for r in regions),
         any(r["heterogeneous"] for r in regions),
         any(r["signal_intensity"] in (SignalIntensity.WEAK, SignalIntensity.UNSCORABLE) for r in regions),
         any(r["overlap"] in (Overlap.MODERATE, Overlap.SEVERE) for r in regions),
-        any(r["suitable"] == 0 for r in regions),
+        any(_is_unsuitable(r) for r in regions),
     )
     return sum(1 << place for place, is_raised in enumerate(raised) if is_raised)
 

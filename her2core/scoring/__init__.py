@@ -39,7 +39,7 @@ from her2core.scoring.spatial import (
     pattern_sentence,
     spatial_pattern,
 )
-from her2core.scoring.states import ResultStatus, result_status, state_of
+from her2core.scoring.states import STATE_WORDS, ResultStatus, result_status, state_of
 from her2core.scoring.suitability import (
     TOO_WEAK,
     Countability,
@@ -83,6 +83,7 @@ __all__ = [
     "COLOUR_REASONS",
     "MINIMUM_NUCLEI",
     "RULE_SET",
+    "STATE_WORDS",
     "TOO_WEAK",
     "Adjudication",
     "CaseAssessment",

@@ -13,19 +13,33 @@ from enum import StrEnum
 from her2core.records import CaseState
 from her2core.scoring.inputs import CaseAssessment, Outcome
 
-__all__ = ["ResultStatus", "result_status", "state_of"]
+__all__ = ["STATE_WORDS", "ResultStatus", "result_status", "state_of"]
+
+STATE_WORDS: dict[CaseState, str] = {
+    CaseState.DRAFT: "Intake",
+    CaseState.ANALYSED: "In review",
+    CaseState.REVIEWED: "Work-up",
+    CaseState.PENDING_IHC: "Pending IHC",
+    CaseState.PENDING_RECOUNT: "Pending recount",
+    CaseState.PENDING_ADJUDICATION: "Pending adjudication",
+    CaseState.READY: "Ready to sign",
+    CaseState.SIGNED: "Signed",
+    CaseState.AMENDED: "Amended",
+}
+"""The states as pages and tables name them."""
 
 _REPORTED = (CaseState.SIGNED, CaseState.AMENDED)
 
 
 class ResultStatus(StrEnum):
-    """What stands behind the numbers of a case as they go out in tables; the values are shown."""
+    """What stands behind the numbers of a case in lists and tables; the values are shown. A result is provisional until
+    somebody signs it."""
 
     NOT_ANALYSED = "not analysed"
     NOT_CONFIRMED = "counts not confirmed"
-    WORK_UP_OPEN = "work-up open"
-    NOT_SIGNED = "not signed"
-    AMENDMENT_OPEN = "amendment open"
+    WORK_UP_OPEN = "provisional, work-up open"
+    NOT_SIGNED = "provisional, not signed"
+    AMENDMENT_OPEN = "provisional, amendment open"
     SIGNED = "signed"
 
 

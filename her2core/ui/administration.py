@@ -227,7 +227,8 @@ def _rename(rooms: Services, user: User, person: User) -> None:
         credentials = st.text_input("Credentials", person.credentials, key=f"{key}_credentials", max_chars=200)
         pressed = st.form_submit_button("Save", key="rename_save", width="stretch")
     if pressed:
-        saved(workflow.rename, rooms.accounts, person, full_name or "", credentials or "", user, done="Name saved.")
+        done = f"Name saved: {plain(' '.join(filter(None, (full_name, credentials))))}."
+        saved(workflow.rename, rooms.accounts, person, full_name or "", credentials or "", user, done=done)
         st.rerun()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -21,7 +22,7 @@ from her2core.laboratory.ledger import read_lines
 from her2core.permissions import Action, decide, require
 from her2core.records import CaseState, Region, Role, User
 from her2core.reporting.verify import Verification
-from her2core.scoring import Outcome
+from her2core.scoring import STATE_WORDS, Outcome
 from her2core.ui import ai_differences, releases, searches
 from her2core.ui.blinding import stays_blind
 from her2core.ui.documents import show_pdf
@@ -34,13 +35,13 @@ from her2core.ui.services import Services, region_image
 from her2core.ui.session import open_case, opened_case
 from her2core.ui.words import (
     STATE_COLOURS,
-    STATE_WORDS,
     case_title,
     escaped,
     heterogeneity_words,
     local_day,
     local_time,
     plain,
+    result_words,
 )
 from her2core.ui.worklist import continue_case
 from her2core.workflow import CaseReview, RegionReview
@@ -160,6 +161,7 @@ def _search(rooms: Services, user: User) -> None:
     if total == 0:
         if query.filters:
             st.info("No case matches. Take back a filter.", icon=":material/search_off:")
+            _clear_button(query)
         else:
             st.info("The case log is empty. Cases appear here once a pathologist has opened them.")
         return
@@ -241,7 +243,7 @@ def _more_filters(people: Mapping[int, str], place: DeltaGenerator) -> tuple[dic
         )  # fmt: skip
         flag = st.selectbox(
             "Flag of a region", [None, *FLAGS], format_func=lambda f: f or "any", key="case_log_flag",
-            on_change=_first_page, persist_state="session",
+            placeholder="any", on_change=_first_page, persist_state="session",
         )  # fmt: skip
         several = st.toggle(
             "More than one population", key="case_log_several", on_change=_first_page, persist_state="session"
@@ -280,9 +282,10 @@ def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -
     count, pages, export = st.columns([2.2, 1.9, 1.1], vertical_alignment="center")
     cases = f"{total} case{'s' if total > 1 else ''}"
     last = min(offset + _PAGE, total)
-    count.markdown(
-        f"**{cases}**" + (f", {offset + 1} to {last} shown" if total > _PAGE else "") + _days_in_words(query)
-    )
+    shown = f", {offset + 1} to {last} shown" if total > _PAGE else ""
+    with count.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{cases}**{shown}{_days_in_words(query)}", width="content")
+        _clear_button(query)
     if total > _PAGE:
         with pages.container(horizontal=True, horizontal_alignment="center"):
             end = (total - 1) // _PAGE * _PAGE
@@ -293,6 +296,15 @@ def _above(rooms: Services, user: User, query: Query, total: int, offset: int) -
                 st.button(label, key=f"case_log_{name}", disabled=off, on_click=_turn, args=(to,))
     with export.popover(f"Export {cases}", icon=":material/download:", width="stretch"):
         _exports(rooms, user, query, total)
+
+
+def _clear_button(query: Query) -> None:
+    """Takes back all filters at once, those behind a button too; the cases that another page sent stay chosen."""
+    if replace(query, ids=None).filters:
+        st.button(
+            "Clear filters", key="case_log_clear", icon=":material/filter_alt_off:", type="tertiary",
+            on_click=searches.clear,
+        )  # fmt: skip
 
 
 def _exports(rooms: Services, user: User, query: Query, total: int) -> None:
@@ -345,8 +357,8 @@ def _row(rooms: Services, user: User, case: CaseSummary) -> None:
     columns[0].markdown(f"**{plain(case_title(case.accession, case.block))}**")
     columns[1].markdown(f"{plain(case.patient_name)} · {plain(case.patient_id)}")
     columns[2].badge(STATE_WORDS[case.state], color=STATE_COLOURS[case.state])  # type: ignore[arg-type]
-    result = "–" if case.outcome is None else f"{case.outcome}{f', Group {case.group}' if case.group else ''}"
-    columns[3].markdown(plain(result) + (" · amendment open" if case.amending else ""))
+    result, provisional = result_words(case)
+    columns[3].markdown(plain(result) + (f"  \n:small[{plain(provisional)}]" if provisional else ""))
     columns[4].markdown(plain(heterogeneity_words(case)))
     columns[5].markdown(str(case.regions))
     columns[6].markdown(local_day(case.created_at.astimezone().date()))
@@ -445,6 +457,10 @@ def _result(review: CaseReview) -> None:
         )
     elif review.editable and not review.reviewed:
         st.caption("The counts are not confirmed yet: this is no result.")
+    elif review.editable:
+        st.caption(
+            f"{'Work-up is open' if assessment.outcome.pending else 'No report is signed'}: this is provisional."
+        )
     st.html(RESULT_STYLE)
     for population in assessment.populations:
         several = len(assessment.populations) > 1

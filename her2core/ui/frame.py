@@ -12,8 +12,10 @@ from her2core import workflow
 from her2core.errors import Her2CoreError
 from her2core.records import Case, Role, User
 from her2core.reporting.content import NOT_CLEARED
+from her2core.scoring import STATE_WORDS
 from her2core.settings import Settings
 from her2core.ui import external
+from her2core.ui.changed_details import unsaved
 from her2core.ui.services import Services
 from her2core.ui.session import (
     end_session,
@@ -23,7 +25,7 @@ from her2core.ui.session import (
     remember_user,
     show_flash,
 )
-from her2core.ui.words import STATE_WORDS, escaped, local_day, role_words
+from her2core.ui.words import escaped, local_day, role_words
 
 __all__ = [
     "PAGES",
@@ -75,6 +77,7 @@ _STYLE = """<style>
 .h2c-strip {display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: baseline; font-size: 14px; line-height: 1.5;}
 .h2c-strip b {font-size: 16px;} .h2c-strip span.k {opacity: .65; margin-right: 4px;}
 .h2c-tag {border: 1px solid currentColor; border-radius: 4px; padding: 0 7px; font-size: 12.5px; font-weight: 600;}
+.h2c-tag.unsaved {color: light-dark(#9A5B00, #F0B35A);}
 </style>"""
 
 # The dark theme where this browser has not chosen one; Streamlit itself would follow the system. Once a browser, before
@@ -127,8 +130,9 @@ def out_of_order(message: str) -> None:
     st.error(message, icon=":material/error:")
 
 
-def case_strip(case: Case) -> None:
-    """Whose case is open: two patient identifiers, specimen and state, in one line."""
+def case_strip(case: Case, *, unsaved: bool = False) -> None:
+    """Whose case is open: two patient identifiers, specimen and state, in one line; with `unsaved`, that details were
+    typed and not saved."""
     d = case.details
     parts = [
         f"<b>{escaped(d.accession)}</b>",
@@ -142,6 +146,8 @@ def case_strip(case: Case) -> None:
     if d.block:
         parts.append(f'<span><span class="k">block</span>{escaped(d.block)}</span>')
     parts.append(f'<span class="h2c-tag">{STATE_WORDS[case.state]}</span>')
+    if unsaved:
+        parts.append('<span class="h2c-tag unsaved">Changed details not saved yet</span>')
     st.html(f'<div class="h2c-strip">{"".join(parts)}</div>')
 
 
@@ -161,7 +167,8 @@ def account_menu(rooms: Services, user: User) -> None:
     case_id = opened_case()
     with left:
         if case_id is not None and user.role is Role.PATHOLOGIST:
-            case_strip(rooms.log.case(case_id))
+            case = rooms.log.case(case_id)
+            case_strip(case, unsaved=unsaved(case))
     with right, st.popover(user.full_name, icon=":material/person:", width="stretch"):
         st.caption(f"{role_words(user.role)} · signed in as {user.username}")
         if st.button("Sign out", icon=":material/logout:", key="sign_out", width="stretch", type="primary"):

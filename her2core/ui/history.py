@@ -11,10 +11,19 @@ from typing import Any
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
+from her2core.scoring import STATE_WORDS
 from her2core.scoring.wording import with_share
-from her2core.ui.words import STATE_WORDS, escaped, local_time
+from her2core.ui.words import escaped, local_time
 
-__all__ = ["HISTORY_STYLE", "Line", "history_html", "history_lines", "in_words", "statements_in_words"]
+__all__ = [
+    "HISTORY_STYLE",
+    "Line",
+    "changes_in_words",
+    "history_html",
+    "history_lines",
+    "in_words",
+    "statements_in_words",
+]
 
 HISTORY_STYLE = """<style>
 .h2c-hist {width: 100%; border-collapse: collapse; font-size: 13.5px;}
@@ -28,6 +37,10 @@ _FIELDS = {
     "patient_name": "patient name",
     "patient_id": "patient ID",
     "date_of_birth": "date of birth",
+    "laterality": "side",
+    "cold_ischaemia_min": "cold ischaemia (min)",
+    "fixation_hours": "fixation (hours)",
+    "probe_expiry": "expiry of the lot",
     "ihc": "IHC",
     "ihc_same_sample": "IHC on the same sample",
     "controls_ok": "controls as expected",
@@ -186,16 +199,20 @@ def _counted(nuclei: Sequence[tuple[int, int]]) -> str:
     return f"Counted {'1 nucleus' if number == 1 else f'{number} nuclei'} for the blinded recount"
 
 
-def _changes(detail: Mapping[str, Any]) -> str:
-    """`{"changed": {field: [old, new]}}` in words."""
+def changes_in_words(changed: Mapping[str, Sequence[Any]]) -> str:
+    """`{field: [old, new]}` in words."""
     said = []
-    for name, (old, new) in detail.get("changed", {}).items():
+    for name, (old, new) in changed.items():
         if (old, new) in ((None, ""), ("", "")):
             continue
         called = _FIELDS.get(name, name.replace("_", " "))
         after = _value(name, new)
         said.append(f"{called} {after}" if old in (None, "") else f"{called} {_value(name, old)} → {after}")
     return ", ".join(said)
+
+
+def _changes(detail: Mapping[str, Any]) -> str:
+    return changes_in_words(detail.get("changed", {}))
 
 
 def _value(name: str, value: Any) -> str:
@@ -221,8 +238,10 @@ def _result(detail: Mapping[str, Any]) -> str:
     changed = detail["changed"]
     group, outcome = changed["group"][1], changed["outcome"][1]
     if group is None and outcome is None:
-        return "Result withdrawn, since something changed"
-    return "Result: " + ", ".join([*([f"Group {group}"] if group else []), *([str(outcome)] if outcome else [])])
+        return "Provisional result withdrawn, since something changed"
+    return "Provisional result: " + ", ".join(
+        [*([f"Group {group}"] if group else []), *([str(outcome)] if outcome else [])]
+    )
 
 
 def _opened(detail: Mapping[str, Any]) -> str:

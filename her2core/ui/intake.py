@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from her2core import workflow
-from her2core.errors import Her2CoreError
-from her2core.records import CaseDetails, User
-from her2core.ui import intake_populations, intake_regions, intake_slides, intake_uploads
-from her2core.ui.details import details_draft, details_form, is_begun
+from her2core.errors import DuplicateError, Her2CoreError
+from her2core.permissions import Action, decide
+from her2core.records import User
+from her2core.ui import changed_details, intake_populations, intake_regions, intake_slides, intake_uploads
+from her2core.ui.details import NEW_CASE, details_fields, is_begun
+from her2core.ui.doubts import details_doubts
 from her2core.ui.flagging import briefly
 from her2core.ui.services import Services
-from her2core.ui.session import flash, open_case, saved
-from her2core.ui.words import plain
-from her2core.workflow import CaseReview, DetailsWarning
+from her2core.ui.session import flash, open_case
+from her2core.ui.words import local_day, plain
+from her2core.workflow import CaseReview
 
 __all__ = ["draw_case", "draw_new_case"]
 
 _DRAFT = "new_case_number"  # how many drafts were opened as a case or cleared
-_MOST_OTHERS = 5
 
 
 def draw_new_case(rooms: Services, user: User) -> None:
@@ -29,12 +28,10 @@ def draw_new_case(rooms: Services, user: User) -> None:
     key = f"new_{number}" if number else "new"
     title, says, clear = st.columns([1.2, 5, 1], vertical_alignment="center")
     title.subheader("New case", anchor=False)
-    details, below = details_draft(key)
+    details, below = details_fields(key, NEW_CASE)
     begun = is_begun(details)
-    if begun:
-        says.caption(
-            "This draft is kept while you look at other pages, until the case is opened, you clear it or sign out."
-        )
+    kept = "This draft is kept while you look at other pages, until the case is opened, you clear it or sign out."
+    says.caption(f"\\* is needed, all else may follow later. {kept if begun else ''}")
     # Always there, so that nothing moves under the pointer once the first field is filled.
     clear.button(
         "Clear", icon=":material/delete:", key="new_clear", width="stretch", disabled=not begun, on_click=_clear_draft
@@ -43,18 +40,35 @@ def draw_new_case(rooms: Services, user: User) -> None:
     with below:
         impossible = any(warning.impossible for warning in found)
         pressed = st.button("Open case", type="primary", key=f"{key}_save", disabled=impossible)
-        _details_warnings(rooms, details, found)
+        refused = st.empty()
+        details_doubts(rooms, details, found, key="new")
     if not pressed:
         return
     try:
         case = workflow.create_case(rooms.log, details, user)
     except Her2CoreError as error:
-        st.error(str(error), icon=":material/error:")
+        with refused.container():
+            st.error(str(error), icon=":material/error:")
+            if isinstance(error, DuplicateError) and decide(user, Action.VIEW_CASE):
+                _offer_known(rooms, user, details.accession)
         return
     _clear_draft()
     open_case(case.id)
     flash("success", "Case opened. Add its region images.")
     st.rerun()
+
+
+def _offer_known(rooms: Services, user: User, accession: str) -> None:
+    """The case that has the accession number already, to be opened instead; the draft stays."""
+    known = rooms.log.case_by_accession(accession)
+
+    def go() -> None:
+        rooms.log.note("case opened", user, known.id)
+        open_case(known.id)
+
+    opened = local_day(known.created_at.astimezone().date())
+    st.caption(f"It is of {plain(known.details.patient_name)}, ID {plain(known.details.patient_id)}, opened {opened}.")
+    st.button(f"Open {plain(known.details.accession)}", icon=":material/folder_open:", key="open_known", on_click=go)
 
 
 def _clear_draft() -> None:
@@ -65,24 +79,6 @@ def _clear_draft() -> None:
     st.session_state[_DRAFT] = number + 1
 
 
-def _details_warnings(
-    rooms: Services, details: CaseDetails, found: Sequence[DetailsWarning], but: int | None = None
-) -> None:
-    """What is wrong with the details, in two boxes at most; which other cases have the patient ID is said here and in
-    no report."""
-    lines = [plain(warning.text) for warning in found if not warning.impossible]
-    others = workflow.other_accessions(rooms.log, details, but) if lines else ()
-    if others:
-        more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
-        lines.append(f"Other cases with this patient ID: {plain(', '.join(others[:_MOST_OTHERS]))}{more}.")
-    for show, texts, icon in (
-        (st.error, [plain(warning.text) for warning in found if warning.impossible], ":material/event_busy:"),
-        (st.warning, lines, ":material/warning:"),
-    ):
-        if texts:
-            show(texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts), icon=icon)
-
-
 def draw_case(rooms: Services, user: User, case_id: int) -> None:
     """Regions, details and populations of the open case."""
     review = workflow.assess(rooms.log, case_id)
@@ -90,9 +86,11 @@ def draw_case(rooms: Services, user: User, case_id: int) -> None:
         st.info(
             "The case is signed. Open an amendment under Work-up and sign-out to change it.", icon=":material/lock:"
         )
-    if review.editable:
-        _details_warnings(rooms, review.case.details, workflow.warnings_of(rooms.log, review.case), case_id)
-    # Without numbers in their names, so that the tab in front stays in front when a number changes.
+    said = st.empty()  # kept, and numbers in no name, so that the tab in front stays in front whatever is said
+    found = workflow.warnings_of(rooms.log, review.case) if review.editable else ()
+    if found:
+        with said.container():
+            details_doubts(rooms, review.case.details, found, key="saved", but=case_id)
     regions, details, populations = st.tabs(["Region images", "Case details", "Populations"])
     with regions:
         left, right = st.columns([1.25, 1], gap="medium")
@@ -104,7 +102,7 @@ def draw_case(rooms: Services, user: User, case_id: int) -> None:
         if review.regions:
             intake_regions.draw(rooms, user, review, left, right)
     with details:
-        _details(rooms, user, review)
+        changed_details.draw(rooms, user, review)
     with populations:
         intake_populations.draw(rooms, user, review)
 
@@ -139,11 +137,3 @@ def _next_step(review: CaseReview) -> None:
     st.success("\n".join([f"**{said}**", *(f"- {plain(hint)}" for hint in hints)]), icon=":material/check:")
     if st.button("Go on to review", type="primary", icon=":material/arrow_forward:", key="intake_review"):
         st.switch_page("pages/review.py")
-
-
-def _details(rooms: Services, user: User, review: CaseReview) -> None:
-    case = review.case
-    details = details_form(f"case_{case.id}", case.details, "Save details", disabled=not review.editable)
-    if details is not None:
-        saved(workflow.set_details, rooms.log, case.id, details, case.version, user, done="Details saved.")
-        st.rerun()  # so that a refusal is said, too

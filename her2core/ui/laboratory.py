@@ -29,11 +29,11 @@ from her2core.laboratory.figures import Choice, Counted, Indices, Period, Tallie
 from her2core.laboratory.ledger import QUALITY, LineReader, Lines, is_made
 from her2core.laboratory.shares import Share, quartiles
 from her2core.records import CaseState, User
-from her2core.scoring import describe_group, with_sign
+from her2core.scoring import STATE_WORDS, describe_group, with_sign
 from her2core.ui import axes, palette
 from her2core.ui.case_log import show_cases
 from her2core.ui.services import Services
-from her2core.ui.words import STATE_WORDS, plain
+from her2core.ui.words import plain
 
 __all__ = ["draw", "period", "read_ahead"]
 
@@ -652,7 +652,7 @@ def _images(view: _View) -> None:
             figures.reasons(view.signed, "region_reasons"),
             "lab_unsuitable",
             view.signed,
-            "Cases with such a region.",
+            "Cases with such a region. Those with a field taken twice are told beside.",
             "A leading reason: change how regions are taken or stained.",
         )
 

@@ -16,7 +16,7 @@ from her2core.scoring import Outcome
 from her2core.ui.services import Services
 from her2core.ui.words import plain
 
-__all__ = ["KEPT", "Period", "draw", "kept_search", "period_days", "search_state"]
+__all__ = ["KEPT", "Period", "clear", "draw", "kept_search", "period_days", "search_state"]
 
 
 class Period(StrEnum):
@@ -43,6 +43,7 @@ def period_days(period: Period, today: date) -> tuple[date, date]:
 _WORDS: Final = ("text", "day")
 _CHOICES: Final[Mapping[str, type[StrEnum]]] = {"outcome": Outcome, "period": Period, "sort": Sort}
 _DEFAULTS: Final[Mapping[str, str]] = {"day": "opening", "sort": Sort.CHANGED}
+_ORDER: Final = ("case_log_sort", "case_log_up")
 KEPT: Final = (*_WORDS, *_CHOICES, "states", "group", "days", "reader", "flag", "several", "up")
 
 
@@ -128,6 +129,11 @@ def draw(rooms: Services, user: User, people: Mapping[int, str]) -> None:
         failed = st.session_state.pop("search_failed", None)
         if failed:
             st.error(failed, icon=":material/error:")
+
+
+def clear() -> None:
+    """Take back all filters; the order stays."""
+    _take_up({key: value for key, value in search_state({}, {}).items() if key not in _ORDER})
 
 
 def _keep(rooms: Services, user: User, title: str, now: Mapping[str, Any]) -> None:

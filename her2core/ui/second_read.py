@@ -17,14 +17,14 @@ from her2core.caselog import CaseSummary
 from her2core.caselog.lookup import Query
 from her2core.errors import Her2CoreError
 from her2core.records import CaseState, Role, User
-from her2core.scoring import MINIMUM_NUCLEI
+from her2core.scoring import MINIMUM_NUCLEI, STATE_WORDS
 from her2core.ui.counting_keys import KEYS, mount_counting_keys
 from her2core.ui.imagery import CHANNELS, nucleus_montage, png
 from her2core.ui.overlay import CONFIG, blinded_figure, clicked_nucleus
 from her2core.ui.pictures import picture_url
 from her2core.ui.services import Services, region_image
 from her2core.ui.session import flash, guarded, open_case, saved, show_flash
-from her2core.ui.words import STATE_WORDS, age, case_title, plain
+from her2core.ui.words import age, case_title, plain
 from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
 
 __all__ = ["draw", "given_in_table", "missing", "with_edits"]

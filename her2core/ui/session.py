@@ -38,7 +38,10 @@ __all__ = [
 ]
 
 USER_KEY = "her2core_user_id"
-_KEPT = "What you did in cases is saved; a case that was not opened yet has to be entered again."
+_SAVED = (
+    "What you did in cases is saved; what was typed and not saved, such as a case that was not opened yet or details, "
+    "has to be entered again."
+)
 _SINCE = "her2core_password_since"
 _SEEN = "her2core_last_seen"
 _BROWSER = "her2core_browser"
@@ -93,7 +96,7 @@ def current_user(rooms: Services) -> User | None:
         datetime.now(UTC) >= until or time.monotonic() >= st.session_state.get(_LASTS, 0.0)
     ):
         end_session(rooms, user, "identity expired")
-        flash("info", f"Your organisation vouched for you until now. Sign in again. {_KEPT}")
+        flash("info", f"Your organisation vouched for you until now. Sign in again. {_SAVED}")
         return None
     if st.context.headers and st.session_state.get(_BROWSER) != _browser():  # no headers: nobody is connected just now
         # Streamlit lets whoever names the id of a session go on with it, and such ids stand in logs of proxies.
@@ -102,7 +105,7 @@ def current_user(rooms: Services) -> User | None:
     seen = st.session_state.get(_SEEN)
     if not isinstance(seen, float) or time.monotonic() - seen > rooms.settings.idle_minutes * 60:
         end_session(rooms, user, "idle")
-        flash("info", f"You were signed out because nothing happened for a while. {_KEPT}")
+        flash("info", f"You were signed out because nothing happened for a while. {_SAVED}")
         return None
     return user
 
@@ -164,14 +167,19 @@ def flash(kind: str, message: str) -> None:
 
 
 def show_flash() -> None:
-    """Show what `flash` left, once."""
+    """Show what `flash` left, once.
+
+    Its place is kept while there is nothing to say: what stands below would otherwise be drawn as something new, with
+    tabs and expanders as they were at first.
+    """
     kind, message = st.session_state.pop(_FLASH, (None, ""))
+    place = st.empty()
     if kind == "error":
-        st.error(message, icon=":material/error:")
+        place.error(message, icon=":material/error:")
     elif kind == "success":
         st.toast(message, icon=":material/check:")
     elif kind == "info":
-        st.info(message, icon=":material/info:")
+        place.info(message, icon=":material/info:")
 
 
 def saved(step: Callable[..., Any], *args: Any, done: str = "", **kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ from her2core.reporting.content import ReportContent
 from her2core.ui import ai_differences, signatures, work_up
 from her2core.ui import population as population_panel
 from her2core.ui.blinding import stays_blind
+from her2core.ui.changed_details import unsaved
 from her2core.ui.documents import show_pdf
 from her2core.ui.report_text import REPORT_STYLE, report_html
 from her2core.ui.result import RESULT_STYLE, result_html
@@ -96,6 +97,10 @@ def _head(rooms: Services, user: User, review: CaseReview) -> None:
             icon=":material/key_off:",
         )
         return
+    if unsaved(review.case):
+        left.caption(
+            ":orange[:material/warning: Details changed at Intake are not saved: the report goes without them.]"
+        )
     note = signatures.expiry_note(rooms, user)
     if note:
         left.caption(f":material/schedule: {note}")

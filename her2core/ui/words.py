@@ -8,12 +8,11 @@ from fractions import Fraction
 
 from her2core.caselog import CaseSummary
 from her2core.records import CaseState, Role
-from her2core.scoring import Outcome, truncated, truncated_end
+from her2core.scoring import Outcome, ResultStatus, truncated, truncated_end
 from her2core.scoring.wording import with_share
 
 __all__ = [
     "STATE_COLOURS",
-    "STATE_WORDS",
     "age",
     "case_title",
     "counting_words",
@@ -24,20 +23,9 @@ __all__ = [
     "local_time",
     "number",
     "plain",
+    "result_words",
     "role_words",
 ]
-
-STATE_WORDS: dict[CaseState, str] = {
-    CaseState.DRAFT: "Intake",
-    CaseState.ANALYSED: "In review",
-    CaseState.REVIEWED: "Work-up",
-    CaseState.PENDING_IHC: "Pending IHC",
-    CaseState.PENDING_RECOUNT: "Pending recount",
-    CaseState.PENDING_ADJUDICATION: "Pending adjudication",
-    CaseState.READY: "Ready to sign",
-    CaseState.SIGNED: "Signed",
-    CaseState.AMENDED: "Amended",
-}
 
 STATE_COLOURS: dict[CaseState, str] = {
     CaseState.DRAFT: "gray",
@@ -67,6 +55,18 @@ def plain(text: str) -> str:
 def case_title(accession: str, block: str) -> str:
     """How a case is called in lists."""
     return f"{accession} · {block}" if block else accession
+
+
+def result_words(case: CaseSummary) -> tuple[str, str]:
+    """Result and group of a case in a list, a dash for none; and that it is provisional, where no report states it."""
+    if case.outcome is None:
+        return "–", ResultStatus.AMENDMENT_OPEN if case.amending else ""
+    said = f"{case.outcome}, Group {case.group}" if case.group else case.outcome
+    if case.amending:
+        return said, ResultStatus.AMENDMENT_OPEN
+    if case.state in (CaseState.SIGNED, CaseState.AMENDED) or Outcome(case.outcome).pending:
+        return said, ""
+    return said, ResultStatus.NOT_SIGNED
 
 
 def heterogeneity_words(case: CaseSummary) -> str:

@@ -11,11 +11,12 @@ from her2core import workflow
 from her2core.caselog import OpenCase
 from her2core.permissions import Decision
 from her2core.records import CaseState, Role, User
+from her2core.scoring import STATE_WORDS
 from her2core.ui.analysing import brief_words
 from her2core.ui.services import Services
 from her2core.ui.session import guarded, open_case, read_case
 from her2core.ui.waiting import Waiting, counted, doer, stop, waiting
-from her2core.ui.words import STATE_COLOURS, STATE_WORDS, age, case_title, plain
+from her2core.ui.words import STATE_COLOURS, age, case_title, plain
 
 __all__ = ["continue_case", "draw", "draw_numbers"]
 

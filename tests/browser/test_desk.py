@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -86,3 +87,41 @@ def test_after_the_server_died_one_click_goes_on_in_the_same_region(server: Serv
     again = ReviewPage(elsewhere, server.lab, case).ready()
     expect(again.part("field")).to_have_attribute("aria-label", "Region A2 with 20 boxed nuclei", timeout=PATIENCE_MS)
     elsewhere.context.close()
+
+
+def test_saving_details_leaves_the_user_where_the_fields_are(server: Server, page: Page) -> None:
+    log = server.lab.log
+    case = server.lab.open_case()
+    _sign_in(page, server)
+    page.locator(f".st-key-open_{case.id} button").click()
+    tab = page.get_by_role("tab", name="Case details")
+    tab.click()
+    hours = page.get_by_role("spinbutton", name="Fixation (hours)")
+    for typed, doubt in (("3", 1), ("24", 0)):  # a doubt appears above the page, and goes again
+        hours.fill(typed)
+        page.get_by_role("button", name="Save details").click()  # at once, before what was typed has come through
+        expect(page.get_by_text(re.compile(f"^Details saved: .*{typed}"))).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_role("alert").filter(has_text="Fixation of 3 hours")).to_have_count(doubt)
+        expect(tab).to_have_attribute("aria-selected", "true")
+        expect(hours).to_have_value(typed)
+        assert log.case(case.id).details.fixation_hours == float(typed)
+
+
+def test_a_typed_day_that_does_not_exist_is_told_until_it_is_corrected(server: Server, page: Page) -> None:
+    _sign_in(page, server)
+    page.get_by_role("button", name="New case").click()
+    day = page.locator(".st-key-new_received").get_by_role("spinbutton")
+    elsewhere = page.get_by_role("textbox", name="Block")
+    day.nth(0).click()
+    page.keyboard.type("20260231")
+    elsewhere.click()
+    said = page.get_by_text("31 Feb 2026 does not exist: 28 Feb 2026 was taken.")
+    expect(said).to_be_visible(timeout=PATIENCE_MS)
+    elsewhere.fill("B2")
+    elsewhere.press("Enter")
+    expect(page.get_by_text("This draft is kept")).to_be_visible(timeout=PATIENCE_MS)
+    expect(said).to_be_visible()
+    day.nth(2).click()
+    page.keyboard.type("27")
+    elsewhere.click()
+    expect(said).to_have_count(0, timeout=PATIENCE_MS)

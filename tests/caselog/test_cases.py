@@ -73,7 +73,7 @@ def test_what_identifies_the_case_is_required(lab: Lab, field: str) -> None:
 
 
 def test_all_that_is_missing_is_named_at_once(lab: Lab) -> None:
-    with pytest.raises(CaseLogError, match="Please fill in: accession number, patient's name, patient's id"):
+    with pytest.raises(CaseLogError, match="Please fill in: accession number, patient name, patient ID"):
         lab.log.create_case(CaseDetails("", " ", ""), lab.anna)
 
 

@@ -261,7 +261,7 @@ def test_damaged_backup_is_refused(run: Run, signed: Path, tmp_path: Path, monke
 def test_case_is_exported_as_csv_and_noted(run: Run, signed: Path, tmp_path: Path) -> None:
     (row,) = csv.DictReader(io.StringIO(run("export", "S26-1", "--format", "csv").stdout))
     assert (row["accession"], row["nuclei"], row["her2"], row["cep17"]) == ("S26-1", "24", "194", "48")
-    assert (row["group"], row["outcome"], row["state"], row["signed_by"]) == ("1", "positive", "signed", "Miriam Berg")
+    assert (row["group"], row["outcome"], row["state"], row["signed_by"]) == ("1", "positive", "Signed", "Miriam Berg")
     with CaseLog(signed) as log:
         assert log.audit(limit=1)[0].action == "exported"
 

@@ -33,7 +33,7 @@ from her2core.records import (
     SignalIntensity,
     Tally,
 )
-from her2core.scoring import CaseAssessment, PopulationInputs, ReviewedNucleus, WorkUpInputs, assess_case
+from her2core.scoring import STATE_WORDS, CaseAssessment, PopulationInputs, ReviewedNucleus, WorkUpInputs, assess_case
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 DETAILS = CaseDetails("S26-1", "Example, Ada", "P-77", date_of_birth=date(1960, 2, 3), ihc=IHC.TWO_PLUS)
@@ -65,7 +65,7 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     assert first["outcome"] == second["outcome"] == "positive"
     assert first["heterogeneous"] == second["heterogeneous"] == "yes"
     assert first["positive_populations"] == second["positive_populations"] == "A 50 %"
-    assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "signed")
+    assert (first["ihc"], first["date_of_birth"], first["state"]) == ("2+", "1960-02-03", "Signed")
     assert (first["report_sha256"], first["signed_at"]) == ("ab" * 32, "2026-11-24T09:30:00+00:00")
 
 
@@ -102,12 +102,12 @@ def test_shown_numbers_are_cut_off_not_rounded() -> None:
     ("state", "reviewed", "amending", "status", "group", "outcome"),
     [
         (CaseState.ANALYSED, False, False, "counts not confirmed", "", ""),
-        (CaseState.REVIEWED, True, False, "not signed", "1", ""),
-        (CaseState.READY, True, False, "not signed", "1", ""),
+        (CaseState.REVIEWED, True, False, "provisional, not signed", "1", ""),
+        (CaseState.READY, True, False, "provisional, not signed", "1", ""),
         (CaseState.SIGNED, True, False, "signed", "1", "positive"),
         (CaseState.AMENDED, True, False, "signed", "1", "positive"),
-        (CaseState.READY, True, True, "amendment open", "1", ""),
-        (CaseState.ANALYSED, False, True, "amendment open", "", ""),
+        (CaseState.READY, True, True, "provisional, amendment open", "1", ""),
+        (CaseState.ANALYSED, False, True, "provisional, amendment open", "", ""),
     ],
 )
 def test_group_needs_confirmed_counts_and_outcome_a_signature(
@@ -118,6 +118,12 @@ def test_group_needs_confirmed_counts_and_outcome_a_signature(
     assert (row["result_status"], row["group"]) == (status, group)
     assert row["outcome"] == row["population_outcome"] == outcome
     assert (row["nuclei"], row["her2"], row["heterogeneous"]) == ("20", "160", "no" if reviewed else "")
+
+
+@pytest.mark.parametrize("state", CaseState)
+def test_a_state_is_named_as_on_the_screen(state: CaseState) -> None:
+    (row,) = read(cases_csv([CaseEntry(replace(CASE, state=state), None, False, None)]))
+    assert row["state"] == STATE_WORDS[state]
 
 
 def test_a_signed_result_is_the_one_that_was_signed_whatever_the_rules_say_now() -> None:

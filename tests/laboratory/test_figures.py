@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,9 @@ from her2core.laboratory.figures import Choice, choose
 from her2core.laboratory.invented import Planted, stories
 from her2core.laboratory.ledger import FLAGS, CaseLine, LineReader, Lines, read_lines
 from her2core.laboratory.seeded import seed_laboratory
-from her2core.records import CaseDetails, CaseState
+from her2core.records import CaseDetails, CaseState, Overlap, RegionFlags, Role, SignalIntensity
+from her2core.scoring import ResultStatus
+from her2core.scoring.suitability import SHOWN_TWICE, TOO_WEAK
 
 DAY = date(2026, 3, 2)  # a Monday
 HOUR = 3600.0
@@ -215,7 +219,25 @@ def test_the_list_for_others_has_no_outcome_that_nobody_signed() -> None:
     unsigned = {"state": "ready", "signed": None, "signed_day": None}
     text = deidentified_csv(lines({}, unsigned))
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
-    assert [(row["state"], row["outcome"]) for row in rows] == [("signed", "negative"), ("ready", "")]
+    assert [(row["state"], row["outcome"]) for row in rows] == [("Signed", "negative"), ("Ready to sign", "")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, ResultStatus.SIGNED),
+        ({"state": "reviewed", "reports": 1}, ResultStatus.SIGNED),  # an amendment is open: the group is as reported
+        ({"state": "draft", "signed": None, "nuclei": 0, "outcome": ""}, ResultStatus.NOT_ANALYSED),
+        ({"state": "draft", "signed": None, "outcome": ""}, ResultStatus.NOT_CONFIRMED),
+        ({"state": "analysed", "signed": None, "outcome": ""}, ResultStatus.NOT_CONFIRMED),
+        ({"state": "pending IHC", "signed": None, "outcome": "pending IHC"}, ResultStatus.WORK_UP_OPEN),
+        ({"state": "reviewed", "signed": None}, ResultStatus.NOT_SIGNED),
+        ({"state": "ready", "signed": None}, ResultStatus.NOT_SIGNED),
+    ],
+)
+def test_the_list_for_others_says_what_stands_behind_a_group(changes: dict[str, Any], status: ResultStatus) -> None:
+    (row,) = csv.DictReader(io.StringIO(deidentified_csv(lines(changes)).removeprefix("\ufeff")))
+    assert row["result_status"] == status
 
 
 def test_empty_lines_make_every_figure() -> None:
@@ -225,12 +247,47 @@ def test_empty_lines_make_every_figure() -> None:
     assert figures.drift(none, "focus_ratio").n == 0
     assert figures.lots(none, "focus_ratio") == ()
     assert figures.agreement(none, str)["AI and final"][0].value is None
-    assert [len(c.members) for c in figures.repeated(none, none)] == [0] * 6
+    assert [len(c.members) for c in figures.repeated(none, none)] == [0] * 7
     assert deidentified_csv(none).count("\n") == 1
 
 
 def test_the_flags_of_figures_and_of_the_search_are_the_same() -> None:
     assert tuple(LOOKUP_FLAGS) == FLAGS
+
+
+@pytest.mark.parametrize(
+    ("rejected", "unsuitable", "twice", "reasons", "is_flagged"),
+    [
+        ([], 0, 0, "[]", False),
+        ([SHOWN_TWICE], 0, 1, "[]", False),
+        ([TOO_WEAK], 1, 0, json.dumps([TOO_WEAK]), True),
+        ([TOO_WEAK, SHOWN_TWICE, SHOWN_TWICE], 1, 2, json.dumps([TOO_WEAK]), True),
+    ],
+)
+def test_a_region_left_out_since_it_shows_the_cells_of_another_is_no_fault_of_sample_or_slide(
+    data_dir: Path, rejected: list[str], unsuitable: int, twice: int, reasons: str, is_flagged: bool
+) -> None:
+    with CaseLog(data_dir) as log:
+        anna = log.insert_user("anna", "Anna Arendt", "MD", Role.PATHOLOGIST, None, None)
+        case = log.create_case(CaseDetails("S26-1", "Muster, Erika", "MRN-1"), anna)
+        flags = RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, True)
+        for number, reason in enumerate([None, *rejected]):
+            data = bytes([number])
+            region = log.add_region(case.id, data, f"{number}.png", 9, 9, None, hashlib.sha256(data).hexdigest(), anna)
+            told = flags if reason is None else replace(flags, suitable=False, unsuitable_reason=reason)
+            log.set_flags(region.id, told, anna)
+        found = read_lines(log)
+        assert [found[name].tolist() for name in ("unsuitable", "shown_twice", "region_reasons")] == [
+            [unsuitable],
+            [twice],
+            [reasons],
+        ]
+        assert bool(int(found["flags"][0]) >> FLAGS.index("region not suitable") & 1) is is_flagged
+        assert bool(log.look_up_ids(Query(flag="region not suitable"))) is is_flagged
+        counts = {counted.name: len(counted.members) for counted in figures.repeated(found, found)}
+        assert counts["Region replaced: one was not suitable"] == int(is_flagged)
+        assert counts["Region left out: same cells as another"] == int(twice > 0)
+        assert sum(len(counted.members) for counted in figures.reasons(found, "region_reasons")) == int(is_flagged)
 
 
 # --- a seeded laboratory ----------------------------------------------------------------------------------------------

@@ -18,13 +18,13 @@ from streamlit.testing.v1 import AppTest
 
 from her2core import workflow
 from her2core.caselog import CaseSummary, ReportRecord
-from her2core.caselog.lookup import Query
+from her2core.caselog.lookup import Query, Sort
 from her2core.errors import IntegrityError, NotFoundError, PermissionDeniedError
 from her2core.records import IHC, CaseDetails, CaseState, Population
 from her2core.ui import case_log, releases
 from her2core.ui.searches import Period
 from her2core.ui.services import Services, services
-from her2core.ui.words import heterogeneity_words
+from her2core.ui.words import heterogeneity_words, result_words
 from her2core.workflow import Format
 from tests.pages.lab import CA_PASSPHRASE, FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory
 
@@ -384,6 +384,32 @@ def test_an_uploaded_file_that_is_not_the_report_is_refused(signed: TestLaborato
     assert entry.detail["ok"] is False
 
 
+def test_all_filters_are_taken_back_at_once_and_the_order_stays(lab: TestLaboratory) -> None:
+    lab.open_case("S26-200")
+    lab.open_case("S26-300")
+    at = page(lab, "lind")
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+    at.selectbox(key="case_log_sort").select(Sort.ACCESSION)
+    at.selectbox(key="case_log_flag").select("overlap").run()
+    assert "No case matches" in shown(at)
+    at.text_input(key="case_log_text").input("S26-300").run()
+    at.button(key="case_log_clear").click().run()
+    assert not at.exception
+    assert "**2 cases**" in shown(at)
+    assert (at.text_input(key="case_log_text").value, at.selectbox(key="case_log_flag").value) == ("", None)
+    assert at.selectbox(key="case_log_sort").value is Sort.ACCESSION
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+
+
+def test_cases_that_the_laboratory_page_sent_are_no_filter_to_be_cleared(lab: TestLaboratory) -> None:
+    first = lab.open_case("S26-200")
+    at = page(lab, "lind", case_log_given=("Group 4", (first.id,)))
+    assert not [b for b in at.button if b.key == "case_log_clear"]
+    at.text_input(key="case_log_text").input("S26-2").run()
+    at.button(key="case_log_clear").click().run()
+    assert "Only the cases behind **Group 4** (1)" in shown(at)
+
+
 # --- heterogeneity ----------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +443,38 @@ def test_the_list_names_the_populations_and_once_signed_the_positive_and_undeter
     populations: list[Population], flagged: bool, outcomes: dict[str, str], words: str
 ) -> None:
     assert heterogeneity_words(_summary(populations, flagged=flagged, outcomes=outcomes)) == words
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "group", "amending", "words"),
+    [
+        (CaseState.ANALYSED, None, None, False, ("–", "")),
+        (CaseState.PENDING_IHC, "pending IHC", None, False, ("pending IHC", "")),
+        (CaseState.REVIEWED, "positive", 1, False, ("positive, Group 1", "provisional, not signed")),
+        (CaseState.READY, "indeterminate", None, False, ("indeterminate", "provisional, not signed")),
+        (CaseState.SIGNED, "negative", 5, False, ("negative, Group 5", "")),
+        (CaseState.AMENDED, "negative", 5, False, ("negative, Group 5", "")),
+        (CaseState.READY, "negative", 5, True, ("negative, Group 5", "provisional, amendment open")),
+        (CaseState.ANALYSED, None, None, True, ("–", "provisional, amendment open")),
+    ],
+)
+def test_the_list_says_which_results_are_provisional(
+    state: CaseState, outcome: str | None, group: int | None, amending: bool, words: tuple[str, str]
+) -> None:
+    case = replace(_summary(TWO, flagged=False, outcomes={}), state=state, outcome=outcome, group=group)
+    assert result_words(replace(case, amending=amending)) == words
+
+
+def test_a_result_that_is_not_signed_is_marked_in_the_list_and_in_the_case(lab: TestLaboratory) -> None:
+    case = lab.ready(NEGATIVE, "S26-200")
+    at = page(lab, "lind")
+    assert "negative, Group 5" in shown(at)
+    assert ":small[provisional, not signed]" in shown(at)
+    at.button(key=f"details_{case.id}").click().run()
+    assert "No report is signed: this is provisional." in shown(at)
+    lab.sign(case)
+    at.run()
+    assert "provisional" not in shown(at)
 
 
 @pytest.mark.parametrize(
@@ -498,9 +556,9 @@ def test_a_case_says_what_stands_behind_its_numbers_on_the_page_and_on_the_comma
     exported()
     assert found == [
         ("counts not confirmed", "", "", ""),
-        ("not signed", "1", "", ""),
+        ("provisional, not signed", "1", "", ""),
         ("signed", "1", "positive", "positive"),
-        ("amendment open", found[3][1], "", ""),
+        ("provisional, amendment open", found[3][1], "", ""),
     ]
 
 

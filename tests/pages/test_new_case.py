@@ -122,6 +122,21 @@ def test_what_cannot_be_is_said_and_bars_the_case(lab: TestLaboratory) -> None:
     assert not at.button(key="new_save").disabled
 
 
+def test_an_accession_number_that_is_in_use_leads_to_its_case_and_keeps_the_draft(lab: TestLaboratory) -> None:
+    known = lab.open_case("s26-100", by="okafor")
+    at = _fill(_begun(lab), patient_id="MRN-100")
+    at.button(key="new_save").click().run()
+    assert [e.value for e in at.error] == ["A case with this accession number is in the case log already."]
+    assert said(at, "It is of Muster, Erika, ID MRN-77, opened ")
+    at.button(key="open_known").click().run()
+    assert not at.exception
+    assert at.session_state["her2core_case_id"] == known.id
+    assert lab.log.audit(known.id, 1)[0].action == "case opened"
+    at.session_state["her2core_case_id"] = None
+    at.run()
+    assert at.text_input(key="new_accession").value == "S26-100"
+
+
 def test_details_that_cannot_be_are_refused_where_they_are_saved(lab: TestLaboratory) -> None:
     case = lab.open_case(received_on=date(2026, 1, 2))
     at = on_case(case.id, page=PAGE)

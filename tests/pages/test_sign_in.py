@@ -60,7 +60,7 @@ def test_an_idle_session_is_signed_out_and_told_why(lab: TestLaboratory) -> None
     at = signed_in("berg")
     at.session_state["her2core_last_seen"] = time.monotonic() - 16 * 60
     at.run()
-    assert said(at, "signed out because nothing happened")
+    assert said(at, "signed out because nothing happened for a while. What you did in cases is saved; what was typed")
     assert said(at, "User name")
 
 

@@ -55,7 +55,7 @@ def test_a_case_without_a_second_identifier_is_refused(lab: TestLaboratory) -> N
     at.text_input(key="new_accession").input("S26-100")
     at.text_input(key="new_name").input("Beispiel, Anna")
     at.button(key="new_save").click().run()
-    assert "patient's id" in at.error[0].value
+    assert "patient ID" in at.error[0].value
     assert len(lab.log.look_up_ids()) == 0
 
 

@@ -1,0 +1,42 @@
+// A day that does not exist, such as 31 February, becomes the last one of its month as soon as a date field is left, and
+// the field tells nobody. What is typed is read before that, and handed to the page.
+
+const FIELD = ".react-aria-DateField";
+
+class DateGuard {
+  constructor() {
+    this.stop = new AbortController();
+    this.typed = {};
+    window.addEventListener("focusout", (event) => this.left(event), { signal: this.stop.signal, capture: true });
+  }
+
+  left({ target, relatedTarget }) {
+    const field = target instanceof Element ? target.closest(FIELD) : null;
+    const key = field?.closest('[class*="st-key-"]')?.className.match(/st-key-(\S+)/)?.[1];
+    if (!key || field.contains(relatedTarget)) return;
+    const [year, month, day] = ["year", "month", "day"].map((part) => {
+      return Number(field.querySelector(`[data-type="${part}"]`)?.textContent);
+    });
+    if (!year || !month || !day) return; // not a whole day yet
+    const exists = day <= new Date(Date.UTC(year, month, 0)).getUTCDate();
+    if (exists && !(key in this.typed)) return;
+    this.typed = { ...this.typed, [key]: exists ? null : [year, month, day] };
+    this.tell(this.typed);
+  }
+}
+
+const guards = new WeakMap();
+
+export default function ({ parentElement, setStateValue }) {
+  let guard = guards.get(parentElement);
+  if (!guard) guards.set(parentElement, (guard = new DateGuard()));
+  const run = (guard.run = (guard.run ?? 0) + 1);
+  guard.tell = (typed) => setStateValue("typed", typed);
+  // Streamlit also calls this for a run that a later one overtook: then the guard stays.
+  return () =>
+    setTimeout(() => {
+      if (guard.run !== run) return;
+      guard.stop.abort();
+      guards.delete(parentElement);
+    }, 100);
+}
