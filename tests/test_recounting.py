@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,7 @@ from her2core.laboratory.ledger import read_lines
 from her2core.records import IHC, Case, CaseState, CorrectionKind, Exclusion, Population, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
-from her2core.workflow import Counts
+from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, Counts, typed_count
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory, release
 
@@ -122,6 +123,27 @@ def test_what_is_no_count_of_a_boxed_nucleus_is_refused(
     with pytest.raises(ScoringError):
         count(lab, case, {2: (6, 4), **counts})
     assert so_far(lab, case) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("6", 6), (" 12 ", 12), ("006", 6), ("99", 99), ("199", 199), ("200", 200), ("", None), ("  ", None)],
+)
+def test_a_whole_number_that_was_typed_is_the_count(text: str, count: int | None) -> None:
+    assert typed_count(text) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["2.5", "2,5", "-5", "+5", "201", "999", "1000", "1e1", "6 4", "many", "²", "٣", "0x6", "nan"]
+)
+def test_of_anything_else_that_was_typed_no_count_is_made(text: str) -> None:
+    with pytest.raises(ScoringError, match="is not a whole number from 0 to 200"):
+        typed_count(text)
+
+
+def test_the_browser_takes_for_a_count_what_the_server_takes() -> None:
+    taken = [number for number in range(-5, 1200) if re.match(COUNT_PATTERN, str(number))]
+    assert taken == list(range(MOST_SIGNALS + 1))
 
 
 def test_nuclei_cut_by_the_image_edge_are_not_offered_whatever_the_first_observer_made_of_them(

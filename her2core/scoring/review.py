@@ -22,6 +22,7 @@ from her2core.scoring.scorable import MOST_OVERLAP, missing_colour, overlap_frac
 
 __all__ = [
     "COLOUR_REASONS",
+    "MOST_TYPED",
     "ReviewedNucleus",
     "apply_corrections",
     "check_correction",

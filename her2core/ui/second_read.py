@@ -6,7 +6,7 @@ Each count is in the case log once it is given; the browser's session holds none
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.caselog import CaseSummary
 from her2core.caselog.lookup import Query
-from her2core.errors import Her2CoreError
+from her2core.errors import Her2CoreError, ScoringError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI
 from her2core.ui.counting_keys import KEYS, mount_counting_keys
@@ -25,9 +25,9 @@ from her2core.ui.pictures import picture_url
 from her2core.ui.services import Services, region_image
 from her2core.ui.session import flash, guarded, open_case, saved, show_flash
 from her2core.ui.words import STATE_WORDS, age, case_title, plain
-from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
+from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei, typed_count
 
-__all__ = ["draw", "given_in_table", "missing", "with_edits"]
+__all__ = ["draw", "given_in_table", "missing", "no_counts", "with_edits"]
 
 _FIGURE_PX = 560  # at least
 # The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
@@ -38,7 +38,8 @@ _TALL = f"""<style>
 [class*="st-key-recount_"] [data-testid="InputInstructions"] {{display: none;}}
 .st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
-_NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
+_NUCLEUS, _REGION, _TABLE, _SLIPS = "recount_nucleus", "recount_region", "recount_table", "recount_slips"
+_MOST_SLIPS_SAID = 3
 _ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
 _WIDTHS = [1.5, 2.2, 1, 3.6, 1.2]
 
@@ -60,15 +61,13 @@ def missing(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> 
 
 
 def with_edits(counts: Counts, region_id: int, ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> Counts:
-    """The counts after edits of the table, as Streamlit hands them over: row number to changed cells.
+    """The counts after edits of the table, as Streamlit hands them over: row number to the texts of changed cells.
 
     What is not a whole number from 0 to MOST_SIGNALS, or no row of the table, is left as it was.
     """
     out = dict(counts)
-    for row, cells in edited_rows.items():
-        if not isinstance(row, int) or not 0 <= row < len(ids):
-            continue
-        key = (region_id, ids[row])
+    for nucleus_id, cells in _rows(ids, edited_rows):
+        key = (region_id, nucleus_id)
         pair = out.get(key, (None, None))
         pair = (_edited(pair[0], cells, "HER2"), _edited(pair[1], cells, "CEP17"))
         if pair == (None, None):
@@ -92,14 +91,32 @@ def given_in_table(
     return {key: after.get(key, nothing) for key in keys if before.get(key, nothing) != after.get(key, nothing)}
 
 
+def no_counts(ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> tuple[str, ...]:
+    """What was typed in the table and is no count, in a sentence each."""
+    said = []
+    for nucleus_id, cells in _rows(ids, edited_rows):
+        for name in ("HER2", "CEP17"):
+            try:
+                typed_count(cells.get(name) or "")
+            except ScoringError as error:
+                said.append(f"{name} of nucleus {nucleus_id} stays as it was: {error}")
+    return tuple(said)
+
+
+def _rows(ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The nuclei whose rows of the table were changed, and what was."""
+    for row, cells in edited_rows.items():
+        if isinstance(row, int) and 0 <= row < len(ids):
+            yield ids[row], cells
+
+
 def _edited(before: int | None, cells: Mapping[str, Any], name: str) -> int | None:
     if name not in cells:
         return before
-    value = cells[name]
-    if value is None:
-        return None
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_SIGNALS
-    return int(value) if usable and value == int(value) else before
+    try:
+        return typed_count(cells[name] or "")
+    except ScoringError:
+        return before
 
 
 # --- which case -------------------------------------------------------------------------------------------------------
@@ -266,7 +283,11 @@ def _nucleus(
     key = f"recount_{region.region.id}_{nucleus_id}_{her2}_{cep17}"
 
     def save() -> None:
-        given = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
+        try:
+            given = (typed_count(st.session_state[f"{key}_her2"]), typed_count(st.session_state[f"{key}_cep17"]))
+        except ScoringError as error:  # the browser lets none through
+            flash("error", str(error))
+            return
         _keep(rooms, user, case_id, {made: given})
         _new_table()
         if None in given:  # stays at hand until it is complete or left out
@@ -292,14 +313,23 @@ def _nucleus(
                 )  # fmt: skip
             st.markdown(f"**Nr {nucleus_id}**")
         with st.form(key, border=False):
-            st.number_input("HER2", 0, MOST_SIGNALS, her2, key=f"{key}_her2", placeholder="signals")
-            st.number_input("CEP17", 0, MOST_SIGNALS, cep17, key=f"{key}_cep17", placeholder="signals")
+            _count_field("HER2", her2, f"{key}_her2")
+            _count_field("CEP17", cep17, f"{key}_cep17")
             st.form_submit_button("Count, next", type="primary", width="stretch", key=f"{key}_save", on_click=save)
         st.button(
             "Leave out", key=f"recount_skip_{made}", width="stretch", on_click=leave_out, shortcut="X",
             help="Not an invasive tumour nucleus, overlapped, out of focus, or damaged.",
         )  # fmt: skip
-        mount_counting_keys(key, her2, cep17)
+        mount_counting_keys(key, her2, cep17, COUNT_PATTERN)
+
+
+def _count_field(name: str, before: int | None, key: str) -> None:
+    """A field for one count. As text, since a field for numbers makes 2 of 2.5 without a word."""
+    stays = "" if before is None else f" {before} stays."
+    st.text_input(
+        name, "" if before is None else str(before), key=key, placeholder="signals", autocomplete="off",
+        validate=(COUNT_PATTERN, f"Not a whole number from 0 to {MOST_SIGNALS}.{stays}"),
+    )  # fmt: skip
 
 
 def _half(nucleus_id: int, given: tuple[int | None, int | None]) -> str:
@@ -347,23 +377,35 @@ def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, c
         edited = copy.deepcopy(dict(st.session_state[key]["edited_rows"]))
         _keep(rooms, user, case_id, given_in_table(basis, region.region.id, ids, kept[4], edited))
         st.session_state[_TABLE] = (*kept[:4], edited)
+        st.session_state[_SLIPS] = slips = no_counts(ids, edited)
+        if slips:
+            _new_table()
 
+    _say_slips()
     pairs = [basis.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
+    # As text: a column for numbers makes 25 of 2.5, and 200 of whatever is more.
     frame = pd.DataFrame(
         {
             "Nr": ids,
-            "HER2": pd.array([pair[0] for pair in pairs], dtype="Int64"),
-            "CEP17": pd.array([pair[1] for pair in pairs], dtype="Int64"),
+            "HER2": ["" if pair[0] is None else str(pair[0]) for pair in pairs],
+            "CEP17": ["" if pair[1] is None else str(pair[1]) for pair in pairs],
         }
     )
-    number_column = {
-        name: st.column_config.NumberColumn(f"{name} signals", min_value=0, max_value=MOST_SIGNALS, step=1)
-        for name in ("HER2", "CEP17")
+    counts_column = {
+        name: st.column_config.TextColumn(f"{name} signals", alignment="right") for name in ("HER2", "CEP17")
     }
     st.data_editor(
         frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr"], on_change=changed,
-        column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **number_column},
+        column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **counts_column},
     )  # fmt: skip
+
+
+def _say_slips() -> None:
+    """What was typed in the table just before and is no count, once."""
+    slips: tuple[str, ...] = st.session_state.pop(_SLIPS, ())
+    if slips:
+        more = " …" if len(slips) > _MOST_SLIPS_SAID else ""
+        st.error(plain(" ".join(slips[:_MOST_SLIPS_SAID])) + more, icon=":material/error:")
 
 
 def _new_table() -> None:

@@ -6,6 +6,7 @@ of them; whoever opens the case at another machine goes on where the recount was
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from her2core.workflow.blinding import BlindedRegion, blinded_regions, may_recou
 from her2core.workflow.steps import refresh_state
 
 __all__ = [
+    "COUNT_PATTERN",
     "MOST_SIGNALS",
     "Counts",
     "OpenRecount",
@@ -29,10 +31,14 @@ __all__ = [
     "open_recounts",
     "save_blinded_recount",
     "scored_nuclei",
+    "typed_count",
 ]
 
 MOST_SIGNALS = 200
 """In one nucleus; more is a slip of the keyboard."""
+
+COUNT_PATTERN = r"^\s*(?:0*(?:1?[0-9]{1,2}|200))?\s*$"
+"""What a field for a count may hold, for browser and server alike: nothing, or a whole number up to MOST_SIGNALS."""
 
 Counts = dict[tuple[int, int], tuple[int | None, int | None]]
 """(region id, nucleus id) to (HER2, CEP17); None where that colour is not counted yet."""
@@ -55,6 +61,16 @@ class OpenRecount:
 def scored_nuclei(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> list[RecountedNucleus]:
     """The nuclei that bear on the result: at least one signal of each colour, as for the first count."""
     return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
+
+
+def typed_count(text: str) -> int | None:
+    """The count that was typed; None where nothing was.
+
+    Raises ScoringError for what is no whole number from 0 to MOST_SIGNALS: nothing is made of it, as 2 of 2.5 would be.
+    """
+    if not re.match(COUNT_PATTERN, text):
+        raise ScoringError(f"“{text.strip()}” is not a whole number from 0 to {MOST_SIGNALS}.")
+    return int(text) if text.strip() else None
 
 
 def count_blinded(

@@ -9,6 +9,7 @@ from typing import Any
 from her2core.marks import BOX_STYLES, CLUSTER_SIGN, CLUSTER_WORDS, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.records import Correction, CorrectionKind, Exclusion
 from her2core.scoring import (
+    MOST_TYPED,
     PopulationAssessment,
     ReviewedNucleus,
     cep17_per_nucleus,
@@ -78,6 +79,7 @@ def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> 
         "redo": "" if redo is None else _redone(redo, region.corrections),
         "cards": _cards(review, region),
         "reasons": [reason.value for reason in REASONS],
+        "limits": MOST_TYPED,
         "overlap": Exclusion.OVERLAP.value,
         "styles": {state.name.lower().replace("_", " "): _style(state) for state in NucleusState},
         "signals": {channel.value: style.colour for channel, style in SIGNAL_STYLES.items()},
