@@ -28,14 +28,17 @@ class CountingKeys {
     else if (from !== null) this.goOn(performance.now() + PATIENCE_MS);
   }
 
-  /** The keyboard goes to the first count that lacks, once its field is there; not if the reader went elsewhere. */
+  /** The keyboard goes to the first count that lacks, once its field is there and holds what was counted, which comes
+      after the field itself and would undo the selection; not if the reader went elsewhere. */
   goOn(until) {
     const active = document.activeElement;
     // The button that was pressed may be there for a moment longer; whoever pressed it did not go elsewhere.
     const elsewhere =
       active !== document.body && active?.isConnected && !this.isCount(active) && !active.closest(LEAVING);
     const givenUp = elsewhere || performance.now() > until;
-    const field = givenUp ? null : this.lacking();
+    const name = this.lacking();
+    const there = this.field(name);
+    const field = givenUp || there?.value !== this.held(name) ? null : there;
     if (!givenUp && !field) requestAnimationFrame(() => this.goOn(until));
     else this.arrive();
     if (field && active !== field) this.enter(field);
@@ -52,7 +55,12 @@ class CountingKeys {
   }
 
   lacking() {
-    return this.counts.her2 !== null && this.counts.cep17 === null ? this.field("cep17") : this.field("her2");
+    return this.counts.her2 !== null && this.counts.cep17 === null ? "cep17" : "her2";
+  }
+
+  /** What a field holds where nothing was typed. */
+  held(name) {
+    return String(this.counts[name] ?? "");
   }
 
   enter(field) {
@@ -66,7 +74,7 @@ class CountingKeys {
 
   /** Whether something was typed that is not saved. */
   typed() {
-    return ["her2", "cep17"].some((name) => (this.field(name)?.value ?? "") !== String(this.counts[name] ?? ""));
+    return ["her2", "cep17"].some((name) => (this.field(name)?.value ?? "") !== this.held(name));
   }
 
   /** The field whose text is no count: the page says so beside it, and the keyboard stays there. */
@@ -106,7 +114,7 @@ class CountingKeys {
     } else if (name === "Enter" || name === " ") {
       if (counting ? name === "Enter" : target.closest(SAVING)) this.save();
       else if (!counting && target.closest(LEAVING)) this.leave();
-    } else if (digit && !counting) this.enter(this.lacking()); // where the digit is typed now
+    } else if (digit && !counting) this.enter(this.field(this.lacking())); // where the digit is typed now
   }
 
   /** Whether a key comes too early: before the next nucleus is in sight it cannot be its count, nor can the rest of a

@@ -179,6 +179,9 @@ def test_what_is_no_count_is_said_beside_its_field_and_the_keyboard_stays(server
         for key in ("Enter", "n"):
             keys.press(key)
             expect(wrong).to_be_visible()
+            read = wrong.bounding_box()
+            assert read is not None
+            assert min(read["width"], read["height"]) > 10  # not for screen readers alone
             expect(her2).to_be_focused()
             expect(her2).to_have_value(typed)
     page.get_by_role("button", name="Count, next").click()
