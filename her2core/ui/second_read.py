@@ -31,15 +31,16 @@ __all__ = ["draw", "given_in_table", "missing", "no_counts", "with_edits"]
 
 _FIGURE_PX = 560  # at least
 # The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
-# would lie over the digits in fields this narrow; the line of keys says it. What is wrong with a count is read below it:
-# Streamlit has the words for a screen reader, and shows others a sign only.
+# would lie over the digits in fields this narrow; the line of keys says it. What is wrong with a count is read below
+# its field: Streamlit has the words for screen readers, and shows others a sign only.
 _TALL = f"""<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-recount_image)
 {{flex: 0 0 max({_FIGURE_PX}px, calc(100vh - 184px)) !important; height: auto !important;}}
 [class*="st-key-recount_"] [data-testid="InputInstructions"] {{display: none;}}
 [class*="st-key-recount_"] [data-testid="stTextInput"] [role="alert"]
-{{position: static !important; clip: auto !important; clip-path: none !important; width: auto !important; height: auto !important;
-margin: 0 !important; white-space: normal !important; display: block; font-size: 0.8rem; line-height: 1.3; font-weight: 600;}}
+{{position: static !important; clip: auto !important; clip-path: none !important; margin: 0 !important;
+width: auto !important; height: auto !important; white-space: normal !important;
+display: block; font-size: 0.8rem; line-height: 1.3; font-weight: 600;}}
 .st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
 _NUCLEUS, _REGION, _TABLE, _SLIPS = "recount_nucleus", "recount_region", "recount_table", "recount_slips"

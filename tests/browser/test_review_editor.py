@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from her2core import workflow
-from her2core.records import CorrectionKind
+from her2core.records import CorrectionKind, Exclusion, Nucleus
+from her2core.scoring import countability
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.review_page import ReviewPage
 from tests.pages.lab import TestLaboratory
@@ -480,6 +481,29 @@ def test_what_lacks_a_colour_can_be_no_tumour_nucleus_at_all(lab: TestLaboratory
     expect(at.part("reason")).not_to_have_value("no HER2 signal")
     at.press("x")
     at.expect_tally(18, 108, 36)
+
+
+def test_a_box_in_which_no_nucleus_was_seen_says_so_and_a_person_can_know_better(
+    lab: TestLaboratory, page: Page
+) -> None:
+    case = lab.analysed(COUNTS)
+    region = lab.log.regions(case.id)[0]
+    none = Exclusion.NO_NUCLEUS
+    empty = Nucleus(21, (300.0, 180.0, 348.0, 228.0), 1.0, 0, 0, 0.0, 0.0, False, False, none)
+    drawn = empty.to_dict()
+    workflow.correct(lab.log, region.id, 21, CorrectionKind.ADD, drawn, lab.person("berg"))
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(21)
+    expect(at.part("said")).to_contain_text(
+        "not scored: no nucleus seen in DAPI · include it if it is a nucleus all the same"
+    )
+    found = workflow.assess(lab.log, case.id).regions[0].nuclei
+    assert countability(r.nucleus for r in found).missing.countable == 20
+    at.part("exclude").click()
+    expect(at.part("said")).to_contain_text("not scored: no signal", timeout=PATIENCE_MS)
+    at.expect_saved()
+    found = workflow.assess(lab.log, case.id).regions[0].nuclei
+    assert countability(r.nucleus for r in found).missing.countable == 21
 
 
 def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory, page: Page) -> None:

@@ -132,6 +132,7 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "reason": None if n.reason is None else n.reason.value,
         "uncertain": n.uncertain,
         "uncertainty": n.uncertainty,
+        "unseen": n.reason is Exclusion.NO_NUCLEUS,
         "covered": reviewed.covered,
         "freed": reviewed.freed,
         "state": state.name.lower().replace("_", " "),
