@@ -168,6 +168,52 @@ def test_where_too_few_nuclei_are_whole_those_cut_by_the_edge_are_offered_so_tha
     assert outcome(lab, case) is not Outcome.PENDING_RECOUNT
 
 
+def test_those_cut_by_the_edge_are_offered_once_too_few_of_the_whole_ones_can_be_counted(lab: TestLaboratory) -> None:
+    case = with_cut_nuclei(lab, whole=20)
+    region, okafor = region_of(lab, case), lab.person("okafor")
+
+    def offered() -> int:
+        (shown,), _ = workflow.blinded_recount(lab.log, case.id, okafor)
+        return len(shown.boxes)
+
+    before = offered()
+    assert before == 20
+    workflow.leave_out_blinded(lab.log, case.id, region, 3, okafor)
+    assert offered() > 20
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 4)}, okafor)  # none is left out any more
+    assert offered() == 20
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 0)}, okafor)  # cannot be scored either
+    assert offered() > 20
+    workflow.count_blinded(lab.log, case.id, {(region, 22): (6, 4)}, okafor)
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 4)}, okafor)
+    assert offered() > 20  # what is counted is not taken away
+    assert so_far(lab, case)[(region, 22)] == (6, 4)
+    given = {(region, n): (6, 4) for n in range(1, 21)}
+    workflow.count_blinded(lab.log, case.id, given, okafor)
+    assert workflow.hand_in_recount(lab.log, case.id, "A", okafor).tally == Tally(21, 126, 84)
+
+
+def test_what_is_left_out_is_known_until_it_is_counted_or_analysed_anew(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    region, okafor = region_of(lab, case), lab.person("okafor")
+    count(lab, case, {2: (5, 4), 3: (5, 4)})
+    for nucleus in (2, 4):
+        workflow.leave_out_blinded(lab.log, case.id, region, nucleus, okafor)
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == {(region, 2), (region, 4)}
+    assert so_far(lab, case) == {(region, 3): (5, 4)}
+    count(lab, case, {4: (6, 4)})
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == {(region, 2)}
+    assert workflow.left_out_blinded(lab.log, case.id, third(lab)) == set()
+    with pytest.raises(ScoringError, match="Nucleus 99 is not among those"):
+        workflow.leave_out_blinded(lab.log, case.id, region, 99, okafor)
+    with pytest.raises(PermissionDeniedError):
+        workflow.leave_out_blinded(lab.log, case.id, region, 1, lab.person("berg"))
+    lab.analyse(lab.log.regions(case.id)[0])
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, lab.person("berg"))
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == set()
+    assert list(lab.log.check()) == []
+
+
 def test_nobody_who_is_not_blinded_can_count_or_read_counts(lab: TestLaboratory) -> None:
     case = lab.reviewed(GROUP_3, **IHC_SAME)
     count(lab, case, {1: (6, 4)})

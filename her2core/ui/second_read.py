@@ -6,7 +6,7 @@ Each count is in the case log once it is given; the browser's session holds none
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,10 @@ from her2core.ui.session import flash, guarded, open_case, saved, show_flash
 from her2core.ui.words import STATE_WORDS, age, case_title, plain
 from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei, typed_count
 
-__all__ = ["draw", "given_in_table", "missing", "no_counts", "with_edits"]
+__all__ = ["draw", "given_in_table", "missing", "no_counts", "so_far", "with_edits"]
+
+Nuclei = Set[tuple[int, int]]
+"""Region id, nucleus id."""
 
 _FIGURE_PX = 560  # at least
 # The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
@@ -174,6 +177,7 @@ def _recount(case_id: int) -> None:
     rooms, user = guarded(Role.PATHOLOGIST)
     try:
         regions, counts = workflow.blinded_recount(rooms.log, case_id, user)
+        left_out = workflow.left_out_blinded(rooms.log, case_id, user)
     except Her2CoreError:  # no longer blinded, or no longer due: the page says why
         st.rerun(scope="app")
     show_flash()
@@ -184,24 +188,25 @@ def _recount(case_id: int) -> None:
     left, right = st.columns([1.62, 1], gap="small")
     with left:
         region, look = _toolbar(regions)
-        selected = _selected(region, counts)
-        _image(rooms, region, selected, counts, look)
+        selected = _selected(region, {*counts, *left_out})
+        _image(rooms, region, selected, counts, left_out, look)
     with right:
         own = _of_population(counts, regions, region.population)
         st.markdown(
             f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
-            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have no box "
-            "if 20 others do."
+            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have a box "
+            "only if fewer than 20 others can be counted."
         )
-        _finish(rooms, user, case_id, region.population, own)
+        boxes = {(r.region.id, n) for r in regions if r.population == region.population for n, _ in r.boxes}
+        _finish(rooms, user, case_id, region.population, own, boxes, left_out)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
         with nucleus_tab:
             if selected is None:
                 st.info("No whole nucleus is boxed in this region.")
             else:
-                _nucleus(rooms, user, regions, region, selected, counts, case_id)
+                _nucleus(rooms, user, regions, region, selected, counts, left_out, case_id)
         with table_tab:
-            _table(rooms, user, region, counts, case_id)
+            _table(rooms, user, region, counts, left_out, case_id)
         _notes(own)
 
 
@@ -237,18 +242,19 @@ def _toolbar(regions: Sequence[BlindedRegion]) -> tuple[BlindedRegion, dict[str,
     return by_name[str(name)], {"zoom": _ZOOMS[str(zoom)], "channels": tuple(channels) or CHANNELS, "gain": gain}
 
 
-def _selected(region: BlindedRegion, counts: Counts) -> int | None:
-    """The nucleus that is shown: the one gone to, else the first that is not counted yet."""
+def _selected(region: BlindedRegion, done: Nuclei) -> int | None:
+    """The nucleus that is shown: the one gone to, else the first that is neither counted nor left out yet."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     wanted = st.session_state.get(_NUCLEUS)
     if wanted in ids:
         return int(wanted)
-    return next((n for n in ids if (region.region.id, n) not in counts), ids[0] if ids else None)
+    return next((n for n in ids if (region.region.id, n) not in done), ids[0] if ids else None)
 
 
 def _image(
-    rooms: Services, region: BlindedRegion, selected: int | None, counts: Counts, look: Mapping[str, Any]
-) -> None:
+    rooms: Services, region: BlindedRegion, selected: int | None, counts: Counts, left_out: Nuclei,
+    look: Mapping[str, Any],
+) -> None:  # fmt: skip
     stored = region.region
     key = f"blinded_{stored.id}"
 
@@ -263,6 +269,7 @@ def _image(
         stored.height_px,
         dict(region.boxes),
         {nucleus for (region_id, nucleus), pair in counts.items() if region_id == stored.id and None not in pair},
+        {nucleus for region_id, nucleus in left_out if region_id == stored.id},
         selected=selected,
         zoom=look["zoom"],
     )
@@ -275,7 +282,7 @@ def _image(
 
 def _nucleus(
     rooms: Services, user: User, regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: int,
-    counts: Counts, case_id: int,
+    counts: Counts, left_out: Nuclei, case_id: int,
 ) -> None:  # fmt: skip
     """One nucleus large, and its two counts."""
     box = dict(region.boxes)[nucleus_id]
@@ -302,7 +309,7 @@ def _nucleus(
             _go_on(regions, region, nucleus_id)
 
     def leave_out() -> None:
-        _keep(rooms, user, case_id, {made: (None, None)})
+        saved(workflow.leave_out_blinded, rooms.log, case_id, *made, user)
         _go_on(regions, region, nucleus_id)
         _new_table()
 
@@ -317,6 +324,8 @@ def _nucleus(
                     args=(region, nucleus_id, step),
                 )  # fmt: skip
             st.markdown(f"**Nr {nucleus_id}**")
+        if made in left_out:
+            st.caption(":material/block: Left out by you. A count takes it in again.")
         with st.form(key, border=False):
             _count_field("HER2", her2, f"{key}_her2")
             _count_field("CEP17", cep17, f"{key}_cep17")
@@ -367,21 +376,21 @@ def _go_on(regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: 
         flash("info", "That was the last nucleus of the last region.")
 
 
-def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, case_id: int) -> None:
+def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, left_out: Nuclei, case_id: int) -> None:
     """The counts of the region to type one after the other."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     # The editor is given what was counted when it was first drawn: with other data it would begin anew at each cell.
     kept = st.session_state.get(_TABLE)
     if kept is None or kept[:2] != (case_id, region.region.id):
         number = 0 if kept is None else kept[2] + 1
-        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {})
+        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {}, left_out)
     basis: Counts = kept[3]
     key = f"recount_table_{kept[2]}"
 
     def changed() -> None:
         edited = copy.deepcopy(dict(st.session_state[key]["edited_rows"]))
         _keep(rooms, user, case_id, given_in_table(basis, region.region.id, ids, kept[4], edited))
-        st.session_state[_TABLE] = (*kept[:4], edited)
+        st.session_state[_TABLE] = (*kept[:4], edited, kept[5])
         st.session_state[_SLIPS] = slips = no_counts(ids, edited)
         if slips:
             _new_table()
@@ -394,13 +403,14 @@ def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, c
             "Nr": ids,
             "HER2": ["" if pair[0] is None else str(pair[0]) for pair in pairs],
             "CEP17": ["" if pair[1] is None else str(pair[1]) for pair in pairs],
+            "": ["left out" if (region.region.id, nucleus_id) in kept[5] else "" for nucleus_id in ids],
         }
     )
     counts_column = {
         name: st.column_config.TextColumn(f"{name} signals", alignment="right") for name in ("HER2", "CEP17")
     }
     st.data_editor(
-        frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr"], on_change=changed,
+        frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr", ""], on_change=changed,
         column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **counts_column},
     )  # fmt: skip
 
@@ -417,15 +427,26 @@ def _new_table() -> None:
     """Counts were given beside the table: it begins anew with them."""
     kept = st.session_state.get(_TABLE)
     if kept is not None:
-        st.session_state[_TABLE] = (None, None, kept[2], {}, {})
+        st.session_state[_TABLE] = (None, None, kept[2], {}, {}, frozenset())
 
 
-def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
+def so_far(counts: Counts, left_out: Nuclei, boxes: Nuclei) -> tuple[int, int, int]:
+    """How many of the boxed nuclei are counted with signals of both colours, left out, and still to do."""
+    done = {key for key, pair in counts.items() if None not in pair} | left_out
+    return len(scored_nuclei(counts)), len(boxes & left_out), len(boxes - done)
+
+
+def _finish(
+    rooms: Services, user: User, case_id: int, population: str, own: Counts, boxes: Nuclei, left_out: Nuclei
+) -> None:
     """How far the recount is, and the button that hands it in."""
-    made = scored_nuclei(own)
+    made, out, to_do = so_far(own, left_out, boxes)
     lacking = missing(own)
+    if lacking and not to_do:
+        lacking = (*lacking, "No nucleus is left to count: the first observer has to add a region.")
     left, right = st.columns([1.9, 1], vertical_alignment="center")
-    left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
+    text = f"{made} of at least {MINIMUM_NUCLEI} nuclei counted · {out} left out · {to_do} to do"
+    left.progress(min(1.0, made / MINIMUM_NUCLEI), text=text)
     right.button(
         "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(lacking),
         on_click=_hand_in, args=(rooms, user, case_id, population),

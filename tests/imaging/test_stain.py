@@ -36,6 +36,7 @@ def region(background: int = 10, nuclei: int = 90, dim: float = 1.0) -> np.ndarr
 )
 def test_dapi_of_a_box_is_held_against_the_other_nuclei(box: Box, dim: float, seen: float) -> None:
     stain = relative_stain(region(dim=dim), box, NUCLEI[:4])
+    assert stain is not None
     assert stain == pytest.approx(seen, abs=0.01)
     assert (stain < LEAST_STAIN) is (seen < LEAST_STAIN)
 

@@ -316,6 +316,24 @@ def test_leaving_out_forgets_the_count_and_goes_on(lab: TestLaboratory) -> None:
     at.button(key=f"recount_skip_{(region_of(lab, case), 2)}").click().run()
     assert so_far(lab, case) == {}
     assert said(at, "Nr 3")
+    assert f"0 of at least {MINIMUM_NUCLEI} nuclei counted · 1 left out · {len(GROUP_3) - 1} to do" in sent(at)
+    assert "left out by you (1)" in sent(at)  # in the picture
+    at.button(key="recount_step_-1").click().run()
+    assert said(at, "Left out by you.")
+
+
+def test_a_recount_that_has_run_out_of_nuclei_says_what_helps(lab: TestLaboratory) -> None:
+    case = waiting(lab)
+    count(lab, case, dict.fromkeys(range(2, len(GROUP_3) + 1), (6, 4)))
+    while len(scored_nuclei(so_far(lab, case))) >= MINIMUM_NUCLEI:
+        count(lab, case, {len(so_far(lab, case)) + 1: (None, None)})
+    done = so_far(lab, case)
+    region = region_of(lab, case)
+    for nucleus in range(1, len(GROUP_3) + 1):
+        if (region, nucleus) not in done:
+            workflow.leave_out_blinded(lab.log, case.id, region, nucleus, lab.person("okafor"))
+    at = opened(lab, "okafor", case)
+    assert said(at, "No nucleus is left to count: the first observer has to add a region.")
 
 
 def test_a_half_done_recount_is_there_again_for_a_new_session(lab: TestLaboratory) -> None:
@@ -376,6 +394,22 @@ def test_what_is_no_count_in_the_table_is_said() -> None:
         "HER2 of nucleus 11 stays as it was: “2.5” is not a whole number from 0 to 200.",
         "CEP17 of nucleus 12 stays as it was: “-5” is not a whole number from 0 to 200.",
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "left_out", "expected"),
+    [
+        ({}, set(), (0, 0, 3)),
+        ({(1, 1): (2, 2)}, {(1, 2)}, (1, 1, 1)),
+        ({(1, 1): (2, None)}, set(), (0, 0, 3)),  # half counted: still to do
+        ({(1, 1): (0, 2)}, {(1, 2), (1, 3)}, (0, 2, 0)),  # counted, not scored
+        ({(1, 1): (2, 2)}, {(9, 9)}, (1, 0, 2)),  # of another population
+    ],
+)
+def test_counted_left_out_and_to_do_are_told_apart(
+    counts: Counts, left_out: set[tuple[int, int]], expected: tuple[int, int, int]
+) -> None:
+    assert second_read.so_far(counts, left_out, {(1, 1), (1, 2), (1, 3)}) == expected
 
 
 def test_missing_names_half_counted_nuclei_and_how_many_lack() -> None:
