@@ -41,11 +41,11 @@ const TOOLS = [
   ["box", "Box", "Drag round a missed nucleus to add it; drag the chosen box or its handles to change it (B)"],
 ];
 const ORDERS = [
-  ["doubt", "doubtful first"],
-  ["clustered", "clustered first"],
-  ["edited", "edited first"],
-  ["left", "not scored first"],
-  ["id", "by number"],
+  ["doubt", "sort: doubtful first"],
+  ["clustered", "sort: clustered first"],
+  ["edited", "sort: edited first"],
+  ["left", "sort: not scored first"],
+  ["id", "sort: by number"],
 ];
 
 const button = (part, label, title, text = label, extra = {}) =>
