@@ -21,6 +21,7 @@ from her2core.counting import Count, Counter
 from her2core.counting.crops import CropSize, cut, sharpness, spread_out
 from her2core.detection import Detection, Detector
 from her2core.imaging import WindowedPixels, measured
+from her2core.imaging.stain import relative_stain
 from her2core.models import full_precision, pick_device, used_models
 from her2core.records import Box, Channel, ModelUsed, Nucleus, RegionAnalysis
 from her2core.scoring import judge, overlap_fractions, typical_width_px
@@ -211,6 +212,7 @@ def settle(
     *,
     typical_px: float = 0.0,
     focus: float | None = None,
+    stain: float | None = None,
     clusters_expected: bool = False,
     by_regression: bool = False,
 ) -> Nucleus:
@@ -218,7 +220,7 @@ def settle(
 
     Peaks count, because a pathologist can see each of them; where HER2 signals cluster, the calibrated estimate does
     (domain.md section 2: clusters are estimated). typical_px: how wide the region's nuclei are (`typical_width_px`).
-    focus: sharpness against the median nucleus of the region.
+    focus: sharpness against the median nucleus of the region; stain: its DAPI against theirs (`relative_stain`).
     """
     threshold = CLUSTER_THRESHOLD_EXPECTED if clusters_expected else CLUSTER_THRESHOLD
     her2_peaks, cep17 = count.peaks(Channel.HER2), count.peaks(Channel.CEP17)
@@ -227,7 +229,9 @@ def settle(
     if by_regression:
         her2, cep17 = (max(math.floor(value + 0.5), 0) for value in count.regressed)
         clustered = clustered and her2 > 0  # without signals nothing is
-    reason = judge(her2, cep17, box, size_px[0], size_px[1], overlap, focus, typical_px=typical_px)
+    reason = judge(
+        her2, cep17, box, size_px[0], size_px[1], overlap, focus, typical_px=typical_px, relative_stain=stain
+    )
     return Nucleus(
         id=nucleus_id,
         box=box,
@@ -259,7 +263,8 @@ def count_box(
     """Count a nucleus that the pathologist added, or whose box was moved; `others` are the boxes of the other nuclei.
 
     It is judged as `analyse` judged those, its sharpness too: a nucleus that was left out as out of focus must not
-    count because its box was drawn anew. Raises ValueError for a box without area.
+    count because its box was drawn anew. And since nobody but a person says that a nucleus is there, DAPI has to show
+    one. Raises ValueError for a box without area.
     """
     (count,), _ = _or_on_processor(
         lambda chosen: chosen.counter.count(pixels_rgb, [box], others=others), models, lambda share, what: None
@@ -275,6 +280,7 @@ def count_box(
         size_px,
         typical_px=typical_width_px([box, *others]),
         focus=_focus(pixels_rgb, count.sharpness, others, models.counter.size),
+        stain=relative_stain(pixels_rgb, box, others),
         clusters_expected=clusters_expected,
         by_regression=models.by_regression,
     )

@@ -108,6 +108,7 @@ class Exclusion(StrEnum):
     NO_HER2 = "no HER2 signal"
     NO_CEP17 = "no CEP17 signal"
     NO_SIGNAL = "no signal"
+    NO_NUCLEUS = "no nucleus seen in DAPI"
     EDGE = "cut by the image edge"
     OVERLAP = "overlaps another nucleus"
     OUT_OF_FOCUS = "out of focus"

@@ -211,6 +211,19 @@ def test_a_nucleus_that_the_pathologist_adds_is_counted(models: Models) -> None:
     assert covered.reason is Exclusion.OVERLAP
 
 
+@pytest.mark.parametrize(
+    ("at", "reason"), [((45.0, 80.0), None), ((800.0, 10.0), Exclusion.NO_NUCLEUS)], ids=["nucleus", "background"]
+)
+def test_a_box_that_is_drawn_where_no_nucleus_is_does_not_count(
+    models: Models, at: tuple[float, float], reason: Exclusion | None
+) -> None:
+    pixels, (x0, y0, x1, y1), _ = drawn_region(3, 2)
+    wide = np.tile(pixels, (1, 4, 1))
+    others = [(x0 + shift, y0, x1 + shift, y1) for shift in (240, 480, 720)]
+    nucleus = count_box(wide, (*at, at[0] + x1 - x0, at[1] + 60), 9, models, others=others)
+    assert nucleus.reason is reason
+
+
 @pytest.fixture(scope="module")
 def one_blurred(models: Models) -> tuple[np.ndarray, tuple[Nucleus, ...]]:
     """Three drawn nuclei beside each other, the last out of focus, and what an analysis says of them."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,7 +23,7 @@ from her2core.laboratory.ledger import read_lines
 from her2core.records import IHC, Case, CaseState, CorrectionKind, Exclusion, Population, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
-from her2core.workflow import Counts
+from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, Counts, typed_count
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory, release
 
@@ -124,6 +125,27 @@ def test_what_is_no_count_of_a_boxed_nucleus_is_refused(
     assert so_far(lab, case) == {}
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("0", 0), ("6", 6), (" 12 ", 12), ("006", 6), ("99", 99), ("199", 199), ("200", 200), ("", None), ("  ", None)],
+)
+def test_a_whole_number_that_was_typed_is_the_count(text: str, count: int | None) -> None:
+    assert typed_count(text) == count
+
+
+@pytest.mark.parametrize(
+    "text", ["2.5", "2,5", "-5", "+5", "201", "999", "1000", "1e1", "6 4", "many", "²", "٣", "0x6", "nan"]
+)
+def test_of_anything_else_that_was_typed_no_count_is_made(text: str) -> None:
+    with pytest.raises(ScoringError, match="is not a whole number from 0 to 200"):
+        typed_count(text)
+
+
+def test_the_browser_takes_for_a_count_what_the_server_takes() -> None:
+    taken = [number for number in range(-5, 1200) if re.match(COUNT_PATTERN, str(number))]
+    assert taken == list(range(MOST_SIGNALS + 1))
+
+
 def test_nuclei_cut_by_the_image_edge_are_not_offered_whatever_the_first_observer_made_of_them(
     lab: TestLaboratory,
 ) -> None:
@@ -144,6 +166,52 @@ def test_where_too_few_nuclei_are_whole_those_cut_by_the_edge_are_offered_so_tha
     assert [nucleus for nucleus, _ in region.boxes] == list(range(1, 23))
     recounted(lab, case, (6, 4))
     assert outcome(lab, case) is not Outcome.PENDING_RECOUNT
+
+
+def test_those_cut_by_the_edge_are_offered_once_too_few_of_the_whole_ones_can_be_counted(lab: TestLaboratory) -> None:
+    case = with_cut_nuclei(lab, whole=20)
+    region, okafor = region_of(lab, case), lab.person("okafor")
+
+    def offered() -> int:
+        (shown,), _ = workflow.blinded_recount(lab.log, case.id, okafor)
+        return len(shown.boxes)
+
+    before = offered()
+    assert before == 20
+    workflow.leave_out_blinded(lab.log, case.id, region, 3, okafor)
+    assert offered() > 20
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 4)}, okafor)  # none is left out any more
+    assert offered() == 20
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 0)}, okafor)  # cannot be scored either
+    assert offered() > 20
+    workflow.count_blinded(lab.log, case.id, {(region, 22): (6, 4)}, okafor)
+    workflow.count_blinded(lab.log, case.id, {(region, 3): (6, 4)}, okafor)
+    assert offered() > 20  # what is counted is not taken away
+    assert so_far(lab, case)[(region, 22)] == (6, 4)
+    given = {(region, n): (6, 4) for n in range(1, 21)}
+    workflow.count_blinded(lab.log, case.id, given, okafor)
+    assert workflow.hand_in_recount(lab.log, case.id, "A", okafor).tally == Tally(21, 126, 84)
+
+
+def test_what_is_left_out_is_known_until_it_is_counted_or_analysed_anew(lab: TestLaboratory) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    region, okafor = region_of(lab, case), lab.person("okafor")
+    count(lab, case, {2: (5, 4), 3: (5, 4)})
+    for nucleus in (2, 4):
+        workflow.leave_out_blinded(lab.log, case.id, region, nucleus, okafor)
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == {(region, 2), (region, 4)}
+    assert so_far(lab, case) == {(region, 3): (5, 4)}
+    count(lab, case, {4: (6, 4)})
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == {(region, 2)}
+    assert workflow.left_out_blinded(lab.log, case.id, third(lab)) == set()
+    with pytest.raises(ScoringError, match="Nucleus 99 is not among those"):
+        workflow.leave_out_blinded(lab.log, case.id, region, 99, okafor)
+    with pytest.raises(PermissionDeniedError):
+        workflow.leave_out_blinded(lab.log, case.id, region, 1, lab.person("berg"))
+    lab.analyse(lab.log.regions(case.id)[0])
+    workflow.confirm_review(lab.log, case.id, lab.log.case(case.id).version, lab.person("berg"))
+    assert workflow.left_out_blinded(lab.log, case.id, okafor) == set()
+    assert list(lab.log.check()) == []
 
 
 def test_nobody_who_is_not_blinded_can_count_or_read_counts(lab: TestLaboratory) -> None:

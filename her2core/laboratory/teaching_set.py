@@ -41,6 +41,7 @@ _HELD_OUT_EVERY = 3
 # Kept for a reason that leaves their counts without meaning: neither to be found nor to be left, nor to be counted.
 _NOT_LEARNED: Final = frozenset(
     {
+        Exclusion.NO_NUCLEUS,
         Exclusion.EDGE,
         Exclusion.OVERLAP,
         Exclusion.OUT_OF_FOCUS,

@@ -22,6 +22,7 @@ from her2core.scoring.heterogeneity import (
 )
 from her2core.scoring.review import (
     COLOUR_REASONS,
+    MOST_TYPED,
     ReviewedNucleus,
     apply_corrections,
     check_correction,
@@ -82,6 +83,7 @@ from her2core.scoring.workup import (
 __all__ = [
     "COLOUR_REASONS",
     "MINIMUM_NUCLEI",
+    "MOST_TYPED",
     "RULE_SET",
     "STATE_WORDS",
     "TOO_WEAK",

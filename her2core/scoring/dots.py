@@ -77,13 +77,13 @@ class CrossCheck:
 
 
 def dots_over_dots(nuclei: Iterable[Nucleus], signal_widths: float = SIGNAL_WIDTHS) -> DotsOverDots:
-    """The signals of one region: of scored nuclei and of those left out, but for cells that are not tumour.
+    """The signals of one region: of scored nuclei and of those left out, but for what is no tumour cell or no nucleus.
 
     A nucleus holds as many signals as it was counted to hold, clusters their estimate. Signals of one colour in
     different nuclei, closer than `signal_widths` of the region's median nucleus width, are one signal in overlapping
     boxes and count once.
     """
-    held = [n for n in nuclei if n.reason is not Exclusion.NOT_TUMOUR]
+    held = [n for n in nuclei if n.reason not in (Exclusion.NOT_TUMOUR, Exclusion.NO_NUCLEUS)]
     if not held:
         return DotsOverDots(0, 0, 0, 0)
     width_px = typical_width_px([n.box for n in held])

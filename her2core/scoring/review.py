@@ -5,6 +5,7 @@ an UNDO, brings it back). Whether a nucleus is scored follows from the result: w
 not, whatever was said before. Counts follow the dots that are added and deleted, but for clustered HER2 signals: their
 number is an estimate, which moves by as many as dots came or went. Without HER2 signals nothing is clustered, whatever
 was flagged; the flag holds again once a number is typed. A moved box may carry what the models count in it.
+Where no nucleus was seen in a box, an INCLUDE says that there is one; it is scored if its counts allow it.
 No nucleus is left out because the box of another was drawn over it; it is marked, for the pathologist to decide.
 """
 
@@ -22,6 +23,7 @@ from her2core.scoring.scorable import MOST_OVERLAP, missing_colour, overlap_frac
 
 __all__ = [
     "COLOUR_REASONS",
+    "MOST_TYPED",
     "ReviewedNucleus",
     "apply_corrections",
     "check_correction",
@@ -282,7 +284,9 @@ def _refuse_impossible_inclusion(ai: Nucleus | None, made: list[Correction]) -> 
     for index, c in enumerate(made):
         if c.kind is not CorrectionKind.INCLUDE:
             continue
-        then = _review(ai, made[: index + 1])
+        before, then = _review(ai, made[:index]), _review(ai, made[: index + 1])
+        if before is not None and before.nucleus.reason is Exclusion.NO_NUCLEUS:
+            continue  # said to be a nucleus all the same, of whatever counts
         if then is not None and not then.nucleus.scored:
             raise ScoringError(
                 f"Nucleus {c.nucleus_id} cannot be scored: {(then.nucleus.reason or Exclusion.OTHER).value}. "
@@ -300,7 +304,9 @@ class _Draft:
     included: bool = False
 
     def finished(self) -> Nucleus:
-        reason = self.excluded_as or missing_colour(self.nucleus.her2, self.nucleus.cep17)
+        unseen = self.found_reason is Exclusion.NO_NUCLEUS and not self.included  # whatever is counted in it
+        reason = self.excluded_as or (self.found_reason if unseen else None)
+        reason = reason or missing_colour(self.nucleus.her2, self.nucleus.cep17)
         if reason is None and not self.included and self.found_reason not in COLOUR_REASONS:
             reason = self.found_reason
         return replace(_settled(self.nucleus), scored=reason is None, reason=reason)

@@ -32,7 +32,7 @@ MAX_OUT_OF_FOCUS_PERCENT = 25.0
 # Reasons not to use a region:
 TOO_WEAK = "signals too weak to score"
 SHOWN_TWICE = "shows the same cells as another region"
-_NOT_THEIRS = (Exclusion.NOT_TUMOUR, Exclusion.EDGE)  # says nothing about preparation or optics
+_NOT_THEIRS = (Exclusion.NOT_TUMOUR, Exclusion.NO_NUCLEUS, Exclusion.EDGE)  # says nothing about preparation or optics
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ def _keys() -> ComponentRenderer:
     return st.components.v2.component("her2core_counting_keys", js=script)
 
 
-def mount_counting_keys(fields: str, her2: int | None, cep17: int | None) -> None:
-    """Lead the keyboard through the two fields whose keys begin with `fields`, and which hold these counts."""
+def mount_counting_keys(fields: str, her2: int | None, cep17: int | None, pattern: str) -> None:
+    """Lead the keyboard through the two fields whose keys begin with `fields`, and which hold these counts; it stays
+    where the text is not what `pattern`, a regular expression, says of a count."""
+    data = {"fields": fields, "counts": {"her2": her2, "cep17": cep17}, "pattern": pattern}
     with st.container(key="counting_keys"):
-        _keys()(key="recount_keys", data={"fields": fields, "counts": {"her2": her2, "cep17": cep17}}, height=1)
+        _keys()(key="recount_keys", data=data, height=1)

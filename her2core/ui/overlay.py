@@ -25,6 +25,7 @@ _HOVER_REACH_PX = 60
 _HANDLE_PX = 24
 _FRAME_SHARE = 0.06  # of a nucleus' width, between its box and the white frame of the chosen one
 _COUNTED = "✓"  # beside the number: the second cue of what was counted
+_LEFT_OUT = BOX_STYLES[NucleusState.NOT_SCORED].sign
 _LEGEND_PX = 26  # under the image, so that it hides no nucleus
 
 
@@ -34,21 +35,24 @@ def blinded_figure(
     height_px: int,
     boxes: Mapping[int, Box],
     counted: Collection[int],
+    left_out: Collection[int] = (),
     *,
     selected: int | None = None,
     zoom: float = 1.0,
 ) -> go.Figure:
-    """The region for the second observer: boxes by nucleus id, and which of them that observer has counted.
+    """The region for the second observer: boxes by nucleus id, and which of them that observer has counted or left out.
 
     It takes the height of its container.
     """
     figure = _canvas(image_url, width_px, height_px)
-    for title, style, wanted in (
-        ("to be counted", TO_COUNT, False),
-        (f"{_COUNTED} counted by you", BOX_STYLES[NucleusState.SCORED], True),
+    signs = {key: _COUNTED if key in counted else _LEFT_OUT if key in left_out else "" for key in boxes}
+    for title, style, sign in (
+        ("to be counted", TO_COUNT, ""),
+        (f"{_COUNTED} counted by you", BOX_STYLES[NucleusState.SCORED], _COUNTED),
+        (f"{_LEFT_OUT} left out by you", BOX_STYLES[NucleusState.NOT_SCORED], _LEFT_OUT),
     ):
-        figure.add_trace(_boxes(title, style, [box for key, box in boxes.items() if (key in counted) is wanted]))
-    figure.add_trace(_numbers(boxes, counted))
+        figure.add_trace(_boxes(title, style, [box for key, box in boxes.items() if signs[key] == sign]))
+    figure.add_trace(_numbers(boxes, signs))
     _frame(figure, width_px, height_px, boxes, selected, zoom)
     return figure
 
@@ -125,13 +129,13 @@ def _lines(name: str, boxes: Sequence[Box], line: dict[str, Any], *, shown: bool
     return go.Scatter(x=x, y=y, mode="lines", name=name, line=line, hoverinfo="skip", showlegend=shown)
 
 
-def _numbers(boxes: Mapping[int, Box], counted: Collection[int]) -> go.Scatter:
-    """The numbers of the nuclei inside their boxes, by which image and table are matched."""
+def _numbers(boxes: Mapping[int, Box], signs: Mapping[int, str]) -> go.Scatter:
+    """The numbers of the nuclei inside their boxes, by which image and table are matched, and the sign of each."""
     grey = {"color": "#D7DEE5", "size": 11}
     return go.Scatter(
         x=[box[0] for box in boxes.values()],
         y=[box[1] for box in boxes.values()],
-        text=[f"{key} {_COUNTED}" if key in counted else f"{key}" for key in boxes],
+        text=[f"{key} {signs[key]}".rstrip() for key in boxes],
         mode="text",
         textposition="bottom right",
         textfont=grey,

@@ -14,7 +14,7 @@ from her2core.scoring import (
     near_cut_off,
     ratio,
 )
-from her2core.ui.words import escaped, interval, number
+from her2core.ui.words import escaped, interval, kept_together, number
 from her2core.workflow import AiResult
 
 __all__ = ["RESULT_STYLE", "result_html"]
@@ -91,7 +91,7 @@ def result_html(
     ai_group = "–" if ai is None or ai.group is None else f"Group {ai.group}"
     covers = escaped(_COVERS[confidence is not None and confidence.systematic])
     table = f'<table><tr><th></th><th>now</th><th title="{covers}">95 %</th><th>AI: {ai_group}</th></tr>{body}</table>'
-    return f'<div class="h2c-res">{head}{table}{_foot(population, check)}{_look(population)}</div>'
+    return kept_together(f'<div class="h2c-res">{head}{table}{_foot(population, check)}{_look(population)}</div>')
 
 
 def _all_signals(check: CrossCheck) -> str:

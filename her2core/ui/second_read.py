@@ -6,7 +6,7 @@ Each count is in the case log once it is given; the browser's session holds none
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ import streamlit as st
 from her2core import workflow
 from her2core.caselog import CaseSummary
 from her2core.caselog.lookup import Query
-from her2core.errors import Her2CoreError
+from her2core.errors import Her2CoreError, ScoringError
 from her2core.records import CaseState, Role, User
 from her2core.scoring import MINIMUM_NUCLEI, STATE_WORDS
 from her2core.ui.counting_keys import KEYS, mount_counting_keys
@@ -25,20 +25,29 @@ from her2core.ui.pictures import picture_url
 from her2core.ui.services import Services, region_image
 from her2core.ui.session import flash, guarded, open_case, saved, show_flash
 from her2core.ui.words import age, case_title, plain
-from her2core.workflow import MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei
+from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, BlindedRegion, Counts, scored_nuclei, typed_count
 
-__all__ = ["draw", "given_in_table", "missing", "with_edits"]
+__all__ = ["draw", "given_in_table", "missing", "no_counts", "so_far", "with_edits"]
+
+Nuclei = Set[tuple[int, int]]
+"""Region id, nucleus id."""
 
 _FIGURE_PX = 560  # at least
 # The image takes the height that the screen has; the height given to Streamlit is the least. Streamlit's "Press Enter"
-# would lie over the digits in fields this narrow; the line of keys says it.
+# would lie over the digits in fields this narrow; the line of keys says it. What is wrong with a count is read below
+# its field: Streamlit has the words for screen readers, and shows others a sign only.
 _TALL = f"""<style>
 [data-testid="stLayoutWrapper"]:has(> .st-key-recount_image)
 {{flex: 0 0 max({_FIGURE_PX}px, calc(100vh - 184px)) !important; height: auto !important;}}
 [class*="st-key-recount_"] [data-testid="InputInstructions"] {{display: none;}}
+[class*="st-key-recount_"] [data-testid="stTextInput"] [role="alert"]
+{{position: static !important; clip: auto !important; clip-path: none !important; margin: 0 !important;
+width: auto !important; height: auto !important; white-space: normal !important;
+display: block; font-size: 0.8rem; line-height: 1.3; font-weight: 600;}}
 .st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
-_NUCLEUS, _REGION, _TABLE = "recount_nucleus", "recount_region", "recount_table"
+_NUCLEUS, _REGION, _TABLE, _SLIPS = "recount_nucleus", "recount_region", "recount_table", "recount_slips"
+_MOST_SLIPS_SAID = 3
 _ZOOMS = {"Fit": 1.0, "2×": 2.0, "4×": 4.0}
 _WIDTHS = [1.5, 2.2, 1, 3.6, 1.2]
 
@@ -60,15 +69,13 @@ def missing(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> 
 
 
 def with_edits(counts: Counts, region_id: int, ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> Counts:
-    """The counts after edits of the table, as Streamlit hands them over: row number to changed cells.
+    """The counts after edits of the table, as Streamlit hands them over: row number to the texts of changed cells.
 
     What is not a whole number from 0 to MOST_SIGNALS, or no row of the table, is left as it was.
     """
     out = dict(counts)
-    for row, cells in edited_rows.items():
-        if not isinstance(row, int) or not 0 <= row < len(ids):
-            continue
-        key = (region_id, ids[row])
+    for nucleus_id, cells in _rows(ids, edited_rows):
+        key = (region_id, nucleus_id)
         pair = out.get(key, (None, None))
         pair = (_edited(pair[0], cells, "HER2"), _edited(pair[1], cells, "CEP17"))
         if pair == (None, None):
@@ -92,14 +99,32 @@ def given_in_table(
     return {key: after.get(key, nothing) for key in keys if before.get(key, nothing) != after.get(key, nothing)}
 
 
+def no_counts(ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> tuple[str, ...]:
+    """What was typed in the table and is no count, in a sentence each."""
+    said = []
+    for nucleus_id, cells in _rows(ids, edited_rows):
+        for name in ("HER2", "CEP17"):
+            try:
+                typed_count(cells.get(name) or "")
+            except ScoringError as error:
+                said.append(f"{name} of nucleus {nucleus_id} stays as it was: {error}")
+    return tuple(said)
+
+
+def _rows(ids: Sequence[int], edited_rows: Mapping[Any, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The nuclei whose rows of the table were changed, and what was."""
+    for row, cells in edited_rows.items():
+        if isinstance(row, int) and 0 <= row < len(ids):
+            yield ids[row], cells
+
+
 def _edited(before: int | None, cells: Mapping[str, Any], name: str) -> int | None:
     if name not in cells:
         return before
-    value = cells[name]
-    if value is None:
-        return None
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_SIGNALS
-    return int(value) if usable and value == int(value) else before
+    try:
+        return typed_count(cells[name] or "")
+    except ScoringError:
+        return before
 
 
 # --- which case -------------------------------------------------------------------------------------------------------
@@ -152,6 +177,7 @@ def _recount(case_id: int) -> None:
     rooms, user = guarded(Role.PATHOLOGIST)
     try:
         regions, counts = workflow.blinded_recount(rooms.log, case_id, user)
+        left_out = workflow.left_out_blinded(rooms.log, case_id, user)
     except Her2CoreError:  # no longer blinded, or no longer due: the page says why
         st.rerun(scope="app")
     show_flash()
@@ -162,24 +188,25 @@ def _recount(case_id: int) -> None:
     left, right = st.columns([1.62, 1], gap="small")
     with left:
         region, look = _toolbar(regions)
-        selected = _selected(region, counts)
-        _image(rooms, region, selected, counts, look)
+        selected = _selected(region, {*counts, *left_out})
+        _image(rooms, region, selected, counts, left_out, look)
     with right:
         own = _of_population(counts, regions, region.population)
         st.markdown(
             f"**Blinded recount, population {plain(region.population)}.** Count the invasive tumour nuclei of areas "
-            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have no box "
-            "if 20 others do."
+            "with IHC 2+. You see neither the first counts nor the group. Nuclei cut by the edge have a box "
+            "only if fewer than 20 others can be counted."
         )
-        _finish(rooms, user, case_id, region.population, own)
+        boxes = {(r.region.id, n) for r in regions if r.population == region.population for n, _ in r.boxes}
+        _finish(rooms, user, case_id, region.population, own, boxes, left_out)
         nucleus_tab, table_tab = st.tabs(["Nucleus", f"Your counts in {region.name}"])
         with nucleus_tab:
             if selected is None:
                 st.info("No whole nucleus is boxed in this region.")
             else:
-                _nucleus(rooms, user, regions, region, selected, counts, case_id)
+                _nucleus(rooms, user, regions, region, selected, counts, left_out, case_id)
         with table_tab:
-            _table(rooms, user, region, counts, case_id)
+            _table(rooms, user, region, counts, left_out, case_id)
         _notes(own)
 
 
@@ -215,18 +242,19 @@ def _toolbar(regions: Sequence[BlindedRegion]) -> tuple[BlindedRegion, dict[str,
     return by_name[str(name)], {"zoom": _ZOOMS[str(zoom)], "channels": tuple(channels) or CHANNELS, "gain": gain}
 
 
-def _selected(region: BlindedRegion, counts: Counts) -> int | None:
-    """The nucleus that is shown: the one gone to, else the first that is not counted yet."""
+def _selected(region: BlindedRegion, done: Nuclei) -> int | None:
+    """The nucleus that is shown: the one gone to, else the first that is neither counted nor left out yet."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     wanted = st.session_state.get(_NUCLEUS)
     if wanted in ids:
         return int(wanted)
-    return next((n for n in ids if (region.region.id, n) not in counts), ids[0] if ids else None)
+    return next((n for n in ids if (region.region.id, n) not in done), ids[0] if ids else None)
 
 
 def _image(
-    rooms: Services, region: BlindedRegion, selected: int | None, counts: Counts, look: Mapping[str, Any]
-) -> None:
+    rooms: Services, region: BlindedRegion, selected: int | None, counts: Counts, left_out: Nuclei,
+    look: Mapping[str, Any],
+) -> None:  # fmt: skip
     stored = region.region
     key = f"blinded_{stored.id}"
 
@@ -241,6 +269,7 @@ def _image(
         stored.height_px,
         dict(region.boxes),
         {nucleus for (region_id, nucleus), pair in counts.items() if region_id == stored.id and None not in pair},
+        {nucleus for region_id, nucleus in left_out if region_id == stored.id},
         selected=selected,
         zoom=look["zoom"],
     )
@@ -253,7 +282,7 @@ def _image(
 
 def _nucleus(
     rooms: Services, user: User, regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: int,
-    counts: Counts, case_id: int,
+    counts: Counts, left_out: Nuclei, case_id: int,
 ) -> None:  # fmt: skip
     """One nucleus large, and its two counts."""
     box = dict(region.boxes)[nucleus_id]
@@ -266,7 +295,11 @@ def _nucleus(
     key = f"recount_{region.region.id}_{nucleus_id}_{her2}_{cep17}"
 
     def save() -> None:
-        given = (st.session_state.get(f"{key}_her2"), st.session_state.get(f"{key}_cep17"))
+        try:
+            given = (typed_count(st.session_state[f"{key}_her2"]), typed_count(st.session_state[f"{key}_cep17"]))
+        except ScoringError as error:  # the browser lets none through
+            flash("error", str(error))
+            return
         _keep(rooms, user, case_id, {made: given})
         _new_table()
         if None in given:  # stays at hand until it is complete or left out
@@ -276,7 +309,7 @@ def _nucleus(
             _go_on(regions, region, nucleus_id)
 
     def leave_out() -> None:
-        _keep(rooms, user, case_id, {made: (None, None)})
+        saved(workflow.leave_out_blinded, rooms.log, case_id, *made, user)
         _go_on(regions, region, nucleus_id)
         _new_table()
 
@@ -291,15 +324,26 @@ def _nucleus(
                     args=(region, nucleus_id, step),
                 )  # fmt: skip
             st.markdown(f"**Nr {nucleus_id}**")
+        if made in left_out:
+            st.caption(":material/block: Left out by you. A count takes it in again.")
         with st.form(key, border=False):
-            st.number_input("HER2", 0, MOST_SIGNALS, her2, key=f"{key}_her2", placeholder="signals")
-            st.number_input("CEP17", 0, MOST_SIGNALS, cep17, key=f"{key}_cep17", placeholder="signals")
+            _count_field("HER2", her2, f"{key}_her2")
+            _count_field("CEP17", cep17, f"{key}_cep17")
             st.form_submit_button("Count, next", type="primary", width="stretch", key=f"{key}_save", on_click=save)
         st.button(
             "Leave out", key=f"recount_skip_{made}", width="stretch", on_click=leave_out, shortcut="X",
             help="Not an invasive tumour nucleus, overlapped, out of focus, or damaged.",
         )  # fmt: skip
-        mount_counting_keys(key, her2, cep17)
+        mount_counting_keys(key, her2, cep17, COUNT_PATTERN)
+
+
+def _count_field(name: str, before: int | None, key: str) -> None:
+    """A field for one count. As text, since a field for numbers makes 2 of 2.5 without a word."""
+    stays = "" if before is None else f" {before} stays."
+    st.text_input(
+        name, "" if before is None else str(before), key=key, placeholder="signals", autocomplete="off",
+        validate=(COUNT_PATTERN, f"Not a whole number from 0 to {MOST_SIGNALS}.{stays}"),
+    )  # fmt: skip
 
 
 def _half(nucleus_id: int, given: tuple[int | None, int | None]) -> str:
@@ -332,53 +376,77 @@ def _go_on(regions: Sequence[BlindedRegion], region: BlindedRegion, nucleus_id: 
         flash("info", "That was the last nucleus of the last region.")
 
 
-def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, case_id: int) -> None:
+def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, left_out: Nuclei, case_id: int) -> None:
     """The counts of the region to type one after the other."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     # The editor is given what was counted when it was first drawn: with other data it would begin anew at each cell.
     kept = st.session_state.get(_TABLE)
     if kept is None or kept[:2] != (case_id, region.region.id):
         number = 0 if kept is None else kept[2] + 1
-        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {})
+        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {}, left_out)
     basis: Counts = kept[3]
     key = f"recount_table_{kept[2]}"
 
     def changed() -> None:
         edited = copy.deepcopy(dict(st.session_state[key]["edited_rows"]))
         _keep(rooms, user, case_id, given_in_table(basis, region.region.id, ids, kept[4], edited))
-        st.session_state[_TABLE] = (*kept[:4], edited)
+        st.session_state[_TABLE] = (*kept[:4], edited, kept[5])
+        st.session_state[_SLIPS] = slips = no_counts(ids, edited)
+        if slips:
+            _new_table()
 
+    _say_slips()
     pairs = [basis.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
+    # As text: a column for numbers makes 25 of 2.5, and 200 of whatever is more.
     frame = pd.DataFrame(
         {
             "Nr": ids,
-            "HER2": pd.array([pair[0] for pair in pairs], dtype="Int64"),
-            "CEP17": pd.array([pair[1] for pair in pairs], dtype="Int64"),
+            "HER2": ["" if pair[0] is None else str(pair[0]) for pair in pairs],
+            "CEP17": ["" if pair[1] is None else str(pair[1]) for pair in pairs],
+            "": ["left out" if (region.region.id, nucleus_id) in kept[5] else "" for nucleus_id in ids],
         }
     )
-    number_column = {
-        name: st.column_config.NumberColumn(f"{name} signals", min_value=0, max_value=MOST_SIGNALS, step=1)
-        for name in ("HER2", "CEP17")
+    counts_column = {
+        name: st.column_config.TextColumn(f"{name} signals", alignment="right") for name in ("HER2", "CEP17")
     }
     st.data_editor(
-        frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr"], on_change=changed,
-        column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **number_column},
+        frame, key=key, hide_index=True, height=296, num_rows="fixed", disabled=["Nr", ""], on_change=changed,
+        column_config={"Nr": st.column_config.NumberColumn("Nr", width="small"), **counts_column},
     )  # fmt: skip
+
+
+def _say_slips() -> None:
+    """What was typed in the table just before and is no count, once."""
+    slips: tuple[str, ...] = st.session_state.pop(_SLIPS, ())
+    if slips:
+        more = " …" if len(slips) > _MOST_SLIPS_SAID else ""
+        st.error(plain(" ".join(slips[:_MOST_SLIPS_SAID])) + more, icon=":material/error:")
 
 
 def _new_table() -> None:
     """Counts were given beside the table: it begins anew with them."""
     kept = st.session_state.get(_TABLE)
     if kept is not None:
-        st.session_state[_TABLE] = (None, None, kept[2], {}, {})
+        st.session_state[_TABLE] = (None, None, kept[2], {}, {}, frozenset())
 
 
-def _finish(rooms: Services, user: User, case_id: int, population: str, own: Counts) -> None:
+def so_far(counts: Counts, left_out: Nuclei, boxes: Nuclei) -> tuple[int, int, int]:
+    """How many of the boxed nuclei are counted with signals of both colours, left out, and still to do."""
+    done = {key for key, pair in counts.items() if None not in pair} | left_out
+    return len(scored_nuclei(counts)), len(boxes & left_out), len(boxes - done)
+
+
+def _finish(
+    rooms: Services, user: User, case_id: int, population: str, own: Counts, boxes: Nuclei, left_out: Nuclei
+) -> None:
     """How far the recount is, and the button that hands it in."""
-    made = scored_nuclei(own)
+    made, out, to_do = so_far(own, left_out, boxes)
     lacking = missing(own)
+    if lacking and not to_do:
+        lacking = (*lacking, "No nucleus is left to count: the first observer has to add a region.")
     left, right = st.columns([1.9, 1], vertical_alignment="center")
-    left.progress(min(1.0, len(made) / MINIMUM_NUCLEI), text=f"{len(made)} of at least {MINIMUM_NUCLEI} nuclei counted")
+    text = f"{made} of at least {MINIMUM_NUCLEI} nuclei counted · {out} left out · {to_do} to do"
+    left.progress(min(1.0, made / MINIMUM_NUCLEI), text=text)
     right.button(
         "Hand in", type="primary", icon=":material/check:", key="hand_in", width="stretch", disabled=bool(lacking),
         on_click=_hand_in, args=(rooms, user, case_id, population),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import UTC, date, datetime
 from fractions import Fraction
 
@@ -19,6 +20,7 @@ __all__ = [
     "escaped",
     "heterogeneity_words",
     "interval",
+    "kept_together",
     "local_day",
     "local_time",
     "number",
@@ -50,6 +52,11 @@ def escaped(text: str) -> str:
 def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     return "".join(f"\\{character}" if character in _MARKDOWN else character for character in text)
+
+
+def kept_together(text: str) -> str:
+    """The text with no line break between a number and its per cent sign."""
+    return re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text)
 
 
 def case_title(accession: str, block: str) -> str:

@@ -50,15 +50,19 @@ from her2core.workflow.models_in_use import models_dir
 from her2core.workflow.outgoing import Outgoing, check_free
 from her2core.workflow.printing import check_printable
 from her2core.workflow.recounting import (
+    COUNT_PATTERN,
     MOST_SIGNALS,
     Counts,
     OpenRecount,
     blinded_recount,
     count_blinded,
     hand_in_recount,
+    leave_out_blinded,
+    left_out_blinded,
     open_recounts,
     save_blinded_recount,
     scored_nuclei,
+    typed_count,
 )
 from her2core.workflow.reflagging import reflagged_clusters
 from her2core.workflow.releasing import Format, can_be_released, report_of
@@ -99,6 +103,7 @@ from her2core.workflow.steps import (
 )
 
 __all__ = [
+    "COUNT_PATTERN",
     "MEANING",
     "MOST_SIGNALS",
     "SECOND_MEANING",
@@ -154,6 +159,8 @@ __all__ = [
     "in_plain_words",
     "issue_key",
     "laboratory_of",
+    "leave_out_blinded",
+    "left_out_blinded",
     "may_recount",
     "models_dir",
     "note_counts_seen",
@@ -185,6 +192,7 @@ __all__ = [
     "signers_of",
     "summary_of",
     "totals_differences",
+    "typed_count",
     "undo_last",
     "verify",
     "warnings_of",

@@ -7,7 +7,7 @@ them cannot recount the case any more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from her2core.caselog import CaseLog
@@ -36,8 +36,8 @@ class BlindedRegion:
     """A region for the second observer: image and boxes, nothing of what was counted in them.
 
     Nuclei that the image edge cuts have no box here, unless their population has too few whole ones for a recount:
-    the first observer may have taken some of them in. That is told by the boxes alone: what the first observer left out
-    or took in is not to be seen.
+    the first observer may have taken some of them in. That is told by the boxes, and by what the second observer made
+    of them: what the first observer left out or took in is not to be seen.
     """
 
     region: Region
@@ -91,8 +91,19 @@ def who_may_recount(log: CaseLog, case_id: int) -> tuple[User, ...]:
     return tuple(user for user in log.users(active_only=True) if may_recount(log, case_id, user))
 
 
-def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegion, ...]:
-    """The regions of the populations that wait for a recount. Raises PermissionDeniedError for anyone not blinded."""
+def blinded_regions(
+    log: CaseLog,
+    case_id: int,
+    user: User,
+    *,
+    unusable: Collection[tuple[int, int]] = (),
+    used: Collection[tuple[int, int]] = (),
+) -> tuple[BlindedRegion, ...]:
+    """The regions of the populations that wait for a recount. Raises PermissionDeniedError for anyone not blinded.
+
+    unusable: nuclei (region id, nucleus id) that this user cannot score; used: those that the user has dealt with. Both
+    keep nuclei that the edge cuts at hand once they are needed.
+    """
     decision = may_recount(log, case_id, user)
     if not decision:
         raise PermissionDeniedError(decision.reason)
@@ -105,14 +116,20 @@ def blinded_regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegi
     shown = [(r, r.population) for r in review.regions if r.counts and r.population is not None and r.population in due]
     whole = {r.region.id: _whole_nuclei(r) for r, _ in shown}
     whole_nuclei: Counter[str] = Counter()
+    cut_ones_used: set[str] = set()
     for r, population in shown:
-        whole_nuclei[population] += len(whole[r.region.id])
+        region_id = r.region.id
+        keys = {(region_id, nucleus_id) for nucleus_id, _ in whole[region_id]}
+        whole_nuclei[population] += len(keys.difference(unusable))
+        if any(key[0] == region_id and key not in keys for key in used):
+            cut_ones_used.add(population)
+    whole_only = {p for p in due if whole_nuclei[p] >= MINIMUM_NUCLEI} - cut_ones_used
     return tuple(
         BlindedRegion(
             r.region,
             r.name,
             population,
-            whole[r.region.id] if whole_nuclei[population] >= MINIMUM_NUCLEI else _all_nuclei(r),
+            whole[r.region.id] if population in whole_only else _all_nuclei(r),
         )
         for r, population in shown
     )

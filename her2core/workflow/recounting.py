@@ -6,6 +6,7 @@ of them; whoever opens the case at another machine goes on where the recount was
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,19 +21,26 @@ from her2core.workflow.blinding import BlindedRegion, blinded_regions, may_recou
 from her2core.workflow.steps import refresh_state
 
 __all__ = [
+    "COUNT_PATTERN",
     "MOST_SIGNALS",
     "Counts",
     "OpenRecount",
     "blinded_recount",
     "count_blinded",
     "hand_in_recount",
+    "leave_out_blinded",
+    "left_out_blinded",
     "open_recounts",
     "save_blinded_recount",
     "scored_nuclei",
+    "typed_count",
 ]
 
 MOST_SIGNALS = 200
 """In one nucleus; more is a slip of the keyboard."""
+
+COUNT_PATTERN = r"^\s*(?:0*(?:1?[0-9]{1,2}|200))?\s*$"
+"""What a field for a count may hold, for browser and server alike: nothing, or a whole number up to MOST_SIGNALS."""
 
 Counts = dict[tuple[int, int], tuple[int | None, int | None]]
 """(region id, nucleus id) to (HER2, CEP17); None where that colour is not counted yet."""
@@ -57,18 +65,40 @@ def scored_nuclei(counts: Mapping[tuple[int, int], tuple[int | None, int | None]
     return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
 
 
+def typed_count(text: str) -> int | None:
+    """The count that was typed; None where nothing was.
+
+    Raises ScoringError for what is no whole number from 0 to MOST_SIGNALS: nothing is made of it, as 2 of 2.5 would be.
+    """
+    if not re.match(COUNT_PATTERN, text):
+        raise ScoringError(f"“{text.strip()}” is not a whole number from 0 to {MOST_SIGNALS}.")
+    return int(text) if text.strip() else None
+
+
 def count_blinded(
     log: CaseLog, case_id: int, given: Mapping[tuple[int, int], tuple[int | None, int | None]], by: User
 ) -> None:
-    """Keep the counts of some nuclei; `(None, None)` leaves a nucleus out again.
+    """Keep the counts of some nuclei; of `(None, None)` nothing is known again.
 
     Raises PermissionDeniedError for anyone not blinded, ScoringError for what is no count of a nucleus boxed here.
     """
-    boxes = _boxes(blinded_regions(log, case_id, by))
+    boxes = _boxes(_regions(log, case_id, by))
     _check(given, boxes)
     changed = [[*key, *pair] for key, pair in given.items()]
     if changed:
         log.note(_COUNTED, by, case_id, {"counts": changed})
+
+
+def leave_out_blinded(log: CaseLog, case_id: int, region_id: int, nucleus_id: int, by: User) -> None:
+    """Keep that a nucleus is not to be counted; a count given later takes it in again. Raises as `count_blinded`."""
+    _check({(region_id, nucleus_id): _NOTHING}, _boxes(_regions(log, case_id, by)))
+    left_out = [[region_id, nucleus_id]]
+    log.note(_COUNTED, by, case_id, {"counts": [[region_id, nucleus_id, None, None]], "left_out": left_out})
+
+
+def left_out_blinded(log: CaseLog, case_id: int, user: User) -> frozenset[tuple[int, int]]:
+    """The nuclei (region id, nucleus id) that this user left out of the recount that is not handed in."""
+    return _made(log, case_id, user)[1]
 
 
 def blinded_recount(log: CaseLog, case_id: int, user: User) -> tuple[tuple[BlindedRegion, ...], Counts]:
@@ -77,10 +107,9 @@ def blinded_recount(log: CaseLog, case_id: int, user: User) -> tuple[tuple[Blind
     Counts in a region that was analysed anew since are gone, because its nuclei are others.
     Raises PermissionDeniedError for anyone not blinded.
     """
-    regions = blinded_regions(log, case_id, user)
-    kept = _replayed(_entries(log, case_id), user.id, {r.region.id: r.population for r in regions})
+    regions = _regions(log, case_id, user)
     boxes = _boxes(regions)
-    return regions, {key: pair for key, pair in kept.items() if key in boxes}
+    return regions, {key: pair for key, pair in _made(log, case_id, user)[0].items() if key in boxes}
 
 
 def open_recounts(log: CaseLog, case_id: int, regions: Mapping[int, str]) -> tuple[OpenRecount, ...]:
@@ -92,7 +121,7 @@ def open_recounts(log: CaseLog, case_id: int, regions: Mapping[int, str]) -> tup
             last.setdefault(entry.by_user_id, entry.at)
     found = []
     for user_id, at in last.items():
-        nuclei = sum(None not in pair for pair in _replayed(entries, user_id, regions).values())
+        nuclei = sum(None not in pair for pair in _replayed(entries, user_id, regions)[0].values())
         if nuclei:
             found.append(OpenRecount(user_id, nuclei, at))
     return tuple(found)
@@ -112,7 +141,7 @@ def hand_in_recount(log: CaseLog, case_id: int, population: str, by: User) -> Re
 
 
 def _hand_in(log: CaseLog, case_id: int, population: str, by: User) -> RecountRecord:
-    regions = blinded_regions(log, case_id, by) if may_recount(log, case_id, by) else ()
+    regions = _regions(log, case_id, by) if may_recount(log, case_id, by) else ()
     due = [r for r in regions if r.population == population]
     own = [r for r in log.recounts(case_id) if (r.population, r.observer_id) == (population, by.id)]
     if own and not due:
@@ -133,7 +162,7 @@ def save_blinded_recount(
     ConflictError where somebody changed the case in this moment.
     """
     version = log.case(case_id).version  # what is checked now is still true when the record is written
-    due = [r for r in blinded_regions(log, case_id, by) if r.population == population]
+    due = [r for r in _regions(log, case_id, by) if r.population == population]
     if not due:
         raise WrongStateError(
             f"Population {population} waits for no recount any more: another pathologist has handed one in. Yours was "
@@ -159,20 +188,45 @@ def _entries(log: CaseLog, case_id: int) -> list[AuditEntry]:
     return log.audit(case_id, _MOST_ENTRIES, actions=(_COUNTED, _SAVED, _ANALYSED))
 
 
-def _replayed(entries: Sequence[AuditEntry], user_id: int, regions: Mapping[int, str]) -> Counts:
-    """The counts of a user from `entries`, latest first; `regions` are the ids that matter, with their populations."""
+def _regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegion, ...]:
+    """The regions to recount, with the boxes that this user needs for what is counted so far. Raises
+    PermissionDeniedError for anyone not blinded."""
+    counts, left_out = _made(log, case_id, user)
+    one_colour = {key for key, pair in counts.items() if None not in pair and 0 in pair}
+    return blinded_regions(log, case_id, user, unusable=left_out | one_colour, used=left_out | set(counts))
+
+
+def _made(log: CaseLog, case_id: int, user: User) -> tuple[Counts, frozenset[tuple[int, int]]]:
+    """What this user has counted and left out, and not handed in."""
+    populations = {r.id: r.flags.population for r in log.regions(case_id) if r.flags is not None}
+    return _replayed(_entries(log, case_id), user.id, populations)
+
+
+def _replayed(
+    entries: Sequence[AuditEntry], user_id: int, regions: Mapping[int, str]
+) -> tuple[Counts, frozenset[tuple[int, int]]]:
+    """The counts of a user from `entries`, latest first, and the nuclei left out; `regions` are the ids that matter,
+    with their populations."""
     counts: Counts = {}
+    left_out: Counts = {}
     for entry in reversed(entries):
         if entry.action == _ANALYSED:
-            _forget(counts, {entry.detail.get("region_id")})
+            gone: set[object] = {entry.detail.get("region_id")}
         elif entry.by_user_id != user_id:
             continue
         elif entry.action == _SAVED:
-            _forget(counts, {r for r, label in regions.items() if label == entry.detail.get("population")})
+            gone = {r for r, label in regions.items() if label == entry.detail.get("population")}
         else:
+            gone = set()
             for region_id, nucleus_id, her2, cep17 in entry.detail["counts"]:
                 counts[(region_id, nucleus_id)] = (her2, cep17)
-    return {key: pair for key, pair in counts.items() if pair != _NOTHING and key[0] in regions}
+                left_out.pop((region_id, nucleus_id), None)
+            for region_id, nucleus_id in entry.detail.get("left_out", ()):
+                left_out[(region_id, nucleus_id)] = _NOTHING
+        _forget(counts, gone)
+        _forget(left_out, gone)
+    known = {key: pair for key, pair in counts.items() if pair != _NOTHING and key[0] in regions}
+    return known, frozenset(key for key in left_out if key[0] in regions)
 
 
 def _forget(counts: Counts, region_ids: Collection[object]) -> None:

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from her2core import workflow
-from her2core.records import CorrectionKind
+from her2core.records import CorrectionKind, Exclusion, Nucleus
+from her2core.scoring import countability
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.review_page import ReviewPage
 from tests.pages.lab import TestLaboratory
@@ -359,6 +360,60 @@ def test_letters_are_keys_in_a_count_field_after_what_was_typed(lab: TestLaborat
     assert at.corrections()[-1].new == {"her2": 26, "cep17": 3}
 
 
+def test_what_is_no_count_is_said_beside_its_field_and_not_saved(lab: TestLaboratory, page: Page) -> None:
+    case = lab.analysed(COUNTS)
+    at = ReviewPage(page, lab, case).alone()
+    at.part("order").select_option("id")
+    at.expect_nucleus(1)
+    her2, cep17 = at.part("count-her2"), at.part("count-cep17")
+    for field, slip, typed, most, stays in (
+        (her2, "slip-her2", "2.5", 300, "HER2 of nucleus 1 stays 6."),
+        (her2, "slip-her2", "-5", 300, "HER2 of nucleus 1 stays 6."),
+        (her2, "slip-her2", "301", 300, "HER2 of nucleus 1 stays 6."),
+        (her2, "slip-her2", "", 300, "HER2 of nucleus 1 stays 6."),
+        (cep17, "slip-cep17", "101", 100, "CEP17 of nucleus 1 stays 2."),
+        (cep17, "slip-cep17", "1-2", 100, "CEP17 of nucleus 1 stays 2."),
+    ):
+        field.focus()
+        page.keyboard.press("Control+A")
+        page.keyboard.press("Delete")
+        page.keyboard.type(typed)
+        expect(at.part(slip)).to_be_hidden()
+        at.press("Enter")
+        expect(at.part(slip)).to_contain_text(f"not a whole number from 0 to {most}. {stays}")
+        expect(field).to_have_value("6" if field is her2 else "2")
+        expect(field).to_be_focused()
+        for key in ("n", "c", "n"):  # it is read before anything goes on
+            field.select_text()
+            page.keyboard.type("7.5")
+            at.press(key)
+            at.expect_nucleus(1)
+        expect(at.part(slip)).to_contain_text("“7.5” is not a whole number")
+
+    # By mouse: what is wrong is still said at the nucleus that is looked at next, and no longer.
+    her2.select_text()
+    page.keyboard.type("0.5")
+    at.choose(2)
+    expect(at.part("slip-her2")).to_contain_text("HER2 of nucleus 1 stays 6.")
+    at.choose(3)
+    expect(at.part("slip-her2")).to_be_hidden()
+    at.choose(1)
+    expect(her2).to_have_value("6")
+    assert at.corrections() == []
+    assert not any(message["edits"] for message in at.sent)
+
+    # Typed anew in the place of it, a count is taken.
+    her2.select_text()
+    page.keyboard.type("8.5")
+    at.press("Enter")
+    page.keyboard.type("8")
+    expect(at.part("slip-her2")).to_be_hidden()
+    at.press("n")
+    at.expect_nucleus(2)
+    at.expect_saved()
+    assert [(c.nucleus_id, c.new) for c in at.corrections()] == [(1, {"her2": 8, "cep17": 2})]
+
+
 def test_a_region_is_reviewed_by_keyboard_alone(lab: TestLaboratory, page: Page) -> None:
     """Tab, Space, Enter and the named keys; every stop of Tab shows that it has the focus."""
     case = lab.analysed(COUNTS)
@@ -426,6 +481,29 @@ def test_what_lacks_a_colour_can_be_no_tumour_nucleus_at_all(lab: TestLaboratory
     expect(at.part("reason")).not_to_have_value("no HER2 signal")
     at.press("x")
     at.expect_tally(18, 108, 36)
+
+
+def test_a_box_in_which_no_nucleus_was_seen_says_so_and_a_person_can_know_better(
+    lab: TestLaboratory, page: Page
+) -> None:
+    case = lab.analysed(COUNTS)
+    region = lab.log.regions(case.id)[0]
+    none = Exclusion.NO_NUCLEUS
+    empty = Nucleus(21, (300.0, 180.0, 348.0, 228.0), 1.0, 0, 0, 0.0, 0.0, False, False, none)
+    drawn = empty.to_dict()
+    workflow.correct(lab.log, region.id, 21, CorrectionKind.ADD, drawn, lab.person("berg"))
+    at = ReviewPage(page, lab, case).alone()
+    at.choose(21)
+    expect(at.part("said")).to_contain_text(
+        "not scored: no nucleus seen in DAPI · include it if it is a nucleus all the same"
+    )
+    found = workflow.assess(lab.log, case.id).regions[0].nuclei
+    assert countability(r.nucleus for r in found).missing.countable == 20
+    at.part("exclude").click()
+    expect(at.part("said")).to_contain_text("not scored: no signal", timeout=PATIENCE_MS)
+    at.expect_saved()
+    found = workflow.assess(lab.log, case.id).regions[0].nuclei
+    assert countability(r.nucleus for r in found).missing.countable == 21
 
 
 def test_the_gallery_is_sorted_by_what_asks_to_be_looked_at(lab: TestLaboratory, page: Page) -> None:

@@ -161,3 +161,52 @@ def test_all_nuclei_are_gone_through_by_keyboard_alone(server: Server, page: Pag
     page.wait_for_timeout(300)
     page.get_by_role("tab", name="Nucleus").click()
     expect_shown(8)
+
+
+def test_what_is_no_count_is_said_beside_its_field_and_the_keyboard_stays(server: Server, page: Page) -> None:
+    case, region = begin(server, page)
+    keys = page.keyboard
+    her2, cep17 = field(page, region, 1, "her2"), field(page, region, 1, "cep17")
+    wrong = page.get_by_text("Not a whole number from 0 to 200.")
+    expect(her2).to_be_visible(timeout=60_000)
+    page.locator('[data-testid="stBidiComponentIsolated"]').wait_for(state="attached")
+    page.wait_for_timeout(1000)  # nothing is seen of the keys
+    cep17.click()
+    keys.type("4")
+    her2.click()
+    for typed in ("2.5", "-5", "201", "2,5"):
+        keys.type(typed)
+        for key in ("Enter", "n"):
+            keys.press(key)
+            expect(wrong).to_be_visible()
+            read = wrong.bounding_box()
+            assert read is not None
+            assert min(read["width"], read["height"]) > 10  # not for screen readers alone
+            expect(her2).to_be_focused()
+            expect(her2).to_have_value(typed)
+    page.get_by_role("button", name="Count, next").click()
+    expect(wrong).to_be_visible()
+    assert so_far(server, case) == {}
+    her2.click()
+    keys.press("Control+A")
+    keys.press("Enter")  # as before: not on to the next nucleus
+    keys.type("12")  # in its place
+    expect(wrong).to_have_count(0)
+    keys.press("Enter")
+    expect(field(page, region, 2, "her2")).to_be_focused(timeout=60_000)
+    assert so_far(server, case) == {(region, 1): (12, 4)}
+
+    # In the table it is said above, and the count that was there stays.
+    page.get_by_role("tab", name="Your counts in").click()
+    table = page.locator('[data-testid="stDataFrame"]')
+    for typed in ("2.5", "-5", "999"):
+        expect(table).to_be_visible()
+        frame = table.bounding_box()
+        assert frame is not None
+        page.mouse.click(frame["x"] + 0.45 * frame["width"], frame["y"] + 52)
+        page.wait_for_timeout(300)
+        keys.type(typed, delay=150)  # until its editor is open, the table keeps only the last character
+        keys.press("Enter")
+        said = page.get_by_text(f"HER2 of nucleus 1 stays as it was: “{typed}” is not a whole number from 0 to 200.")
+        expect(said).to_be_visible(timeout=60_000)
+        assert so_far(server, case)[(region, 1)] == (12, 4)

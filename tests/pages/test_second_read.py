@@ -16,7 +16,7 @@ from her2core import workflow
 from her2core.records import Case, CaseState, CorrectionKind, Nucleus, Population, RegionAnalysis
 from her2core.scoring import MINIMUM_NUCLEI
 from her2core.ui import second_read
-from her2core.ui.second_read import given_in_table, missing, with_edits
+from her2core.ui.second_read import given_in_table, missing, no_counts, with_edits
 from her2core.ui.services import services
 from her2core.workflow import Counts, scored_nuclei
 from tests.pages.app import ROOT, as_user, page_alone, said, signed_in, words
@@ -163,8 +163,8 @@ def test_page_is_the_same_whatever_the_first_observer_and_the_models_counted(
         monkeypatch.setenv("HER2CORE_DATA", str(lab.data_dir))
         at = opened(lab, "okafor", case)
         if step == "after a count":
-            at.number_input(key=f"recount_{region_of(lab, case)}_1_None_None_her2").set_value(6)
-            at.number_input(key=f"recount_{region_of(lab, case)}_1_None_None_cep17").set_value(4)
+            at.text_input(key=f"recount_{region_of(lab, case)}_1_None_None_her2").set_value("6")
+            at.text_input(key=f"recount_{region_of(lab, case)}_1_None_None_cep17").set_value("4")
             at.button(key=f"recount_{region_of(lab, case)}_1_None_None_save").click().run()
             assert f"1 of at least {MINIMUM_NUCLEI}" in sent(at)
         assert not at.exception
@@ -213,16 +213,29 @@ def test_half_a_count_is_kept_and_asked_for_and_the_nucleus_stays(lab: TestLabor
     case = waiting(lab)
     at = opened(lab, "okafor", case)
     region = region_of(lab, case)
-    at.number_input(key=f"recount_{region}_1_None_None_her2").set_value(6)
+    at.text_input(key=f"recount_{region}_1_None_None_her2").set_value("6")
     at.button(key=f"recount_{region}_1_None_None_save").click().run()
     assert said(at, "Nr 1")
     assert any("CEP17 of nucleus 1 is missing" in info.value for info in at.info)
     assert said(at, "Before you hand in:")
     assert said(at, "Give both counts of nucleus 1, or leave it out.")
-    at.number_input(key=f"recount_{region}_1_6_None_cep17").set_value(0)
+    at.text_input(key=f"recount_{region}_1_6_None_cep17").set_value("0")
     at.button(key=f"recount_{region}_1_6_None_save").click().run()
     assert said(at, "Nr 2")
     assert not said(at, "Give both counts of nucleus 1")
+
+
+def test_what_is_no_count_is_not_kept_and_its_nucleus_stays(lab: TestLaboratory) -> None:
+    """As a browser sends it that does not check the fields itself."""
+    case = waiting(lab)
+    at = opened(lab, "okafor", case)
+    region = region_of(lab, case)
+    at.text_input(key=f"recount_{region}_1_None_None_her2").set_value("2.5")
+    at.text_input(key=f"recount_{region}_1_None_None_cep17").set_value("2")
+    at.button(key=f"recount_{region}_1_None_None_save").click().run()
+    assert [error.value for error in at.error] == ["“2.5” is not a whole number from 0 to 200."]
+    assert said(at, "Nr 1")
+    assert so_far(lab, case) == {}
 
 
 def test_recount_in_the_same_group_settles_the_outcome(lab: TestLaboratory) -> None:
@@ -303,6 +316,24 @@ def test_leaving_out_forgets_the_count_and_goes_on(lab: TestLaboratory) -> None:
     at.button(key=f"recount_skip_{(region_of(lab, case), 2)}").click().run()
     assert so_far(lab, case) == {}
     assert said(at, "Nr 3")
+    assert f"0 of at least {MINIMUM_NUCLEI} nuclei counted · 1 left out · {len(GROUP_3) - 1} to do" in sent(at)
+    assert "left out by you (1)" in sent(at)  # in the picture
+    at.button(key="recount_step_-1").click().run()
+    assert said(at, "Left out by you.")
+
+
+def test_a_recount_that_has_run_out_of_nuclei_says_what_helps(lab: TestLaboratory) -> None:
+    case = waiting(lab)
+    count(lab, case, dict.fromkeys(range(2, len(GROUP_3) + 1), (6, 4)))
+    while len(scored_nuclei(so_far(lab, case))) >= MINIMUM_NUCLEI:
+        count(lab, case, {len(so_far(lab, case)) + 1: (None, None)})
+    done = so_far(lab, case)
+    region = region_of(lab, case)
+    for nucleus in range(1, len(GROUP_3) + 1):
+        if (region, nucleus) not in done:
+            workflow.leave_out_blinded(lab.log, case.id, region, nucleus, lab.person("okafor"))
+    at = opened(lab, "okafor", case)
+    assert said(at, "No nucleus is left to count: the first observer has to add a region.")
 
 
 def test_a_half_done_recount_is_there_again_for_a_new_session(lab: TestLaboratory) -> None:
@@ -310,8 +341,8 @@ def test_a_half_done_recount_is_there_again_for_a_new_session(lab: TestLaborator
     case = waiting(lab)
     region = region_of(lab, case)
     at = opened(lab, "okafor", case)
-    at.number_input(key=f"recount_{region}_1_None_None_her2").set_value(6)
-    at.number_input(key=f"recount_{region}_1_None_None_cep17").set_value(4)
+    at.text_input(key=f"recount_{region}_1_None_None_her2").set_value("6")
+    at.text_input(key=f"recount_{region}_1_None_None_cep17").set_value("4")
     at.button(key=f"recount_{region}_1_None_None_save").click().run()
     lab.log.close()
     again = TestLaboratory.reopen(lab.data_dir)
@@ -327,35 +358,58 @@ def test_a_half_done_recount_is_there_again_for_a_new_session(lab: TestLaborator
 
 def test_an_edit_of_the_table_leaves_alone_what_was_counted_elsewhere_since() -> None:
     basis: Counts = {(7, 11): (4, 2)}
-    first = {0: {"HER2": 5}}
+    first = {0: {"HER2": "5"}}
     assert given_in_table(basis, 7, [11, 12], {}, first) == {(7, 11): (5, 2)}
     # The same rows come again with each further edit; only what is new is given.
-    second = {0: {"HER2": 5}, 1: {"HER2": 3}}
+    second = {0: {"HER2": "5"}, 1: {"HER2": "3"}}
     assert given_in_table(basis, 7, [11, 12], first, second) == {(7, 12): (3, None)}
-    emptied = {0: {"HER2": None, "CEP17": None}, 1: {"HER2": 3}}
+    emptied = {0: {"HER2": None, "CEP17": ""}, 1: {"HER2": "3"}}
     assert given_in_table(basis, 7, [11, 12], second, emptied) == {(7, 11): (None, None)}
 
 
 @pytest.mark.parametrize(
     ("before", "edits", "after"),
     [
-        ({}, {0: {"HER2": 4}}, {(7, 11): (4, None)}),
-        ({(7, 11): (4, None)}, {0: {"CEP17": 2}}, {(7, 11): (4, 2)}),
+        ({}, {0: {"HER2": "4"}}, {(7, 11): (4, None)}),
+        ({(7, 11): (4, None)}, {0: {"CEP17": "2"}}, {(7, 11): (4, 2)}),
         ({(7, 11): (4, 2)}, {0: {"HER2": None}}, {(7, 11): (None, 2)}),
-        ({(7, 11): (4, 2)}, {0: {"HER2": None, "CEP17": None}}, {}),
-        ({(7, 11): (4, 2)}, {0: {"HER2": -1}, 1: {"CEP17": 1e9}}, {(7, 11): (4, 2)}),
+        ({(7, 11): (4, 2)}, {0: {"HER2": None, "CEP17": " "}}, {}),
+        ({(7, 11): (4, 2)}, {0: {"HER2": "-1"}, 1: {"CEP17": "201"}}, {(7, 11): (4, 2)}),
         ({(7, 11): (4, 2)}, {0: {"HER2": "many"}}, {(7, 11): (4, 2)}),
-        ({(7, 11): (4, 2)}, {0: {"HER2": 2.5}}, {(7, 11): (4, 2)}),
-        ({(7, 11): (4, 2)}, {0: {"HER2": True}}, {(7, 11): (4, 2)}),
-        ({(7, 11): (4, 2)}, {0: {"HER2": float("nan")}}, {(7, 11): (4, 2)}),
-        ({}, {5: {"HER2": 4}, -1: {"HER2": 4}, "0": {"HER2": 4}}, {}),
-        ({(8, 11): (3, 3)}, {1: {"HER2": 0, "CEP17": 2.0}}, {(8, 11): (3, 3), (7, 12): (0, 2)}),
+        ({(7, 11): (4, 2)}, {0: {"HER2": "2.5"}}, {(7, 11): (4, 2)}),
+        ({(7, 11): (4, 2)}, {0: {"HER2": "1e1", "CEP17": "3"}}, {(7, 11): (4, 3)}),
+        ({}, {5: {"HER2": "4"}, -1: {"HER2": "4"}, "0": {"HER2": "4"}}, {}),
+        ({(8, 11): (3, 3)}, {1: {"HER2": "0", "CEP17": " 2 "}}, {(8, 11): (3, 3), (7, 12): (0, 2)}),
     ],
 )
 def test_table_takes_whole_counts_and_nothing_else(before: Counts, edits: dict[Any, Any], after: Counts) -> None:
     kept = dict(before)
     assert with_edits(before, 7, [11, 12], edits) == after
     assert before == kept
+
+
+def test_what_is_no_count_in_the_table_is_said() -> None:
+    edits = {0: {"HER2": "2.5", "CEP17": "4"}, 1: {"CEP17": "-5"}, 2: {"HER2": None}, 9: {"HER2": "many"}}
+    assert no_counts([11, 12, 13], edits) == (
+        "HER2 of nucleus 11 stays as it was: “2.5” is not a whole number from 0 to 200.",
+        "CEP17 of nucleus 12 stays as it was: “-5” is not a whole number from 0 to 200.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "left_out", "expected"),
+    [
+        ({}, set(), (0, 0, 3)),
+        ({(1, 1): (2, 2)}, {(1, 2)}, (1, 1, 1)),
+        ({(1, 1): (2, None)}, set(), (0, 0, 3)),  # half counted: still to do
+        ({(1, 1): (0, 2)}, {(1, 2), (1, 3)}, (0, 2, 0)),  # counted, not scored
+        ({(1, 1): (2, 2)}, {(9, 9)}, (1, 0, 2)),  # of another population
+    ],
+)
+def test_counted_left_out_and_to_do_are_told_apart(
+    counts: Counts, left_out: set[tuple[int, int]], expected: tuple[int, int, int]
+) -> None:
+    assert second_read.so_far(counts, left_out, {(1, 1), (1, 2), (1, 3)}) == expected
 
 
 def test_missing_names_half_counted_nuclei_and_how_many_lack() -> None:

@@ -190,7 +190,7 @@ def test_every_disagreement_says_what_to_do(nucleus: Build) -> None:
 
 
 def test_countability_counts_what_came_of_the_nuclei(nucleus: Build) -> None:
-    cells = mixed(nucleus, 12, OVERLAP=5, EDGE=4, OUT_OF_FOCUS=2, NO_CEP17=3, NO_SIGNAL=1, NOT_TUMOUR=6)
+    cells = mixed(nucleus, 12, OVERLAP=5, EDGE=4, OUT_OF_FOCUS=2, NO_CEP17=3, NO_SIGNAL=1, NOT_TUMOUR=4, NO_NUCLEUS=2)
     seen = countability(cells)
     assert (seen.found, seen.whole, seen.scored) == (33, 23, 12)
     assert (seen.overlapping, seen.out_of_focus) == (5, 2)

@@ -49,8 +49,9 @@ def test_scored_and_left_out_nuclei_all_count() -> None:
     assert dots_over_dots(cells).ratio == Fraction(4, 3)
 
 
-def test_cells_that_are_no_tumour_do_not_count() -> None:
-    cells = [holding(1, TWO, TWO), holding(2, TWO, (), at=(500.0, 0.0), reason=Exclusion.NOT_TUMOUR)]
+@pytest.mark.parametrize("reason", [Exclusion.NOT_TUMOUR, Exclusion.NO_NUCLEUS])
+def test_cells_that_are_no_tumour_or_no_nucleus_do_not_count(reason: Exclusion) -> None:
+    cells = [holding(1, TWO, TWO), holding(2, TWO, (), at=(500.0, 0.0), reason=reason)]
     assert dots_over_dots(cells) == DotsOverDots(1, 2, 2, 0)
 
 

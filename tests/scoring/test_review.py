@@ -322,6 +322,24 @@ def test_including_a_nucleus_without_both_colours_is_refused(
         check_correction(ai, [], 1, Kind.INCLUDE, {})
 
 
+@pytest.mark.parametrize(
+    ("her2", "cep17", "included"), [(0, 0, Exclusion.NO_SIGNAL), (3, 0, Exclusion.NO_CEP17), (4, 2, None)]
+)
+def test_where_no_nucleus_was_seen_a_person_can_say_that_there_is_one(
+    nucleus: Build, her2: int, cep17: int, included: Exclusion | None
+) -> None:
+    drawn = nucleus(her2, cep17, id=7, reason=Exclusion.NO_NUCLEUS).to_dict()
+    added = made(1, 7, Kind.ADD, **drawn)
+    typed = made(2, 7, Kind.COUNTS, her2=her2, cep17=cep17)
+    for corrections in ([added], [added, typed]):  # counts alone do not say it
+        assert only(apply_corrections([], corrections)).nucleus.reason is Exclusion.NO_NUCLEUS
+    check_correction([], [added], 7, Kind.INCLUDE, {})
+    found = only(apply_corrections([], [added, made(3, 7, Kind.INCLUDE)])).nucleus
+    assert (found.scored, found.reason) == (included is None, included)
+    back = only(apply_corrections([], [added, made(3, 7, Kind.INCLUDE), undo(4, 7, 3)])).nucleus
+    assert back.reason is Exclusion.NO_NUCLEUS
+
+
 def test_taking_back_counts_after_an_inclusion_leaves_the_case_readable(nucleus: Build) -> None:
     ai = [nucleus(4, 0, id=1, reason=Exclusion.NO_CEP17)]
     corrections = [made(1, 1, Kind.COUNTS, her2=4, cep17=2), made(2, 1, Kind.INCLUDE), undo(3, 1, 1)]

@@ -45,6 +45,24 @@ def test_a_scored_nucleus_has_at_least_one_signal_of_each_colour(
 
 
 @pytest.mark.parametrize(
+    ("stain", "her2", "box", "reason"),
+    [
+        (None, 2, INSIDE, None),  # not measured: the models found it
+        (1.0, 2, INSIDE, None),
+        (0.25, 2, INSIDE, None),
+        (0.25, 0, INSIDE, Exclusion.NO_HER2),
+        (0.24, 2, INSIDE, Exclusion.NO_NUCLEUS),
+        (-0.1, 0, INSIDE, Exclusion.NO_NUCLEUS),  # comes before the colours: it is not among the countable nuclei
+        (0.0, 2, (0.0, 100.0, 80.0, 170.0), Exclusion.NO_NUCLEUS),
+    ],
+)
+def test_a_box_without_dapi_holds_no_nucleus(
+    stain: float | None, her2: int, box: Box, reason: Exclusion | None
+) -> None:
+    assert judge(her2, 2, box, 800, 600, 0.0, relative_stain=stain) is reason
+
+
+@pytest.mark.parametrize(
     ("box", "cut"),
     [
         ((0, 100, 80, 170), True),

@@ -15,6 +15,7 @@ from her2core.scoring.progress import Step, StepKind, StepState
 from her2core.ui.ai_differences import nuclei_html, totals_html
 from her2core.ui.report_text import report_html, report_rows
 from her2core.ui.result import result_html
+from her2core.ui.words import kept_together
 from her2core.ui.work_up import step_html
 from her2core.workflow import NucleusDifference, TotalsDifference, in_plain_words
 from tests.reporting import samples
@@ -154,3 +155,16 @@ def test_totals_mark_what_moved() -> None:
     assert "final: 1 of 24 nuclei differ" in html
     assert "Population" not in html
     assert "Population B" in totals_html([line, replace(line, population="B")])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Group 4 over 99 %.", "Group 4 over 99\N{NO-BREAK SPACE}%."),
+        ("85 % and 15 %", "85\N{NO-BREAK SPACE}% and 15\N{NO-BREAK SPACE}%"),
+        ("ratio 2.0", "ratio 2.0"),
+        ("in %", "in %"),
+    ],
+)
+def test_a_number_and_its_per_cent_sign_stay_in_one_line(text: str, expected: str) -> None:
+    assert kept_together(text) == expected

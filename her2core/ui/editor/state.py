@@ -9,6 +9,7 @@ from typing import Any
 from her2core.marks import BOX_STYLES, CLUSTER_SIGN, CLUSTER_WORDS, SIGNAL_STYLES, NucleusState, state_of_nucleus
 from her2core.records import Correction, CorrectionKind, Exclusion
 from her2core.scoring import (
+    MOST_TYPED,
     PopulationAssessment,
     ReviewedNucleus,
     cep17_per_nucleus,
@@ -78,6 +79,7 @@ def editor_state(review: CaseReview, region: RegionReview, news: EditorNews) -> 
         "redo": "" if redo is None else _redone(redo, region.corrections),
         "cards": _cards(review, region),
         "reasons": [reason.value for reason in REASONS],
+        "limits": MOST_TYPED,
         "overlap": Exclusion.OVERLAP.value,
         "styles": {state.name.lower().replace("_", " "): _style(state) for state in NucleusState},
         "signals": {channel.value: style.colour for channel, style in SIGNAL_STYLES.items()},
@@ -130,6 +132,7 @@ def _nucleus(reviewed: ReviewedNucleus, names: Mapping[int, str]) -> dict[str, A
         "reason": None if n.reason is None else n.reason.value,
         "uncertain": n.uncertain,
         "uncertainty": n.uncertainty,
+        "unseen": n.reason is Exclusion.NO_NUCLEUS,
         "covered": reviewed.covered,
         "freed": reviewed.freed,
         "state": state.name.lower().replace("_", " "),

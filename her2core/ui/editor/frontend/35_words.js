@@ -38,6 +38,7 @@ const countsLabel = ({ her2, cep17, clustered }, sign) => `${count(her2)}${clust
 
 function standing(nucleus) {
   const said = [nucleus.scored ? "scored" : `not scored: ${nucleus.reason}`];
+  if (nucleus.unseen) said.push("include it if it is a nucleus all the same, otherwise undo");
   if (nucleus.clustered) said.push("HER2 clustered, estimated");
   if (nucleus.covered) {
     said.push("overlapped by a box drawn since: exclude or confirm it");

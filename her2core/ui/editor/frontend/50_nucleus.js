@@ -1,8 +1,10 @@
 // The chosen nucleus, large, with its channels apart, its counts, and what can be said about it.
 
+const COUNTED = ["her2", "cep17"];
+
 class NucleusPanel {
   constructor(editor, root) {
-    Object.assign(this, { editor, root, square: null, shownId: null });
+    Object.assign(this, { editor, root, square: null, shownId: null, slipOf: null });
     const by = (name) => root.querySelector(`[data-part="${name}"]`);
     this.title = by("title");
     this.place = by("place");
@@ -12,6 +14,7 @@ class NucleusPanel {
     this.large = by("large");
     this.splits = Object.fromEntries(CHANNELS.map((name) => [name, by(`split-${name}`)]));
     this.inputs = { her2: by("count-her2"), cep17: by("count-cep17") };
+    this.slips = { her2: by("slip-her2"), cep17: by("slip-cep17") };
     this.cluster = by("cluster");
     this.reason = by("reason");
     this.exclude = by("exclude");
@@ -49,11 +52,12 @@ class NucleusPanel {
     by("confirm").addEventListener("click", () => editor.confirm());
     for (const [channel, input] of Object.entries(this.inputs)) {
       input.addEventListener("change", () => this.commit());
+      input.addEventListener("input", () => this.forgive());
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter") {
-          this.commit();
-          input.blur();
+          if (this.commit()) input.blur();
         } else if (event.key === "Escape") {
+          this.forgive();
           this.fill(true);
           input.blur();
         }
@@ -61,7 +65,8 @@ class NucleusPanel {
       });
       for (const [part, by_] of [["less", -1], ["more", 1]])
         by(`${part}-${channel}`).addEventListener("click", () => {
-          input.value = Math.max(0, (Number.parseInt(input.value, 10) || 0) + by_);
+          input.value = Math.max(0, Number(input.value) + by_);
+          this.forgive();
           this.commit();
         });
     }
@@ -70,23 +75,62 @@ class NucleusPanel {
       canvas.addEventListener("click", (event) => name !== "dapi" && this.clicked(event, canvas, name));
   }
 
-  /** Whether a key in a field is an act, as it is elsewhere: in a count only digits are typed. */
+  /** Whether a key in a field is an act, as it is elsewhere: a letter is, digits and signs are typed. */
   isActIn(field, { key, ctrlKey, metaKey, isComposing }) {
     const count = Object.values(this.inputs).includes(field);
-    return count && key.length === 1 && !/\d/.test(key) && !ctrlKey && !metaKey && !isComposing;
+    return count && /^[a-z?]$/i.test(key) && !ctrlKey && !metaKey && !isComposing;
   }
 
-  /** Send the typed counts if they differ from what counts now, or if the reader makes them theirs (`confirmed`). */
+  /** Send the typed counts if they differ from what counts now, or if the reader makes them theirs (`confirmed`).
+   * False where one of them is no count: then nothing is sent, and the reader is told beside the field. */
   commit(confirmed = false) {
     const nucleus = this.editor.selected();
-    if (!nucleus || nucleus.id !== this.shownId) return;
-    const [her2, cep17] = ["her2", "cep17"].map((channel) => Number.parseInt(this.inputs[channel].value, 10));
+    if (!nucleus || nucleus.id !== this.shownId || !(confirmed || COUNTED.some((name) => this.isTyped(name)))) return true;
+    const wrong = COUNTED.find((name) => !this.isCount(name));
+    if (wrong) {
+      this.refuse(wrong, nucleus);
+      return false;
+    }
+    const [her2, cep17] = COUNTED.map((name) => Number(this.inputs[name].value));
     const going = this.editor.outbox.pending.some((edit) => edit.act === "set counts" && edit.nucleus === nucleus.id);
-    if (!(her2 >= 0 && cep17 >= 0)) this.fill(true);
-    else if (her2 !== this.sent?.her2 || cep17 !== this.sent?.cep17 || (confirmed && !nucleus.read && !going)) {
+    if (her2 !== this.sent.her2 || cep17 !== this.sent.cep17 || (confirmed && !nucleus.read && !going)) {
       this.sent = { her2, cep17 };
       this.editor.edit("set counts", { her2, cep17 }, nucleus.id);
     }
+    return true;
+  }
+
+  /** Whether a field says anything else than was put into it or sent. */
+  isTyped(name) {
+    const { value, validity } = this.inputs[name];
+    return validity.badInput || value !== String(this.sent[name] ?? "");
+  }
+
+  /** A whole number within the limit; of any other no count is guessed, as 2 would be of 2.5. */
+  isCount(name) {
+    const { value } = this.inputs[name];
+    return /^\d+$/.test(value) && Number(value) <= this.editor.state.limits[name];
+  }
+
+  /** What was typed is no count: the one before comes back, and the reader reads why. */
+  refuse(name, { id }) {
+    const input = this.inputs[name];
+    const before = this.sent[name];
+    const given = input.value ? `“${input.value}” is` : input.validity.badInput ? "That is" : "An empty field is";
+    const stays = before === null ? "has no count yet" : `stays ${before}`;
+    const most = this.editor.state.limits[name];
+    this.forgive();
+    this.slips[name].textContent = `${given} not a whole number from 0 to ${most}. ${NAMES[name]} of nucleus ${id} ${stays}.`;
+    this.slips[name].hidden = false;
+    this.slipOf = id;
+    input.value = before ?? "";
+    if (input === this.root.getRootNode().activeElement) input.select(); // what is typed next takes its place
+  }
+
+  /** Nothing is wrong any more. */
+  forgive() {
+    for (const slip of Object.values(this.slips)) slip.hidden = true;
+    this.slipOf = null;
   }
 
   clicked(event, canvas, channel) {
@@ -116,7 +160,7 @@ class NucleusPanel {
     const edited = nucleus.edited ? ` · ${nucleus.edited}` : "";
     this.said.replaceChildren(sign, standing(nucleus) + edited);
     this.marked.textContent = this.dots(nucleus);
-    for (const channel of ["her2", "cep17"])
+    for (const channel of COUNTED)
       this.ai[channel].textContent = nucleus.ai === null ? "by hand" : `AI ${count(nucleus.ai[channel])}`;
     this.cluster.textContent = nucleus.clustered ? "Not clustered" : "Clustered";
     this.exclude.textContent = nucleus.scored ? "Exclude" : "Include";
@@ -124,6 +168,9 @@ class NucleusPanel {
     // Longer than its field may be.
     this.reason.title = `${this.reason.getAttribute("aria-label")}: ${this.reason.value}`;
     for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
+    for (const name of COUNTED) this.inputs[name].max = editor.state.limits[name];
+    // What is wrong is still read at the nucleus that the reader went to.
+    if (nucleus.id !== this.shownId && this.slipOf !== this.shownId) this.forgive();
     this.fill(nucleus.id !== this.shownId);
     this.shownId = nucleus.id;
     this.paint();

@@ -41,11 +41,11 @@ const TOOLS = [
   ["box", "Box", "Drag round a missed nucleus to add it; drag the chosen box or its handles to change it (B)"],
 ];
 const ORDERS = [
-  ["doubt", "doubtful first"],
-  ["clustered", "clustered first"],
-  ["edited", "edited first"],
-  ["left", "not scored first"],
-  ["id", "by number"],
+  ["doubt", "sort: doubtful first"],
+  ["clustered", "sort: clustered first"],
+  ["edited", "sort: edited first"],
+  ["left", "sort: not scored first"],
+  ["id", "sort: by number"],
 ];
 
 const button = (part, label, title, text = label, extra = {}) =>
@@ -75,11 +75,12 @@ function stepper(channel) {
       "div", { class: "row" },
       button(`less-${channel}`, `One ${name} less`, "One less", "−", { "data-edit": true }),
       element("input", {
-        type: "number", min: 0, max: 1000, step: 1, inputmode: "numeric",
+        type: "number", min: 0, step: 1, inputmode: "numeric",
         "data-part": `count-${channel}`, "aria-label": name, "data-edit": true,
       }),
       button(`more-${channel}`, `One ${name} more`, "One more", "+", { "data-edit": true }),
     ),
+    element("div", { class: "slip", "data-part": `slip-${channel}`, role: "alert", ".hidden": true }),
   );
 }
 

@@ -247,9 +247,7 @@ class Editor {
 
   /** The counts as they stand are the reader's own; on to the next nucleus. */
   confirm() {
-    if (!this.state.editable) return;
-    this.panel.commit(true);
-    this.step(1);
+    if (this.state.editable && this.panel.commit(true)) this.step(1);
   }
 
   toggleExcluded() {
@@ -433,7 +431,8 @@ class Editor {
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
-    if (typing) target.blur(); // which saves what was typed, and lets the next key be an act again
+    if (typing && !this.panel.commit()) return;
+    if (typing) target.blur(); // the next key is an act again
     act();
   }
 
