@@ -421,9 +421,13 @@ def _attestation(rooms: Services, user: User, review: CaseReview) -> None:
 
 
 def indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
-    """The reasons why the test cannot give a result, to choose or to type."""
+    """The reasons why the test cannot give a result, to choose or to type; of a signed case those that were given."""
     statement = review.statement(StatementKind.INDETERMINATE)
     present = list(statement.value["reasons"]) if statement is not None else []
+    if not review.editable:
+        if present:
+            st.markdown(f"**No result, since:** {plain(' '.join(present))}")
+        return
     shown = 0 if statement is None else statement.id
     key = f"reasons_{shown}"
 
@@ -440,9 +444,9 @@ def indeterminate(rooms: Services, user: User, review: CaseReview) -> None:
     ):
         st.multiselect(
             "Reasons", _choices(present), default=present, accept_new_options=True,
-            disabled=not review.editable, placeholder="Choose or type reasons", key=key,
+            placeholder="Choose or type reasons", key=key,
         )  # fmt: skip
-        st.form_submit_button("Save reasons", disabled=not review.editable, key="indeterminate_save", on_click=save)
+        st.form_submit_button("Save reasons", key="indeterminate_save", on_click=save)
 
 
 def _choices(present: Iterable[str]) -> list[str]:

@@ -174,6 +174,21 @@ def test_a_case_without_a_suitable_region_is_made_ready_where_its_reasons_are_gi
     assert not at.button(key="sign").disabled
 
 
+@pytest.mark.parametrize("reasons", [(), ("Autofluorescence is too strong.",)], ids=["a result", "none"])
+def test_a_signed_case_tells_why_it_has_no_result_and_offers_no_reasons(
+    lab: TestLaboratory, reasons: tuple[str, ...]
+) -> None:
+    case = lab.ready(POSITIVE)
+    if reasons:
+        workflow.set_indeterminate(lab.log, case.id, reasons, lab.person("berg"))
+        for warning in workflow.assess(lab.log, case.id).unsettled:
+            workflow.acknowledge(lab.log, case.id, warning, lab.person("berg"))
+    report = lab.sign(lab.log.case(case.id))
+    at = _on(lab, report.case_id, "sign_out.py")
+    assert not [button for button in at.button if button.key == "indeterminate_save"]
+    assert said(at, "**No result, since:** Autofluorescence is too strong.") == bool(reasons)
+
+
 def test_the_draft_follows_the_settings(lab: TestLaboratory) -> None:
     case = lab.ready(POSITIVE)
     at = _on(lab, case.id, "sign_out.py")
