@@ -179,6 +179,37 @@ def test_an_own_change_of_the_same_field_elsewhere_wins_and_is_told(lab: TestLab
     assert said(at, "What you had typed was not saved: block A1 → B2.")
 
 
+def test_what_was_lost_stays_told_whatever_else_is_saved_meanwhile(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _type(on_case(case.id, page=PAGE), case, lot="L-9")
+    for number, changed in enumerate(({"block": "A7"}, {"site": "liver"}), start=1):
+        _change(lab, case, "okafor", **changed)
+        at.run()
+        assert said(at, "What you had typed was not saved: probe lot L-9.")
+        assert at.text_input(key=_key(case, "lot", number)).value == ""
+    _type(at, case, 2, kit="K-1")
+    _change(lab, case, "berg", probe_kit="K-2")
+    _change(lab, case, "okafor", block="A8")
+    at.run()
+    assert said(at, "What you had typed was not saved: probe lot L-9.")
+    assert said(
+        at, "You, in another place, and Samuel Okafor changed the details meanwhile: block A7 → A8, probe kit K-2."
+    )
+    assert said(at, "What you had typed was not saved: probe kit K-1.")
+    at.button(key="details_told").click().run()
+    assert not said(at, "What you had typed")
+
+
+def test_what_somebody_else_saved_alike_is_not_told_as_lost(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _type(on_case(case.id, page=PAGE), case, lot="L-9")
+    _change(lab, case, "okafor", probe_lot="L-9")
+    at.run()
+    assert not said(at, "meanwhile")
+    assert at.text_input(key=_key(case, "lot", 1)).value == "L-9"
+    assert not said(at, TAG)
+
+
 def test_regions_and_their_flags_take_nothing_away(lab: TestLaboratory) -> None:
     case = lab.open_case()
     at = _type(on_case(case.id, page=PAGE), case, block="B2")
