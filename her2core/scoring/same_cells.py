@@ -113,7 +113,7 @@ class _Laid:
         return _Laid(factor, self.mirrored, complex(first.mean() - factor * seen.mean()))
 
 
-@lru_cache(maxsize=8192)  # a page is drawn many times between two corrections
+@lru_cache(maxsize=1024)  # a page is drawn many times between two corrections; 70 kB each at 200 nuclei
 def same_cells(first: Field, second: Field) -> tuple[tuple[int, int], ...]:
     """Pairs of indices (in `first`, in `second`) of nuclei that are one cell; empty where the fields differ."""
     if min(len(first.boxes_xyxy), len(second.boxes_xyxy)) < _FEWEST:
