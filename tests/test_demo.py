@@ -116,8 +116,9 @@ def test_second_population_has_its_own_regions_share_and_result(filled: Path) ->
         assert [(f.population, f.heterogeneous, f.clusters) for f in flags if f is not None] == [
             ("A", True, False), ("A", True, False), ("B", True, True), ("B", True, True),
         ]  # fmt: skip
-        assessed = workflow.assess(log, case.id).assessment.populations
-        assert [(p.label, p.group) for p in assessed] == [("A", 5), ("B", 1)]
+        assessed = workflow.assess(log, case.id).assessment
+        assert assessed is not None
+        assert [(p.label, p.group) for p in assessed.populations] == [("A", 5), ("B", 1)]
 
 
 def test_signed_reports_are_real(filled: Path) -> None:
