@@ -263,3 +263,24 @@ def test_more_than_two_doubts_are_folded_under_their_number(lab: TestLaboratory)
     assert "3 doubtful details" in folded.label
     assert not folded.proto.expanded
     assert len(folded.warning[0].value.split("\n")) == 3
+
+
+def test_that_the_case_may_be_of_another_patient_is_never_folded(lab: TestLaboratory) -> None:
+    lab.log.create_case(CaseDetails("S26-002", "Other, Ada", "MRN-77"), lab.person("okafor"))
+    case = lab.open_case(fixation_hours=1.0, cold_ischaemia_min=300.0)
+    at = on_case(case.id, page=PAGE)
+    (folded,) = [e for e in at.expander if "doubtful" in e.label]
+    assert "2 doubtful details" in folded.label
+    assert ["Fixation of 1 hour is" in w.value for w in folded.warning] == [True]
+    assert not any("patient ID" in w.value for w in folded.warning)
+    (in_sight,) = [w.value for w in at.warning if "patient ID" in w.value]
+    assert "used with another name in one other case" in in_sight
+    assert "Other cases with this patient ID: S26\\-002." in in_sight
+
+
+def test_the_patient_of_other_cases_is_not_named_again_with_each_doubt_that_is_typed(lab: TestLaboratory) -> None:
+    lab.log.create_case(CaseDetails("S26-002", "Other, Ada", "MRN-77"), lab.person("okafor"))
+    case = lab.open_case()
+    at = on_case(case.id, page=PAGE)
+    at.number_input(key=_key(case, "hours")).set_value(3.0).run()
+    assert [w.value.count("Other cases with this patient ID") for w in at.warning] == [1, 0]
