@@ -37,9 +37,8 @@ _ALIKE = 0.2
 _FEWEST = 6
 _FEWEST_TURNED = 10  # where angle and scale are sought, too, fewer can agree by chance
 _LEAST_SHARE = 0.6
-_MOST_COMPARED = 600  # nuclei of the first region by which the shift is sought
+_MOST_VOTES = 300_000  # pairs, of nuclei or of the ways between neighbours: of more, some of the first region speak
 _NEIGHBOURS = 4  # of a nucleus, whose directions and distances tell angle and scale
-_MOST_VOTES = 300_000  # pairs of such directions
 _VOTE_CELL = 0.06  # of the logarithm of a scale, and of an angle in radians
 _MOST_SCALED = 4.0
 _LEAST_PX = 1e-3  # of a box' side, so that its size has a logarithm
@@ -114,7 +113,7 @@ class _Laid:
         return _Laid(factor, self.mirrored, complex(first.mean() - factor * seen.mean()))
 
 
-@lru_cache(maxsize=8192)  # a page is drawn many times between two corrections
+@lru_cache(maxsize=1024)  # a page is drawn many times between two corrections; 70 kB each at 200 nuclei
 def same_cells(first: Field, second: Field) -> tuple[tuple[int, int], ...]:
     """Pairs of indices (in `first`, in `second`) of nuclei that are one cell; empty where the fields differ."""
     if min(len(first.boxes_xyxy), len(second.boxes_xyxy)) < _FEWEST:
@@ -167,7 +166,7 @@ def _one_cell(mine: _Nuclei, others: _Nuclei, laid: _Laid) -> Indices:
 def _commonest_shift(mine: _Nuclei, others: _Nuclei, laid: _Laid, cell_px: float) -> complex | None:
     """The shift of the second field on which most pairs of nuclei of like size agree; None where none do."""
     i, j = np.indices((len(mine.centres), len(others.centres)), sparse=True)
-    i = i[:: -(-len(i) // _MOST_COMPARED)]
+    i = i[:: _step(len(mine.centres), len(others.centres))]
     shifts = (mine.centres[i] - laid.upon(others.centres)[j])[_alike(mine, others, laid, i, j)]
     found = _densest(np.stack([shifts.real, shifts.imag], axis=1), cell_px)
     return None if found is None else complex(*found)
@@ -178,7 +177,7 @@ def _commonest_factor(mine: _Nuclei, others: _Nuclei, mirrored: bool) -> complex
     them; None where no two agree."""
     their_from, theirs = _neighbours(others)
     my_from, my = _neighbours(mine)
-    step = max(1, -(-len(my) * len(theirs) // _MOST_VOTES))
+    step = _step(len(my), len(theirs))
     my_from, my = my_from[::step], my[::step]
     factors = my[:, None] / (theirs.conj() if mirrored else theirs)  # (edges, edges)
     scales = np.log(np.abs(factors))
@@ -201,17 +200,21 @@ def _neighbours(nuclei: _Nuclei) -> tuple[npt.NDArray[np.intp], Complex]:
     return start[apart], ways[apart]
 
 
+def _step(mine: int, others: int) -> int:
+    """One of how many of `mine` is compared with all `others`."""
+    return max(1, -(-mine * others // _MOST_VOTES))
+
+
 def _densest(votes: Float, cell: float) -> Float | None:
     """The median (2,) of the votes (n, 2) in the square of side `cell` that holds most; None where none holds two."""
     best, found = 1, None
     for offset in product((0.0, 0.5), repeat=2) if len(votes) > 1 else ():  # nothing lies on the border of all cells
-        cells = np.floor(votes / cell + offset).astype(np.int64)
-        column, row = (cells - cells.min(axis=0)).T
-        codes = column * (row.max() + 1) + row
-        held = np.bincount(codes)
+        column, row = (np.floor(place / cell + moved) for place, moved in zip(votes.T, offset, strict=True))
+        codes = column * (np.ptp(row) + 1) + row
+        squares, held = np.unique(codes, return_counts=True)  # a table of all squares may be beyond any memory
         if held.max() > best:
             best = int(held.max())
-            found = np.median(votes[codes == held.argmax()], axis=0)
+            found = np.median(votes[codes == squares[held.argmax()]], axis=0)
     return found
 
 

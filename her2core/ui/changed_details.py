@@ -66,9 +66,9 @@ def unsaved(case: Case) -> bool:
 def draw(rooms: Services, user: User, review: CaseReview) -> None:
     """The fields, whether something in them is not saved yet, and the buttons that save or discard it."""
     case = review.case
-    before, draft = _drafts().get(case.id), _up_to_date(rooms, user, review)
+    was_unsaved, draft = unsaved(case), _up_to_date(rooms, user, review)
     _drafts()[case.id] = draft
-    if before is not None and draft.told != before.told:
+    if was_unsaved and not unsaved(case):
         st.rerun()  # the line above the page was drawn with what was typed
     told = st.empty()  # kept, so that nothing moves
     if draft.told:
@@ -121,7 +121,8 @@ def _save(rooms: Services, user: User, case: Case, draft: _Draft, details: CaseD
 
 
 def _discard(case: Case) -> None:
-    _drafts()[case.id] = _fresh(case, _drafts()[case.id].number + 1)
+    draft = _drafts()[case.id]
+    _drafts()[case.id] = _fresh(case, draft.number + 1, draft.told)
 
 
 def _understood(case_id: int) -> None:
@@ -134,22 +135,23 @@ def _up_to_date(rooms: Services, user: User, review: CaseReview) -> _Draft:
     draft = _drafts().get(case.id)
     if draft is None:
         return _fresh(case)
-    mine = changes(draft.stored, entered(draft.key(case.id), draft.first))
-    theirs = changes(draft.stored, case.details)
+    typed = entered(draft.key(case.id), draft.first)
+    mine, theirs = changes(draft.stored, typed), changes(draft.stored, case.details)
     if not theirs and (review.editable or not mine):
         return draft
-    fresh = _fresh(case, draft.number + 1)
+    mine = {name: mine[name] for name in mine if name in changes(case.details, typed)}  # typed as saved is not lost
+    fresh = _fresh(case, draft.number + 1, draft.told)
     if not mine:
         return fresh
     who = _who_changed(rooms, case.id, draft.since)
     if review.editable and who == {user.id} and not mine.keys() & theirs.keys():
         # An own step, such as an IHC score entered in the work-up: what was typed stays beside it.
         return replace(fresh, first=replace(case.details, **{name: new for name, (_, new) in mine.items()}))
-    return replace(fresh, told=_told(rooms, user, mine, theirs, who))
+    return replace(fresh, told=f"{draft.told} {_told(rooms, user, mine, theirs, who)}".lstrip())
 
 
 def _who_changed(rooms: Services, case_id: int, since: datetime) -> set[int | None]:
-    """Whoever changed the details since then; None: somebody without an account, as at the command line."""
+    """Whoever changed the details since then; None: somebody without an account."""
     entries = rooms.log.audit(case_id, actions=("case details changed",))
     return {entry.by_user_id for entry in entries if entry.at > since}
 
@@ -158,14 +160,14 @@ def _told(rooms: Services, user: User, mine: Changes, theirs: Changes, who: set[
     """What was changed elsewhere, and what was typed and is shown no more."""
     begins = _SIGNED
     if theirs:
-        called = {user.id: "You, in another place,", None: "Somebody"}
-        names = sorted(called.get(i) or rooms.log.user(int(i or 0)).full_name for i in who or {None})
-        begins = f"{' and '.join(names)} changed the details meanwhile: {changes_in_words(theirs)}."
+        names = ["You, in another place,"] if user.id in who else []
+        names += sorted(rooms.log.user(i).full_name for i in who if i is not None and i != user.id)
+        begins = f"{' and '.join(names) or 'Somebody'} changed the details meanwhile: {changes_in_words(theirs)}."
     return f"{begins} The fields show what is saved. What you had typed was not saved: {changes_in_words(mine)}."
 
 
-def _fresh(case: Case, number: int = 0) -> _Draft:
-    return _Draft(case.details, case.updated_at, case.details, number)
+def _fresh(case: Case, number: int = 0, told: str = "") -> _Draft:
+    return _Draft(case.details, case.updated_at, case.details, number, told)
 
 
 def _drafts() -> dict[int, _Draft]:

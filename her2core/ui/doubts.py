@@ -1,4 +1,4 @@
-"""What is wrong with the details of a case, or doubtful, in two boxes at most."""
+"""What is wrong with the details of a case, or doubtful."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ def details_doubts(
 ) -> None:
     """Says what was `found`. Which other cases have the patient ID is said here and in no report.
 
-    What cannot be is always in sight; more than two doubts are folded under their number.
+    What cannot be, and that the case may belong to another patient, is always in sight; of more than two doubts the
+    others are folded under their number.
     """
     _box([plain(warning.text) for warning in found if warning.impossible], impossible=True)
-    doubts = [plain(warning.text) for warning in found if not warning.impossible]
-    number = len(doubts)
-    others = workflow.other_accessions(rooms.log, details, but) if doubts else ()
+    patient = [plain(warning.text) for warning in found if warning.of_patient]
+    rest = [plain(warning.text) for warning in found if not (warning.impossible or warning.of_patient)]
+    fold = len(patient) + len(rest) > _MOST_OPEN
+    others = workflow.other_accessions(rooms.log, details, but) if patient else ()
     if others:
         more = f" and {len(others) - _MOST_OTHERS} more" if len(others) > _MOST_OTHERS else ""
-        doubts.append(f"Other cases with this patient ID: {plain(', '.join(others[:_MOST_OTHERS]))}{more}.")
-    if number <= _MOST_OPEN:
-        _box(doubts)
-        return
-    title = f":orange[**{number} doubtful details**], to be compared"
-    with st.expander(title, icon=":material/warning:", key=f"doubts_{key}"):
-        _box(doubts)
+        patient.append(f"Other cases with this patient ID: {plain(', '.join(others[:_MOST_OTHERS]))}{more}.")
+    _box(patient if fold else [*patient, *rest])
+    if fold and rest:
+        title = f":orange[**{len(rest)} doubtful detail{'s' if len(rest) > 1 else ''}**], to be compared"
+        with st.expander(title, icon=":material/warning:", key=f"doubts_{key}"):
+            _box(rest)
 
 
 def _box(texts: Sequence[str], *, impossible: bool = False) -> None:

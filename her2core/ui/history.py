@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from textwrap import shorten
 from typing import Any
 
@@ -13,7 +13,7 @@ from her2core.caselog import AuditEntry, Statement, StatementKind
 from her2core.records import CaseState
 from her2core.scoring import STATE_WORDS
 from her2core.scoring.wording import with_share
-from her2core.ui.words import escaped, local_time
+from her2core.ui.words import escaped, local_day, local_time
 
 __all__ = [
     "HISTORY_STYLE",
@@ -53,6 +53,7 @@ _FIELDS = {
 _YES_NO = frozenset(
     {"ihc_same_sample", "controls_ok", "clusters", "suitable", "heterogeneous", "active", "must_change_password"}
 )
+_DAYS = frozenset({"date_of_birth", "collected_on", "received_on", "probe_expiry"})
 _RECOUNTED = "recount counted"
 _MOST_COMMENT = 200
 _KINDS = {"final": "final report", "amended": "amended report", "addendum": "addendum", "preliminary": "preliminary"}
@@ -220,6 +221,8 @@ def _value(name: str, value: Any) -> str:
         return "not given"
     if name in _YES_NO:
         return "yes" if value else "no"
+    if name in _DAYS:
+        return local_day(date.fromisoformat(str(value)))
     if name == "populations":
         return _populations(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

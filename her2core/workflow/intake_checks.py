@@ -27,10 +27,12 @@ _MOST_COMPARED = 100
 
 @dataclass(frozen=True, slots=True)
 class DetailsWarning:
-    """Something about the details, in words that a report may print. `impossible`: it cannot be as it is entered."""
+    """Something about the details, in words that a report may print. `impossible`: it cannot be as it is entered.
+    `of_patient`: the case may belong to another patient."""
 
     text: str
     impossible: bool = False
+    of_patient: bool = False
 
 
 def details_warnings(
@@ -43,7 +45,7 @@ def details_warnings(
     """
     return (
         *(DetailsWarning(text, impossible=True) for text in _impossible(details, today)),
-        *map(DetailsWarning, _of_patient(details, others)),
+        *(DetailsWarning(text, of_patient=True) for text in _of_patient(details, others)),
         *map(DetailsWarning, _of_assay(details, opened)),
     )
 
@@ -118,10 +120,8 @@ def _of_assay(d: CaseDetails, opened: date) -> Iterator[str]:
         )
     if d.fixation_hours is not None and not FIXATION_HOURS[0] <= d.fixation_hours <= FIXATION_HOURS[1]:
         low, high = FIXATION_HOURS
-        yield (
-            f"Fixation of {d.fixation_hours:g} hours is outside the {low} to {high} hours of the guideline. "
-            f"{FIXATION.prompt}"
-        )
+        hours = f"{d.fixation_hours:g} hour{'' if d.fixation_hours == 1 else 's'}"
+        yield f"Fixation of {hours} is outside the {low} to {high} hours of the guideline. {FIXATION.prompt}"
     if d.cold_ischaemia_min is not None and d.cold_ischaemia_min > LONGEST_ISCHAEMIA_MIN:
         yield (
             f"Cold ischaemia of {d.cold_ischaemia_min:g} minutes is longer than the {LONGEST_ISCHAEMIA_MIN} minutes of "

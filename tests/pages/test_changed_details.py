@@ -179,6 +179,37 @@ def test_an_own_change_of_the_same_field_elsewhere_wins_and_is_told(lab: TestLab
     assert said(at, "What you had typed was not saved: block A1 → B2.")
 
 
+def test_what_was_lost_stays_told_whatever_else_is_saved_meanwhile(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _type(on_case(case.id, page=PAGE), case, lot="L-9")
+    for number, changed in enumerate(({"block": "A7"}, {"site": "liver"}), start=1):
+        _change(lab, case, "okafor", **changed)
+        at.run()
+        assert said(at, "What you had typed was not saved: probe lot L-9.")
+        assert at.text_input(key=_key(case, "lot", number)).value == ""
+    _type(at, case, 2, kit="K-1")
+    _change(lab, case, "berg", probe_kit="K-2")
+    _change(lab, case, "okafor", block="A8")
+    at.run()
+    assert said(at, "What you had typed was not saved: probe lot L-9.")
+    assert said(
+        at, "You, in another place, and Samuel Okafor changed the details meanwhile: block A7 → A8, probe kit K-2."
+    )
+    assert said(at, "What you had typed was not saved: probe kit K-1.")
+    at.button(key="details_told").click().run()
+    assert not said(at, "What you had typed")
+
+
+def test_what_somebody_else_saved_alike_is_not_told_as_lost(lab: TestLaboratory) -> None:
+    case = lab.open_case()
+    at = _type(on_case(case.id, page=PAGE), case, lot="L-9")
+    _change(lab, case, "okafor", probe_lot="L-9")
+    at.run()
+    assert not said(at, "meanwhile")
+    assert at.text_input(key=_key(case, "lot", 1)).value == "L-9"
+    assert not said(at, TAG)
+
+
 def test_regions_and_their_flags_take_nothing_away(lab: TestLaboratory) -> None:
     case = lab.open_case()
     at = _type(on_case(case.id, page=PAGE), case, block="B2")
@@ -232,3 +263,24 @@ def test_more_than_two_doubts_are_folded_under_their_number(lab: TestLaboratory)
     assert "3 doubtful details" in folded.label
     assert not folded.proto.expanded
     assert len(folded.warning[0].value.split("\n")) == 3
+
+
+def test_that_the_case_may_be_of_another_patient_is_never_folded(lab: TestLaboratory) -> None:
+    lab.log.create_case(CaseDetails("S26-002", "Other, Ada", "MRN-77"), lab.person("okafor"))
+    case = lab.open_case(fixation_hours=1.0, cold_ischaemia_min=300.0)
+    at = on_case(case.id, page=PAGE)
+    (folded,) = [e for e in at.expander if "doubtful" in e.label]
+    assert "2 doubtful details" in folded.label
+    assert ["Fixation of 1 hour is" in w.value for w in folded.warning] == [True]
+    assert not any("patient ID" in w.value for w in folded.warning)
+    (in_sight,) = [w.value for w in at.warning if "patient ID" in w.value]
+    assert "used with another name in one other case" in in_sight
+    assert "Other cases with this patient ID: S26\\-002." in in_sight
+
+
+def test_the_patient_of_other_cases_is_not_named_again_with_each_doubt_that_is_typed(lab: TestLaboratory) -> None:
+    lab.log.create_case(CaseDetails("S26-002", "Other, Ada", "MRN-77"), lab.person("okafor"))
+    case = lab.open_case()
+    at = on_case(case.id, page=PAGE)
+    at.number_input(key=_key(case, "hours")).set_value(3.0).run()
+    assert [w.value.count("Other cases with this patient ID") for w in at.warning] == [1, 0]

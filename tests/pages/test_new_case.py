@@ -99,17 +99,20 @@ def test_what_looks_wrong_is_said_and_bars_nothing(lab: TestLaboratory) -> None:
     at = _fill(_begun(lab), patient_id="MRN-100", lot="L-9")
     at.number_input(key="new_hours").set_value(3.0)
     at.date_input(key="new_expiry").set_value(date.today() - timedelta(days=1)).run()
-    (told,) = [w.value.replace("\\", "") for w in at.warning]
-    lines = told.split("\n")
-    assert lines[0].startswith("- The patient ID MRN-100 is used with another name in one other case.")
-    assert lines[1].startswith("- The probe lot L-9 expired on ")
-    assert lines[2].startswith("- Fixation of 3 hours is outside the 6 to 72 hours of the guideline.")
-    assert lines[3:] == ["- Other cases with this patient ID: S26-009."]
+    told = [w.value.replace("\\", "") for w in at.warning]
+    whose, others = told[0].split("\n")
+    assert whose.startswith("- The patient ID MRN-100 is used with another name in one other case.")
+    assert others == "- Other cases with this patient ID: S26-009."
+    (folded,) = [e for e in at.expander if "2 doubtful details" in e.label]
+    assert [w.value.replace("\\", "") for w in folded.warning] == told[1:], "whose case it is stays in sight"
+    lot, fixation = told[1].split("\n")
+    assert lot.startswith("- The probe lot L-9 expired on ")
+    assert fixation.startswith("- Fixation of 3 hours is outside the 6 to 72 hours of the guideline.")
     assert not said(at, "Fremd")
     at.button(key="new_save").click().run()
     case = lab.log.case_by_accession("S26-100")
     assert at.session_state["her2core_case_id"] == case.id
-    assert at.warning[0].value.replace("\\", "") == told, "and again in the case"
+    assert [w.value.replace("\\", "") for w in at.warning][:2] == told, "and again in the case"
 
 
 def test_what_cannot_be_is_said_and_bars_the_case(lab: TestLaboratory) -> None:

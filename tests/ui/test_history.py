@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from her2core.caselog import AuditEntry, Statement, StatementKind
-from her2core.ui.history import in_words, statements_in_words
+from her2core.ui.history import changes_in_words, in_words, statements_in_words
 
 NOW = datetime(2026, 11, 28, 4, tzinfo=UTC)
 
@@ -58,3 +59,9 @@ def test_a_long_comment_is_told_by_its_beginning() -> None:
 
 def test_a_declaration_whose_text_is_not_at_hand_is_named() -> None:
     assert in_words(_stated(StatementKind.ACKNOWLEDGED), {}) == "Stated: acknowledged warning"
+
+
+@pytest.mark.parametrize("stored", [str, lambda day: day], ids=["in the audit trail", "in the fields"])
+def test_days_are_written_as_on_the_rest_of_the_page(stored: Callable[[date], Any]) -> None:
+    changed = {"received_on": [None, stored(date(2026, 3, 1))], "probe_expiry": [stored(date(2026, 5, 31)), None]}
+    assert changes_in_words(changed) == "received on 01 Mar 2026, expiry of the lot 31 May 2026 → not given"
