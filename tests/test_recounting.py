@@ -314,6 +314,17 @@ def test_who_can_recount_is_known_and_can_be_nobody(lab: TestLaboratory) -> None
     assert workflow.who_may_recount(lab.log, case.id) == ()
 
 
+def test_a_look_at_a_case_without_counts_leaves_one_blinded(lab: TestLaboratory) -> None:
+    okafor = lab.person("okafor")
+    case = lab.open_case()
+    region = lab.add_region(case, GROUP_3)
+    workflow.note_counts_seen(lab.log, case.id, okafor)
+    assert not workflow.saw_counts(lab.log, case.id, okafor)
+    lab.analyse(region)
+    workflow.note_counts_seen(lab.log, case.id, okafor)
+    assert workflow.saw_counts(lab.log, case.id, okafor)
+
+
 # --- adjudicated ------------------------------------------------------------------------------------------------------
 
 

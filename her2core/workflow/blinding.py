@@ -47,8 +47,9 @@ class BlindedRegion:
 
 
 def note_counts_seen(log: CaseLog, case_id: int, by: User) -> None:
-    """Record that a user looked at the counts of a case; from then on that user is not blinded to them."""
-    if not saw_counts(log, case_id, by):
+    """Record that a user looked at the counts of a case; from then on that user is not blinded to them. Where nothing
+    is counted yet there is nothing to see."""
+    if not saw_counts(log, case_id, by) and any(log.analysis(r.id) is not None for r in log.regions(case_id)):
         log.note(_SEEN, by, case_id)
 
 
