@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from dataclasses import replace
@@ -330,6 +331,24 @@ def test_an_export_leaves_out_what_the_reader_could_still_recount(lab: TestLabor
     case = lab.reviewed(GROUP_3, **IHC_SAME)
     assert "S26-001" not in workflow.export_csv(lab.log, [case.id], lab.person("okafor"))
     assert "S26-001" in workflow.export_csv(lab.log, [case.id], lab.person("berg"))
+
+
+def test_scored_nuclei_of_the_export_sum_to_the_tally_without_the_rejected_regions(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), FLAGS)
+    rejected = lab.add_region(case, POSITIVE, shade=130)
+    lab.analyse(rejected, FLAGS)
+    unfit = replace(FLAGS, suitable=False, unsuitable_reason="autofluorescence")
+    workflow.set_flags(lab.log, rejected.id, unfit, by)
+    (population,) = csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], by).data.decode()))
+    rows = list(csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], by, nuclei=True).data.decode())))
+    scored = [row for row in rows if row["scored"] == "yes"]
+    assert len(scored) == int(population["nuclei"]) == len(NEGATIVE)
+    for probe in ("her2", "cep17"):
+        assert sum(int(row[probe]) for row in scored) == int(population[probe])
+    unused = [row for row in rows if row["region_used"] == "no"]
+    assert {(row["region"], row["reason"]) for row in unused} == {("A2", "region not used: autofluorescence")}
+    assert len(unused) == len(POSITIVE)
 
 
 # --- signature ------------------------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ CASE_COLUMNS = (
 NUCLEUS_COLUMNS = (
     "accession",
     "region",
+    "region_used",
     "population",
     "nucleus",
     "x0",
@@ -155,6 +156,14 @@ class RegionEntry:
     region: Region
     nuclei: Sequence[ReviewedNucleus]
 
+    @property
+    def not_used(self) -> str:
+        """Why the nuclei of the region do not bear on the result; empty where they do."""
+        flags = self.region.flags
+        if flags is None:
+            return "not judged by a pathologist"
+        return "" if flags.suitable else flags.unsuitable_reason
+
 
 def cases_csv(entries: Iterable[CaseEntry]) -> str:
     """The results, a line a population; a case without an assessment has one line without numbers."""
@@ -162,7 +171,8 @@ def cases_csv(entries: Iterable[CaseEntry]) -> str:
 
 
 def nuclei_csv(entries: Iterable[RegionEntry]) -> str:
-    """The nuclei: what the models counted (empty where a person added one), and what counts."""
+    """The nuclei: what the models counted (empty where a person added one), and what counts. Those `scored` sum to the
+    counts of the case: none is of a region that is not used."""
     return _csv(NUCLEUS_COLUMNS, (_nucleus_row(entry, nucleus) for entry in entries for nucleus in entry.nuclei))
 
 
@@ -252,9 +262,13 @@ def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str,
 def _nucleus_row(entry: RegionEntry, reviewed: ReviewedNucleus) -> dict[str, Cell]:
     nucleus, ai = reviewed.nucleus, reviewed.ai
     x0, y0, x1, y1 = (round(side, 1) for side in nucleus.box)
+    reason = None if nucleus.reason is None else nucleus.reason.value
+    if entry.not_used:
+        reason = reason or f"region not used: {entry.not_used}"
     return {
         "accession": entry.accession,
         "region": entry.name,
+        "region_used": not entry.not_used,
         "population": None if entry.region.flags is None else entry.region.flags.population,
         "nucleus": nucleus.id,
         "x0": x0,
@@ -266,8 +280,8 @@ def _nucleus_row(entry: RegionEntry, reviewed: ReviewedNucleus) -> dict[str, Cel
         "her2": nucleus.her2,
         "cep17": nucleus.cep17,
         "clustered": nucleus.clustered,
-        "scored": nucleus.scored,
-        "reason": None if nucleus.reason is None else nucleus.reason.value,
+        "scored": nucleus.scored and not entry.not_used,
+        "reason": reason,
         "edited": reviewed.edited,
         "added": ai is None,
     }

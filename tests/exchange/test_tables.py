@@ -170,5 +170,22 @@ def test_nuclei_show_what_the_models_counted_beside_what_counts() -> None:
     )
     first, second, third = read(nuclei_csv([entry]))
     assert (first["ai_her2"], first["her2"], first["scored"], first["x1"]) == ("4", "6", "yes", "33.3")
+    assert first["region_used"] == "yes"
     assert (second["scored"], second["reason"], second["edited"]) == ("no", "no HER2 signal", "no")
     assert (third["ai_her2"], third["her2"], third["added"], third["population"]) == ("", "5", "yes", "A")
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, False, "weak"), "region not used: weak"),
+        (None, "region not used: not judged by a pathologist"),
+    ],
+)
+def test_no_nucleus_of_a_region_that_is_not_used_is_scored(flags: RegionFlags | None, reason: str) -> None:
+    region = Region(4, 1, "f.png", "0" * 64, 640, 480, None, flags)
+    counted, left_out = nucleus(1, 4), nucleus(2, 0, Exclusion.NO_HER2)
+    entry = RegionEntry("S26-1", "A1", region, [ReviewedNucleus(n, n, ()) for n in (counted, left_out)])
+    first, second = read(nuclei_csv([entry]))
+    assert (first["region_used"], first["scored"], first["reason"], first["her2"]) == ("no", "no", reason, "4")
+    assert (second["scored"], second["reason"]) == ("no", "no HER2 signal")
