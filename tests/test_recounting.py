@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -383,6 +385,8 @@ def test_an_adjudicated_group_is_that_of_lists_and_of_what_other_systems_are_tol
     message = release(lab.log, case.id, workflow.Format.HL7, workflow.laboratory_of(load_settings()), None)
     groups = [line.split("|")[4:6] for line in message.split("\r") if "ish-group" in line]
     assert groups == [["", "1"], ["A", "4"]]
+    (row,) = csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], berg).data.decode()))
+    assert (row["group"], row["counted_group"], row["recount_group"]) == ("1", "4", "1")
 
 
 def test_a_decision_can_be_mended_until_the_report_is_signed(lab: TestLaboratory) -> None:

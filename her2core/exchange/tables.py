@@ -72,6 +72,8 @@ CASE_COLUMNS = (
     "cep17_per_nucleus",
     "ratio",
     "group",
+    "counted_group",
+    "recount_group",
     "population_outcome",
     "comment",
     "rule_set",
@@ -110,7 +112,7 @@ class Signed:
     """The latest report of a case: kind, version in the case, SHA-256 of the PDF, and who signed it when.
 
     `outcome` and `populations` (group and outcome by label) are as signed; where nothing of it was kept, the rules say
-    them anew.
+    them anew. The group is that of the count.
     """
 
     kind: str
@@ -240,6 +242,13 @@ def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tu
     return signed.get(population.label, (population.group, population.outcome.value))
 
 
+def _standing_group(population: PopulationAssessment, counted: int | None) -> int | None:
+    """The group that the case log shows: where two counts differ the one held to be right, None before that."""
+    if population.outcome is Outcome.PENDING_ADJUDICATION:
+        return None
+    return counted if population.adjudication is None else population.adjudication.group
+
+
 def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str, Cell]:
     counted = population.tally
     is_signed = entry.status is ResultStatus.SIGNED
@@ -253,7 +262,9 @@ def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str,
         "her2_per_nucleus": _shown(copy_number(counted)),
         "cep17_per_nucleus": _shown(cep17_per_nucleus(counted)),
         "ratio": _shown(ratio(counted)),
-        "group": group if entry.confirmed else None,
+        "group": _standing_group(population, group) if entry.confirmed else None,
+        "counted_group": group if entry.confirmed else None,
+        "recount_group": population.recount_group if entry.confirmed else None,
         "population_outcome": outcome if is_signed else None,
         "comment": population.comment_letter if is_signed else None,
     }
