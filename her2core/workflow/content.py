@@ -50,6 +50,7 @@ from her2core.scoring import (
 from her2core.scoring.alerts import unread_alert
 from her2core.scoring.asked import LEFT_OPEN, as_told
 from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
+from her2core.scoring.wording import adjudicated_step
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
@@ -275,11 +276,33 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
     regions = sum(r.counts and r.population == population.label for r in review.regions)
     comment = report_comment(review, population)
     result = result_of(population, _observers(log, review, population), regions)
+    result = replace(result, path=_path(log, review, population))
     if not review.reviewed:
         return _unconfirmed(population, result)
     if comment is None or not comment.edited:
         return result
     return replace(result, comment=comment.text, comment_letter=f"{comment.letter}, worded by the pathologist")
+
+
+def _path(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[str, ...]:
+    """The steps of the work-up, with who adjudicated and when where somebody did."""
+    if population.adjudication is None:
+        return population.path
+    by = _adjudicator(log, review, population)
+    *before, _ = population.path
+    return (*before, adjudicated_step(population.adjudication, population.comment_letter, by))
+
+
+def _adjudicator(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> str:
+    """Name and day of the decision that stands, and whether who decided made one of the two counts."""
+    decided = [a for a in review.adjudications if a.population == population.label][-1]
+    recount, by = population.recount, decided.by_user_id
+    part = ""
+    if recount is not None and by == recount.observer_id:
+        part = " (who made the blinded recount)"
+    elif by in log.first_observers(review.case.id):
+        part = " (who made the first count)"
+    return f"{log.user(by).full_name}{part} on {decided.at.astimezone():%d %b %Y}"
 
 
 def _unconfirmed(population: PopulationAssessment, result: PopulationResult) -> PopulationResult:
