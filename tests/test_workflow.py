@@ -599,7 +599,21 @@ def test_a_case_without_a_suitable_region_is_signed_as_indeterminate_with_the_re
     text = document[0].get_textpage().get_text_bounded()
     document.close()
     assert "no model took part" in text
-    assert "not used: autofluorescence" in text
+    assert "not used: A1 (autofluorescence)" in text
+
+
+def test_a_report_names_the_regions_that_were_not_used_each_reason_once(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    for shade, reason in enumerate(("", "autofluorescence", "weak", "autofluorescence"), start=120):
+        region = lab.add_region(case, POSITIVE, shade=shade)
+        lab.analyse(region, FLAGS)
+        if reason:
+            workflow.set_flags(lab.log, region.id, replace(FLAGS, suitable=False, unsuitable_reason=reason), by)
+    review, laboratory = workflow.assess(lab.log, case.id), workflow.laboratory_of(load_settings())
+    content = workflow.build_content(lab.log, review, laboratory, None, "", datetime.now(UTC))
+    assert content.suitability == (
+        "1 of 4 regions judged suitable by the pathologist; not used: A2, A4 (autofluorescence); A3 (weak)."
+    )
 
 
 def test_a_suitable_region_has_to_be_counted_whatever_was_stated_before(lab: TestLaboratory) -> None:

@@ -168,7 +168,7 @@ def build_content(
         heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
         single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
-        suitability=_suitability(review, signed),
+        suitability=_suitability(review),
         cross_check=_cross_checks(review),
         alerts=tuple(_points(review, ai, signed)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
@@ -469,24 +469,28 @@ def _cross_checks(review: CaseReview) -> str:
 
 
 def _of_a_flag(warning: CaseWarning) -> bool:
-    """True for a disagreement about one region's flag: it is named under suitability, not among the points to note."""
-    return warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
+    """True for a disagreement about one region's flag: it is named under suitability, not among the points to note,
+    unless a reason is told with it, as where a region is counted above a limit of the guideline."""
+    of_a_flag = warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
+    return of_a_flag and not (warning.needs_reason or warning.reason)
 
 
-def _suitability(review: CaseReview, signed: bool) -> str:
+def _suitability(review: CaseReview) -> str:
     regions = review.regions
     suitable = [r for r in regions if r.suitable]
-    rejected = [r.region.flags.unsuitable_reason for r in regions if r.region.flags is not None and not r.suitable]
+    rejected: dict[str, list[str]] = {}
+    for r in regions:
+        if r.region.flags is not None and not r.suitable:
+            rejected.setdefault(r.region.flags.unsuitable_reason, []).append(r.name)
+    not_used = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in rejected.items())
     text = (
         f"{len(suitable)} of {len(regions)} region{'s' if len(regions) > 1 else ''} judged suitable by the pathologist"
     )
-    text = f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
-    kept = [
-        f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged and not w.needs_reason
-    ]
+    text = f"{text}; not used: {not_used}." if not_used else f"{text}."
+    kept = [f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged]
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
-    return " ".join([text, *(_point(w, signed) for w in review.warnings if _of_a_flag(w) and w.reason)])
+    return text
 
 
 def _points(review: CaseReview, ai: AiDisclosure, signed: bool) -> Iterator[str]:
