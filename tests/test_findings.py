@@ -93,8 +93,8 @@ def test_a_limit_of_the_guideline_is_gone_over_with_a_reason_only_which_is_kept_
     assert review.warnings[0] == replace(point, acknowledged=True, reason="Cut nuclei; the others are bright.")
     assert [w.text for w in review.warnings[1:]] == [ONE_REGION]  # the limit is not told twice
     content = workflow.build_content(lab.log, review, Laboratory("L"), None, "", datetime.now(UTC))
-    assert f"{said} Reported all the same, since: Cut nuclei; the others are bright." in content.suitability
-    assert "Flags that the pathologist kept" not in content.suitability
+    assert f"{said} Reported all the same, since: Cut nuclei; the others are bright." in content.alerts
+    assert content.suitability == "1 of 1 region judged suitable by the pathologist."  # told once
 
 
 def test_the_region_can_be_rejected_instead(lab: TestLaboratory) -> None:

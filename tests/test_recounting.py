@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Barrier, BrokenBarrierError
 from typing import Any
 
@@ -26,6 +29,8 @@ from her2core.settings import load_settings
 from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, Counts, typed_count
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory, release
+
+AT = datetime(2026, 11, 29, 9, 30, tzinfo=UTC)
 
 
 def region_of(lab: TestLaboratory, case: Case) -> int:
@@ -394,6 +399,30 @@ def test_an_adjudicated_group_is_that_of_lists_and_of_what_other_systems_are_tol
     message = release(lab.log, case.id, workflow.Format.HL7, workflow.laboratory_of(load_settings()), None)
     groups = [line.split("|")[4:6] for line in message.split("\r") if "ish-group" in line]
     assert groups == [["", "1"], ["A", "4"]]
+    (row,) = csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], berg).data.decode()))
+    assert (row["group"], row["counted_group"], row["recount_group"]) == ("1", "4", "1")
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        ("berg", "Miriam Berg (who made the first count)"),
+        ("okafor", "Samuel Okafor (who made the blinded recount)"),
+        ("ito", "Kana Ito"),
+    ],
+)
+def test_a_report_names_who_adjudicated_when_and_the_group_held_right(lab: TestLaboratory, name: str, by: str) -> None:
+    case, berg = lab.reviewed(GROUP_4, **IHC_SAME), lab.person("berg")
+    recounted(lab, case, (6, 2))
+    third(lab)
+    workflow.adjudicate(lab.log, case.id, "A", Outcome.POSITIVE, 1, "read together", lab.person(name))
+    review = workflow.assess(lab.log, case.id)
+    content = workflow.build_content(lab.log, review, workflow.laboratory_of(load_settings()), berg, "", AT)
+    day = f"{review.adjudications[-1].at.astimezone():%d %b %Y}"
+    assert content.populations[0].path[-1] == (
+        f"The two counts fall into different groups; adjudicated as Group 1 by {by} on {day}: the tumour is HER2 "
+        "positive. Reason: read together"
+    )
 
 
 def test_a_decision_can_be_mended_until_the_report_is_signed(lab: TestLaboratory) -> None:

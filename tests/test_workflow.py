@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from dataclasses import replace
@@ -332,6 +333,24 @@ def test_an_export_leaves_out_what_the_reader_could_still_recount(lab: TestLabor
     assert "S26-001" in workflow.export_csv(lab.log, [case.id], lab.person("berg"))
 
 
+def test_scored_nuclei_of_the_export_sum_to_the_tally_without_the_rejected_regions(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    lab.analyse(lab.add_region(case, NEGATIVE, shade=120), FLAGS)
+    rejected = lab.add_region(case, POSITIVE, shade=130)
+    lab.analyse(rejected, FLAGS)
+    unfit = replace(FLAGS, suitable=False, unsuitable_reason="autofluorescence")
+    workflow.set_flags(lab.log, rejected.id, unfit, by)
+    (population,) = csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], by).data.decode()))
+    rows = list(csv.DictReader(io.StringIO(workflow.csv_of(lab.log, [case.id], by, nuclei=True).data.decode())))
+    scored = [row for row in rows if row["scored"] == "yes"]
+    assert len(scored) == int(population["nuclei"]) == len(NEGATIVE)
+    for probe in ("her2", "cep17"):
+        assert sum(int(row[probe]) for row in scored) == int(population[probe])
+    unused = [row for row in rows if row["region_used"] == "no"]
+    assert {(row["region"], row["reason"]) for row in unused} == {("A2", "region not used: autofluorescence")}
+    assert len(unused) == len(POSITIVE)
+
+
 # --- signature ------------------------------------------------------------------------------------------------------
 
 
@@ -580,7 +599,21 @@ def test_a_case_without_a_suitable_region_is_signed_as_indeterminate_with_the_re
     text = document[0].get_textpage().get_text_bounded()
     document.close()
     assert "no model took part" in text
-    assert "not used: autofluorescence" in text
+    assert "not used: A1 (autofluorescence)" in text
+
+
+def test_a_report_names_the_regions_that_were_not_used_each_reason_once(lab: TestLaboratory) -> None:
+    case, by = lab.open_case(), lab.person("berg")
+    for shade, reason in enumerate(("", "autofluorescence", "weak", "autofluorescence"), start=120):
+        region = lab.add_region(case, POSITIVE, shade=shade)
+        lab.analyse(region, FLAGS)
+        if reason:
+            workflow.set_flags(lab.log, region.id, replace(FLAGS, suitable=False, unsuitable_reason=reason), by)
+    review, laboratory = workflow.assess(lab.log, case.id), workflow.laboratory_of(load_settings())
+    content = workflow.build_content(lab.log, review, laboratory, None, "", datetime.now(UTC))
+    assert content.suitability == (
+        "1 of 4 regions judged suitable by the pathologist; not used: A2, A4 (autofluorescence); A3 (weak)."
+    )
 
 
 def test_a_suitable_region_has_to_be_counted_whatever_was_stated_before(lab: TestLaboratory) -> None:

@@ -72,6 +72,8 @@ CASE_COLUMNS = (
     "cep17_per_nucleus",
     "ratio",
     "group",
+    "counted_group",
+    "recount_group",
     "population_outcome",
     "comment",
     "rule_set",
@@ -86,6 +88,7 @@ CASE_COLUMNS = (
 NUCLEUS_COLUMNS = (
     "accession",
     "region",
+    "region_used",
     "population",
     "nucleus",
     "x0",
@@ -109,7 +112,7 @@ class Signed:
     """The latest report of a case: kind, version in the case, SHA-256 of the PDF, and who signed it when.
 
     `outcome` and `populations` (group and outcome by label) are as signed; where nothing of it was kept, the rules say
-    them anew.
+    them anew. The group is that of the count.
     """
 
     kind: str
@@ -155,6 +158,14 @@ class RegionEntry:
     region: Region
     nuclei: Sequence[ReviewedNucleus]
 
+    @property
+    def not_used(self) -> str:
+        """Why the nuclei of the region do not bear on the result; empty where they do."""
+        flags = self.region.flags
+        if flags is None:
+            return "not judged by a pathologist"
+        return "" if flags.suitable else flags.unsuitable_reason
+
 
 def cases_csv(entries: Iterable[CaseEntry]) -> str:
     """The results, a line a population; a case without an assessment has one line without numbers."""
@@ -162,7 +173,8 @@ def cases_csv(entries: Iterable[CaseEntry]) -> str:
 
 
 def nuclei_csv(entries: Iterable[RegionEntry]) -> str:
-    """The nuclei: what the models counted (empty where a person added one), and what counts."""
+    """The nuclei: what the models counted (empty where a person added one), and what counts. Those `scored` sum to the
+    counts of the case: none is of a region that is not used."""
     return _csv(NUCLEUS_COLUMNS, (_nucleus_row(entry, nucleus) for entry in entries for nucleus in entry.nuclei))
 
 
@@ -230,6 +242,13 @@ def _group_and_outcome(entry: CaseEntry, population: PopulationAssessment) -> tu
     return signed.get(population.label, (population.group, population.outcome.value))
 
 
+def _standing_group(population: PopulationAssessment, counted: int | None) -> int | None:
+    """The group that the case log shows: where two counts differ the one held to be right, None before that."""
+    if population.outcome is Outcome.PENDING_ADJUDICATION:
+        return None
+    return counted if population.adjudication is None else population.adjudication.group
+
+
 def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str, Cell]:
     counted = population.tally
     is_signed = entry.status is ResultStatus.SIGNED
@@ -243,7 +262,9 @@ def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str,
         "her2_per_nucleus": _shown(copy_number(counted)),
         "cep17_per_nucleus": _shown(cep17_per_nucleus(counted)),
         "ratio": _shown(ratio(counted)),
-        "group": group if entry.confirmed else None,
+        "group": _standing_group(population, group) if entry.confirmed else None,
+        "counted_group": group if entry.confirmed else None,
+        "recount_group": population.recount_group if entry.confirmed else None,
         "population_outcome": outcome if is_signed else None,
         "comment": population.comment_letter if is_signed else None,
     }
@@ -252,9 +273,13 @@ def _population(entry: CaseEntry, population: PopulationAssessment) -> dict[str,
 def _nucleus_row(entry: RegionEntry, reviewed: ReviewedNucleus) -> dict[str, Cell]:
     nucleus, ai = reviewed.nucleus, reviewed.ai
     x0, y0, x1, y1 = (round(side, 1) for side in nucleus.box)
+    reason = None if nucleus.reason is None else nucleus.reason.value
+    if entry.not_used:
+        reason = reason or f"region not used: {entry.not_used}"
     return {
         "accession": entry.accession,
         "region": entry.name,
+        "region_used": not entry.not_used,
         "population": None if entry.region.flags is None else entry.region.flags.population,
         "nucleus": nucleus.id,
         "x0": x0,
@@ -266,8 +291,8 @@ def _nucleus_row(entry: RegionEntry, reviewed: ReviewedNucleus) -> dict[str, Cel
         "her2": nucleus.her2,
         "cep17": nucleus.cep17,
         "clustered": nucleus.clustered,
-        "scored": nucleus.scored,
-        "reason": None if nucleus.reason is None else nucleus.reason.value,
+        "scored": nucleus.scored and not entry.not_used,
+        "reason": reason,
         "edited": reviewed.edited,
         "added": ai is None,
     }

@@ -190,11 +190,12 @@ def adjudication_next(first: int, second: int | None) -> str:
     )
 
 
-def adjudicated_step(decision: Adjudication, letter: str | None) -> str:
+def adjudicated_step(decision: Adjudication, letter: str | None, by: str = "") -> str:
+    """`by`: who decided and when, for a report."""
     as_group = "" if decision.group is None else f" as Group {decision.group}"
     with_comment = "" if letter is None else f", with comment {letter}"
     return (
-        f"The two counts fall into different groups; adjudicated{as_group}: the tumour is HER2 "
+        f"The two counts fall into different groups; adjudicated{as_group}{by and f' by {by}'}: the tumour is HER2 "
         f"{decision.category.value}{with_comment}. Reason: {decision.reason.strip()}"
     )
 

@@ -50,6 +50,7 @@ from her2core.scoring import (
 from her2core.scoring.alerts import unread_alert
 from her2core.scoring.asked import LEFT_OPEN, as_told
 from her2core.scoring.scorable import MOST_OVERLAP, overlap_fractions
+from her2core.scoring.wording import adjudicated_step
 from her2core.settings import Settings
 from her2core.workflow.assessing import CaseReview, RegionReview, models_used
 from her2core.workflow.commenting import report_comment
@@ -167,7 +168,7 @@ def build_content(
         heterogeneity=_populations_seen(review, assessment) if counting else _NOT_JUDGED,
         single_cells=_single_cells(review, assessment),
         clusters=_clusters(reviewed) if counting else _NOT_JUDGED,
-        suitability=_suitability(review, signed),
+        suitability=_suitability(review),
         cross_check=_cross_checks(review),
         alerts=tuple(_points(review, ai, signed)),
         indeterminate_reasons=assessment.reasons if assessment.outcome is Outcome.INDETERMINATE else (),
@@ -275,11 +276,33 @@ def _result(log: CaseLog, review: CaseReview, population: PopulationAssessment) 
     regions = sum(r.counts and r.population == population.label for r in review.regions)
     comment = report_comment(review, population)
     result = result_of(population, _observers(log, review, population), regions)
+    result = replace(result, path=_path(log, review, population))
     if not review.reviewed:
         return _unconfirmed(population, result)
     if comment is None or not comment.edited:
         return result
     return replace(result, comment=comment.text, comment_letter=f"{comment.letter}, worded by the pathologist")
+
+
+def _path(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> tuple[str, ...]:
+    """The steps of the work-up, with who adjudicated and when where somebody did."""
+    if population.adjudication is None:
+        return population.path
+    by = _adjudicator(log, review, population)
+    *before, _ = population.path
+    return (*before, adjudicated_step(population.adjudication, population.comment_letter, by))
+
+
+def _adjudicator(log: CaseLog, review: CaseReview, population: PopulationAssessment) -> str:
+    """Name and day of the decision that stands, and whether who decided made one of the two counts."""
+    decided = [a for a in review.adjudications if a.population == population.label][-1]
+    recount, by = population.recount, decided.by_user_id
+    part = ""
+    if recount is not None and by == recount.observer_id:
+        part = " (who made the blinded recount)"
+    elif by in log.first_observers(review.case.id):
+        part = " (who made the first count)"
+    return f"{log.user(by).full_name}{part} on {decided.at.astimezone():%d %b %Y}"
 
 
 def _unconfirmed(population: PopulationAssessment, result: PopulationResult) -> PopulationResult:
@@ -446,24 +469,28 @@ def _cross_checks(review: CaseReview) -> str:
 
 
 def _of_a_flag(warning: CaseWarning) -> bool:
-    """True for a disagreement about one region's flag: it is named under suitability, not among the points to note."""
-    return warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
+    """True for a disagreement about one region's flag: it is named under suitability, not among the points to note,
+    unless a reason is told with it, as where a region is counted above a limit of the guideline."""
+    of_a_flag = warning.kind in (DisagreementKind.CLUSTERS, DisagreementKind.INTENSITY, DisagreementKind.OVERLAP)
+    return of_a_flag and not (warning.needs_reason or warning.reason)
 
 
-def _suitability(review: CaseReview, signed: bool) -> str:
+def _suitability(review: CaseReview) -> str:
     regions = review.regions
     suitable = [r for r in regions if r.suitable]
-    rejected = [r.region.flags.unsuitable_reason for r in regions if r.region.flags is not None and not r.suitable]
+    rejected: dict[str, list[str]] = {}
+    for r in regions:
+        if r.region.flags is not None and not r.suitable:
+            rejected.setdefault(r.region.flags.unsuitable_reason, []).append(r.name)
+    not_used = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in rejected.items())
     text = (
         f"{len(suitable)} of {len(regions)} region{'s' if len(regions) > 1 else ''} judged suitable by the pathologist"
     )
-    text = f"{text}; not used: {'; '.join(rejected)}." if rejected else f"{text}."
-    kept = [
-        f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged and not w.needs_reason
-    ]
+    text = f"{text}; not used: {not_used}." if not_used else f"{text}."
+    kept = [f"{w.kind} of {w.place}" for w in review.warnings if _of_a_flag(w) and w.acknowledged]
     if kept:
         text += f" Flags that the pathologist kept although the findings differ: {', '.join(kept)}."
-    return " ".join([text, *(_point(w, signed) for w in review.warnings if _of_a_flag(w) and w.reason)])
+    return text
 
 
 def _points(review: CaseReview, ai: AiDisclosure, signed: bool) -> Iterator[str]:

@@ -33,7 +33,17 @@ from her2core.records import (
     SignalIntensity,
     Tally,
 )
-from her2core.scoring import STATE_WORDS, CaseAssessment, PopulationInputs, ReviewedNucleus, WorkUpInputs, assess_case
+from her2core.scoring import (
+    STATE_WORDS,
+    Adjudication,
+    CaseAssessment,
+    Outcome,
+    PopulationInputs,
+    Recount,
+    ReviewedNucleus,
+    WorkUpInputs,
+    assess_case,
+)
 
 AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 DETAILS = CaseDetails("S26-1", "Example, Ada", "P-77", date_of_birth=date(1960, 2, 3), ihc=IHC.TWO_PLUS)
@@ -60,6 +70,7 @@ def test_case_has_a_line_a_population_with_exact_numbers() -> None:
     first, second = read(cases_csv([entry]))
     assert (first["population"], first["nuclei"], first["her2"], first["cep17"]) == ("A", "20", "160", "40")
     assert (first["ratio"], first["her2_per_nucleus"], first["group"]) == ("4.00", "8.00", "1")
+    assert (first["counted_group"], first["recount_group"]) == ("1", "")
     assert (second["population"], second["group"], second["population_outcome"]) == ("B", "5", "negative")
     assert first["accession"] == second["accession"] == "S26-1"
     assert first["outcome"] == second["outcome"] == "positive"
@@ -132,6 +143,28 @@ def test_a_signed_result_is_the_one_that_was_signed_whatever_the_rules_say_now()
     assert (row["outcome"], row["group"], row["population_outcome"]) == ("negative", "5", "negative")
 
 
+@pytest.mark.parametrize(
+    ("adjudication", "state", "groups"),
+    [
+        (Adjudication(9, Outcome.POSITIVE, 1, "the better area"), CaseState.SIGNED, ("1", "3", "1")),
+        (Adjudication(9, Outcome.POSITIVE, None, "the better area"), CaseState.SIGNED, ("", "3", "1")),
+        (None, CaseState.PENDING_ADJUDICATION, ("", "3", "1")),
+    ],
+)
+def test_the_group_is_the_one_held_right_beside_the_two_that_were_counted(
+    adjudication: Adjudication | None, state: CaseState, groups: tuple[str, str, str]
+) -> None:
+    recount = Recount(9, True, Tally(20, 160, 40))
+    two_counts = PopulationInputs("A", Tally(20, 130, 80), recount=recount, adjudication=adjudication)
+    of_case = WorkUpInputs(True, IHC.TWO_PLUS, True, first_observer_ids=frozenset({7}))
+    found = assess_case([two_counts], of_case)
+    entry = CaseEntry(replace(CASE, state=state), found, True, None)
+    (row,) = read(cases_csv([entry]))
+    assert (row["group"], row["counted_group"], row["recount_group"]) == groups
+    (row,) = read(cases_csv([replace(entry, case=replace(CASE, state=CaseState.ANALYSED), reviewed=False)]))
+    assert row["group"] == row["counted_group"] == row["recount_group"] == ""
+
+
 def test_case_without_analysis_has_one_line_without_numbers() -> None:
     (row,) = read(cases_csv([CaseEntry(CASE, None, False, None)]))
     assert (row["accession"], row["reviewed"], row["nuclei"], row["report"]) == ("S26-1", "no", "", "")
@@ -170,5 +203,22 @@ def test_nuclei_show_what_the_models_counted_beside_what_counts() -> None:
     )
     first, second, third = read(nuclei_csv([entry]))
     assert (first["ai_her2"], first["her2"], first["scored"], first["x1"]) == ("4", "6", "yes", "33.3")
+    assert first["region_used"] == "yes"
     assert (second["scored"], second["reason"], second["edited"]) == ("no", "no HER2 signal", "no")
     assert (third["ai_her2"], third["her2"], third["added"], third["population"]) == ("", "5", "yes", "A")
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (RegionFlags(False, "A", False, SignalIntensity.GOOD, Overlap.LITTLE, False, "weak"), "region not used: weak"),
+        (None, "region not used: not judged by a pathologist"),
+    ],
+)
+def test_no_nucleus_of_a_region_that_is_not_used_is_scored(flags: RegionFlags | None, reason: str) -> None:
+    region = Region(4, 1, "f.png", "0" * 64, 640, 480, None, flags)
+    counted, left_out = nucleus(1, 4), nucleus(2, 0, Exclusion.NO_HER2)
+    entry = RegionEntry("S26-1", "A1", region, [ReviewedNucleus(n, n, ()) for n in (counted, left_out)])
+    first, second = read(nuclei_csv([entry]))
+    assert (first["region_used"], first["scored"], first["reason"], first["her2"]) == ("no", "no", reason, "4")
+    assert (second["scored"], second["reason"]) == ("no", "no HER2 signal")
