@@ -91,6 +91,37 @@ def test_assay_and_fixation(changes: dict[str, float | date | None], expected: s
     assert expected is None or found[0][0].startswith(expected)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"fixation_hours": -5}, "Fixation of -5 hours cannot be: enter 0 to 1000 hours, or leave the field empty."),
+        ({"fixation_hours": -0.5}, "Fixation of -0.5 hours cannot be"),
+        ({"fixation_hours": 1000.5}, "Fixation of 1000.5 hours is longer than can be: enter 0 to 1000 hours"),
+        ({"fixation_hours": 2_000_000}, "Fixation of 2000000 hours is longer than can be"),
+        ({"fixation_hours": float("nan")}, "Fixation of nan hours cannot be"),
+        ({"fixation_hours": float("inf")}, "Fixation of inf hours is longer than can be"),
+        ({"cold_ischaemia_min": -1}, "Cold ischaemia of -1 minutes cannot be: enter 0 to 10000 minutes"),
+        ({"cold_ischaemia_min": 10_001}, "Cold ischaemia of 10001 minutes is longer than can be: enter 0 to 10000"),
+    ],
+)
+def test_times_that_cannot_be(changes: dict[str, float], expected: str) -> None:
+    ((text, impossible),) = said(replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert impossible
+    assert text.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubtful"),
+    [
+        ({"fixation_hours": 1000}, True),
+        ({"cold_ischaemia_min": 10_000}, True),
+        ({"cold_ischaemia_min": 0}, False),
+    ],
+)
+def test_times_at_their_limits_can_be(changes: dict[str, float], doubtful: bool) -> None:
+    assert [impossible for _, impossible in said(replace(GOOD, **changes))] == [False] * doubtful  # type: ignore[arg-type]
+
+
 def test_a_lot_that_expires_while_the_case_is_open_was_good_when_the_case_began() -> None:
     expired = replace(GOOD, probe_expiry=TODAY - timedelta(days=3))
     assert said(expired, opened=TODAY - timedelta(days=5)) == []
@@ -132,6 +163,8 @@ def test_what_cannot_be_is_not_stored(lab: TestLaboratory) -> None:
     berg = lab.person("berg")
     with pytest.raises(CaseLogError, match="after it was received"):
         workflow.create_case(lab.log, replace(GOOD, collected_on=date(2026, 11, 20)), berg)
+    with pytest.raises(CaseLogError, match="Fixation of -5 hours cannot be"):
+        workflow.create_case(lab.log, replace(GOOD, fixation_hours=-5), berg)
     assert lab.log.look_up_ids() == ()
     case = workflow.create_case(lab.log, GOOD, berg)
     with pytest.raises(CaseLogError, match="is after the specimen"):

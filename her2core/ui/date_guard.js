@@ -1,5 +1,8 @@
 // A day that does not exist, such as 31 February, becomes the last one of its month as soon as a date field is left, and
 // the field tells nobody. What is typed is read before that, and handed to the page.
+//
+// After Enter a date field keeps what was typed to itself while its calendar is open, and the page would go on with the
+// day before, and with what it said of that one. Escape closes the calendar and hands the day on.
 
 const FIELD = ".react-aria-DateField";
 
@@ -7,7 +10,14 @@ class DateGuard {
   constructor() {
     this.stop = new AbortController();
     this.typed = {};
-    window.addEventListener("focusout", (event) => this.left(event), { signal: this.stop.signal, capture: true });
+    const at = { signal: this.stop.signal, capture: true };
+    window.addEventListener("focusout", (event) => this.left(event), at);
+    window.addEventListener("keydown", (event) => this.entered(event), at);
+  }
+
+  entered({ key, target }) {
+    if (key !== "Enter" || !(target instanceof Element) || !target.closest(FIELD)) return;
+    target.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", code: "Escape", bubbles: true, cancelable: true }));
   }
 
   left({ target, relatedTarget }) {

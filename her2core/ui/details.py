@@ -26,8 +26,9 @@ _CONTROLS = {None: _UNKNOWN, True: "as expected", False: "not as expected"}
 _SEX = ("", "F", "M", "other")
 _LATERALITY = ("", "left", "right", "midline")
 _SPECIMENS = ("", "core biopsy", "resection", "metastasis", "cytology block")
-# A field keeps a day beyond its limits to itself: the page would go on with the day before it, or with none. So every
-# day comes through, and what cannot be is refused by the workflow, which says why.
+# A field keeps what is beyond its limits to itself: the page would go on with what was there before, or with nothing.
+# So every day comes through, and every number, whose fields have no limits; what cannot be is refused by the workflow,
+# which says why.
 _ANY_DAY: dict[str, Any] = {"min_value": date(1850, 1, 1), "max_value": date(2199, 12, 31)}
 _EMPTY = CaseDetails("", "", "")
 
@@ -126,11 +127,11 @@ def details_fields(key: str, d: CaseDetails, *, disabled: bool = False) -> tuple
         st.text_input("Fixative", d.fixative, key=f"{key}_fixative", **kept)
         one, two = st.columns(2)
         one.number_input(
-            "Fixation (hours)", 0.0, 1000.0, d.fixation_hours, step=1.0, format="%g", key=f"{key}_hours", **kept,
+            "Fixation (hours)", value=d.fixation_hours, step=1.0, format="%g", key=f"{key}_hours", **kept,
             help=f"ASCO/CAP asks for {FIXATION_HOURS[0]} to {FIXATION_HOURS[1]} hours.",
         )  # fmt: skip
         two.number_input(
-            "Cold ischaemia (min)", 0.0, 10_000.0, d.cold_ischaemia_min, step=5.0, format="%g",
+            "Cold ischaemia (min)", value=d.cold_ischaemia_min, step=5.0, format="%g",
             key=f"{key}_ischaemia", **kept, help=f"ASCO/CAP asks for at most {LONGEST_ISCHAEMIA_MIN} minutes.",
         )  # fmt: skip
     with assay:

@@ -21,6 +21,8 @@ from her2core.scoring.asked import EXPIRED, FIXATION, SAME_BIRTH, SAME_PATIENT
 __all__ = ["DetailsWarning", "check_possible", "details_warnings", "other_accessions", "warnings_of", "warnings_of_new"]
 
 _NOT_A_LETTER = re.compile(r"[\W_]+")
+_MOST_FIXATION_HOURS = 1000
+_MOST_ISCHAEMIA_MIN = 10_000
 _MOST_COMPARED = 100
 """Other cases that a patient ID is compared in: a stand-in for an ID, such as "unknown", may have thousands."""
 
@@ -99,6 +101,18 @@ def _impossible(d: CaseDetails, today: date) -> Iterator[str]:
             f"The date of birth ({_day(d.date_of_birth)}) is after the specimen was "
             f"{'collected' if first == d.collected_on else 'received'} ({_day(first)}). Correct one of the two."
         )
+    yield from _impossible_time("Fixation", d.fixation_hours, "hour", _MOST_FIXATION_HOURS)
+    yield from _impossible_time("Cold ischaemia", d.cold_ischaemia_min, "minute", _MOST_ISCHAEMIA_MIN)
+
+
+def _impossible_time(name: str, given: float | None, unit: str, most: int) -> Iterator[str]:
+    if given is not None and not 0 <= given <= most:
+        fault = "is longer than can be" if given > most else "cannot be"
+        yield f"{name} of {_times(given, unit)} {fault}: enter 0 to {most} {unit}s, or leave the field empty."
+
+
+def _times(number: float, unit: str) -> str:
+    return f"{number:.12g} {unit}{'' if number == 1 else 's'}"
 
 
 def _of_patient(d: CaseDetails, others: Sequence[CaseDetails]) -> Iterator[str]:
@@ -118,13 +132,14 @@ def _of_assay(d: CaseDetails, opened: date) -> Iterator[str]:
         yield (
             f"{lot} expired on {_day(d.probe_expiry)}, before the case was opened on {_day(opened)}. {EXPIRED.prompt}"
         )
-    if d.fixation_hours is not None and not FIXATION_HOURS[0] <= d.fixation_hours <= FIXATION_HOURS[1]:
-        low, high = FIXATION_HOURS
-        hours = f"{d.fixation_hours:g} hour{'' if d.fixation_hours == 1 else 's'}"
-        yield f"Fixation of {hours} is outside the {low} to {high} hours of the guideline. {FIXATION.prompt}"
-    if d.cold_ischaemia_min is not None and d.cold_ischaemia_min > LONGEST_ISCHAEMIA_MIN:
+    low, high = FIXATION_HOURS
+    hours, minutes = d.fixation_hours, d.cold_ischaemia_min
+    if hours is not None and (0 <= hours < low or high < hours <= _MOST_FIXATION_HOURS):
+        given = _times(hours, "hour")
+        yield f"Fixation of {given} is outside the {low} to {high} hours of the guideline. {FIXATION.prompt}"
+    if minutes is not None and LONGEST_ISCHAEMIA_MIN < minutes <= _MOST_ISCHAEMIA_MIN:
         yield (
-            f"Cold ischaemia of {d.cold_ischaemia_min:g} minutes is longer than the {LONGEST_ISCHAEMIA_MIN} minutes of "
+            f"Cold ischaemia of {_times(minutes, 'minute')} is longer than the {LONGEST_ISCHAEMIA_MIN} minutes of "
             "the guideline. Signals may be weak or missing."
         )
 

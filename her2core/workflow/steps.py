@@ -102,8 +102,8 @@ def _store_derived(log: CaseLog, review: CaseReview, by: User) -> None:
 
 
 def create_case(log: CaseLog, details: CaseDetails, by: User) -> Case:
-    """Open a case. Raises CaseLogError where a text cannot be printed or dates contradict each other, and as
-    `CaseLog.create_case`."""
+    """Open a case. Raises CaseLogError where a text cannot be printed, dates contradict each other or a time cannot
+    be, and as `CaseLog.create_case`."""
     check_printable(details)
     check_possible(log, details)
     case = log.create_case(details, by)
@@ -114,8 +114,8 @@ def create_case(log: CaseLog, details: CaseDetails, by: User) -> Case:
 def set_details(log: CaseLog, case_id: int, details: CaseDetails, version: int, by: User) -> Case:
     """Replace what intake recorded, such as a late IHC score.
 
-    Raises ConflictError if the case changed meanwhile, CaseLogError where a text cannot be printed or dates that were
-    entered now contradict each other.
+    Raises ConflictError if the case changed meanwhile, CaseLogError where a text cannot be printed, dates that were
+    entered now contradict each other or a time cannot be.
     """
     check_printable(details)
     before = log.case(case_id).details

@@ -127,6 +127,19 @@ def test_a_typed_day_that_does_not_exist_is_told_until_it_is_corrected(server: S
     expect(said).to_have_count(0, timeout=PATIENCE_MS)
 
 
+def test_a_day_that_cannot_be_is_corrected_with_enter(server: Server, page: Page) -> None:
+    _sign_in(page, server)
+    page.get_by_role("button", name="New case").click()
+    year = page.locator(".st-key-new_born").get_by_role("spinbutton").first
+    said, save = page.get_by_text("is in the future"), page.get_by_role("button", name="Open case")
+    for typed, times in (("21000203", 1), ("19610203", 0)):
+        year.click()
+        page.keyboard.type(typed)
+        page.keyboard.press("Enter")
+        expect(said).to_have_count(times, timeout=PATIENCE_MS)
+        expect(save).to_be_enabled(enabled=not times, timeout=PATIENCE_MS)
+
+
 @pytest.mark.parametrize("signed_out_at", ["Intake", "Worklist"])
 def test_the_next_user_of_the_browser_finds_nothing_that_was_typed_and_not_saved(
     server: Server, page: Page, signed_out_at: str

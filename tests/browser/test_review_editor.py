@@ -337,9 +337,11 @@ def test_letters_are_keys_in_a_count_field_after_what_was_typed(lab: TestLaborat
     # What moves in a field does so still, and what belongs to the browser stays its own.
     at.choose(4)
     type_her2("15")
-    for key in ("ArrowLeft", "Backspace", "2", "e"):  # e turns DAPI off, it is no exponent
+    for key in ("ArrowLeft", "Backspace", "2", "n", "p"):
         at.press(key)
     expect(her2).to_have_value("25")
+    her2.focus()
+    at.press("e")  # nothing is typed that it could be the exponent of: it turns DAPI off
     expect(at.part("show-dapi")).to_have_attribute("aria-pressed", "false")
     expect_done((4, CorrectionKind.COUNTS))
     her2.focus()
@@ -412,6 +414,37 @@ def test_what_is_no_count_is_said_beside_its_field_and_not_saved(lab: TestLabora
     at.expect_nucleus(2)
     at.expect_saved()
     assert [(c.nucleus_id, c.new) for c in at.corrections()] == [(1, {"her2": 8, "cep17": 2})]
+
+
+@pytest.mark.parametrize("typed", ["abc", "1e2", "7abc", "axn"])
+def test_a_text_in_a_count_field_is_refused_as_it_was_typed_and_does_nothing(
+    lab: TestLaboratory, page: Page, typed: str
+) -> None:
+    at = ReviewPage(page, lab, lab.analysed(COUNTS)).alone()
+    at.part("order").select_option("id")
+    for name, slip, before in (("count-her2", "slip-her2", "6"), ("count-cep17", "slip-cep17", "2")):
+        field = at.part(name)
+        field.focus()
+        field.select_text()
+        page.keyboard.type(typed)
+        expect(field).to_have_value(typed)
+        at.press("Enter")
+        expect(at.part(slip)).to_contain_text(f"“{typed}” is not a whole number from 0 to ")
+        expect(field).to_have_value(before)
+        page.keyboard.type("c")  # of what is typed in its place, no act either
+        expect(field).to_have_value("c")
+        at.press("Escape")  # taken back
+        expect(field).to_have_value(before)
+    # An emptied field is refused by a letter, and the next letter does nothing.
+    her2 = at.part("count-her2")
+    her2.fill("")
+    page.keyboard.type("bc")
+    expect(her2).to_have_value("c")
+    at.expect_nucleus(1)
+    for part in ("show-her2", "show-cep17", "show-dapi", "tool-select", "mark-her2"):
+        expect(at.part(part)).to_have_attribute("aria-pressed", "true")
+    assert at.corrections() == []
+    assert not any(message["edits"] for message in at.sent)
 
 
 def test_a_region_is_reviewed_by_keyboard_alone(lab: TestLaboratory, page: Page) -> None:

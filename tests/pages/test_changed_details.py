@@ -252,6 +252,22 @@ def test_doubts_of_what_is_typed_are_said_before_it_is_saved(lab: TestLaboratory
     assert [w.value.split(" hours")[0] for w in at.warning] == ["Fixation of 3"], "now of the case, once"
 
 
+def test_a_time_that_cannot_be_is_refused_and_the_one_before_is_not_saved_in_its_place(lab: TestLaboratory) -> None:
+    case = lab.open_case(fixation_hours=24.5)
+    at = on_case(case.id, page=PAGE)
+    minutes = at.number_input(key=_key(case, "ischaemia"))
+    assert (minutes.proto.has_min, minutes.proto.has_max) == (False, False), "a field keeps what is beyond to itself"
+    at.number_input(key=_key(case, "hours")).set_value(2000.0)
+    minutes.set_value(20.0)
+    at.button(key=_key(case, "save")).click().run()
+    assert ["Fixation of 2000 hours is longer than can be" in e.value for e in at.error] == [True]
+    assert not at.warning, "said once"
+    assert lab.log.case(case.id).details == case.details
+    at.number_input(key=_key(case, "hours")).set_value(20.0)
+    at.button(key=_key(case, "save")).click().run()
+    assert (lab.log.case(case.id).details.fixation_hours, lab.log.case(case.id).details.cold_ischaemia_min) == (20, 20)
+
+
 def test_more_than_two_doubts_are_folded_under_their_number(lab: TestLaboratory) -> None:
     case = lab.open_case(fixation_hours=3.0, cold_ischaemia_min=300.0)
     at = on_case(case.id, page=PAGE)

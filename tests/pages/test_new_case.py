@@ -125,6 +125,19 @@ def test_what_cannot_be_is_said_and_bars_the_case(lab: TestLaboratory) -> None:
     assert not at.button(key="new_save").disabled
 
 
+def test_a_time_that_cannot_be_comes_through_and_is_said(lab: TestLaboratory) -> None:
+    at = _fill(_begun(lab), patient_id="MRN-100")
+    hours = at.number_input(key="new_hours")
+    assert (hours.proto.has_min, hours.proto.has_max) == (False, False), "a field keeps what is beyond to itself"
+    hours.set_value(-5.0).run()
+    (said_now,) = [e.value.replace("\\", "") for e in at.error]
+    assert said_now == "Fixation of -5 hours cannot be: enter 0 to 1000 hours, or leave the field empty."
+    assert at.button(key="new_save").disabled
+    at.number_input(key="new_hours").set_value(5.0).run()
+    assert not at.error
+    assert not at.button(key="new_save").disabled
+
+
 def test_an_accession_number_that_is_in_use_leads_to_its_case_and_keeps_the_draft(lab: TestLaboratory) -> None:
     known = lab.open_case("s26-100", by="okafor")
     at = _fill(_begun(lab), patient_id="MRN-100")

@@ -51,7 +51,8 @@ class NucleusPanel {
     this.exclude.addEventListener("click", () => editor.toggleExcluded());
     by("confirm").addEventListener("click", () => editor.confirm());
     for (const [channel, input] of Object.entries(this.inputs)) {
-      input.addEventListener("change", () => this.commit());
+      // Not where only the window is left, with the count half typed.
+      input.addEventListener("blur", () => document.hasFocus() && this.commit());
       input.addEventListener("input", () => this.forgive());
       input.addEventListener("keydown", (event) => {
         if (event.key === "Enter") {
@@ -60,13 +61,15 @@ class NucleusPanel {
           this.forgive();
           this.fill(true);
           input.blur();
+        } else if (event.key === "ArrowUp" || event.key === "ArrowDown") {
+          event.preventDefault();
+          if (this.isCount(channel)) this.step(input, event.key === "ArrowUp" ? 1 : -1);
         }
         event.stopPropagation();
       });
       for (const [part, by_] of [["less", -1], ["more", 1]])
         by(`${part}-${channel}`).addEventListener("click", () => {
-          input.value = Math.max(0, Number(input.value) + by_);
-          this.forgive();
+          this.step(input, by_);
           this.commit();
         });
     }
@@ -77,8 +80,23 @@ class NucleusPanel {
 
   /** Whether a key in a field is an act, as it is elsewhere: a letter is, digits and signs are typed. */
   isActIn(field, { key, ctrlKey, metaKey, isComposing }) {
-    const count = Object.values(this.inputs).includes(field);
-    return count && /^[a-z?]$/i.test(key) && !ctrlKey && !metaKey && !isComposing;
+    const name = COUNTED.find((channel) => this.inputs[channel] === field);
+    if (!name || ctrlKey || metaKey || isComposing) return false;
+    return /^[a-z?]$/i.test(key) && !this.isTextIn(name, key);
+  }
+
+  /** Whether a letter belongs to what is being typed, so that the whole of it is refused: after another letter, after
+   * what was refused, and the e of 1e2. Else the rest of it would confirm the nucleus, say. */
+  isTextIn(name, letter) {
+    const refused = !this.slips[name].hidden && this.slipOf === this.shownId;
+    const exponent = letter.toLowerCase() === "e" && this.isTyped(name);
+    return refused || exponent || /[^\d\s.,+-]/.test(this.inputs[name].value);
+  }
+
+  /** One more or less in a field. */
+  step(input, by) {
+    input.value = Math.max(0, Number(input.value) + by);
+    this.forgive();
   }
 
   /** Send the typed counts if they differ from what counts now, or if the reader makes them theirs (`confirmed`).
@@ -102,13 +120,12 @@ class NucleusPanel {
 
   /** Whether a field says anything else than was put into it or sent. */
   isTyped(name) {
-    const { value, validity } = this.inputs[name];
-    return validity.badInput || value !== String(this.sent[name] ?? "");
+    return this.inputs[name].value.trim() !== String(this.sent[name] ?? "");
   }
 
   /** A whole number within the limit; of any other no count is guessed, as 2 would be of 2.5. */
   isCount(name) {
-    const { value } = this.inputs[name];
+    const value = this.inputs[name].value.trim();
     return /^\d+$/.test(value) && Number(value) <= this.editor.state.limits[name];
   }
 
@@ -116,7 +133,7 @@ class NucleusPanel {
   refuse(name, { id }) {
     const input = this.inputs[name];
     const before = this.sent[name];
-    const given = input.value ? `“${input.value}” is` : input.validity.badInput ? "That is" : "An empty field is";
+    const given = input.value.trim() ? `“${input.value.trim()}” is` : "An empty field is";
     const stays = before === null ? "has no count yet" : `stays ${before}`;
     const most = this.editor.state.limits[name];
     this.forgive();
@@ -168,7 +185,7 @@ class NucleusPanel {
     // Longer than its field may be.
     this.reason.title = `${this.reason.getAttribute("aria-label")}: ${this.reason.value}`;
     for (const control of this.root.querySelectorAll("[data-edit]")) control.disabled = !editor.state.editable;
-    for (const name of COUNTED) this.inputs[name].max = editor.state.limits[name];
+    for (const name of COUNTED) this.inputs[name].ariaValueMax = editor.state.limits[name];
     // What is wrong is still read at the nucleus that the reader went to.
     if (nucleus.id !== this.shownId && this.slipOf !== this.shownId) this.forgive();
     this.fill(nucleus.id !== this.shownId);

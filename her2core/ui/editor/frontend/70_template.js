@@ -75,7 +75,8 @@ function stepper(channel) {
       "div", { class: "row" },
       button(`less-${channel}`, `One ${name} less`, "One less", "−", { "data-edit": true }),
       element("input", {
-        type: "number", min: 0, step: 1, inputmode: "numeric",
+        // A text: a field for numbers drops letters without a word, so that 1e2 and abc could not be refused as typed.
+        type: "text", role: "spinbutton", "aria-valuemin": 0, inputmode: "numeric", autocomplete: "off",
         "data-part": `count-${channel}`, "aria-label": name, "data-edit": true,
       }),
       button(`more-${channel}`, `One ${name} more`, "One more", "+", { "data-edit": true }),
