@@ -26,7 +26,7 @@ from her2core.laboratory.ledger import read_lines
 from her2core.records import IHC, Case, CaseState, CorrectionKind, Exclusion, Population, Role, Tally, User
 from her2core.scoring import Outcome
 from her2core.settings import load_settings
-from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, Counts, typed_count
+from her2core.workflow import COUNT_PATTERN, MOST_SIGNALS, Counts, recounting, typed_count
 from tests.pages.conftest import lab, no_waiting_for_the_disk, template  # noqa: F401 (fixtures)
 from tests.pages.lab import FLAGS, GROUP_3, GROUP_4, IHC_SAME, NEGATIVE, POSITIVE, TestLaboratory, release
 
@@ -286,6 +286,24 @@ def test_two_hand_ins_at_the_same_moment_store_one_recount(
     assert ids == {record.id for record in lab.log.recounts(case.id)}
     assert len(ids) == 1
     assert list(lab.log.check()) == []
+
+
+def test_a_hand_in_between_two_checks_of_another_is_given_back_by_it(
+    lab: TestLaboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = lab.reviewed(GROUP_3, **IHC_SAME)
+    count(lab, case, full((6, 4)))
+    okafor, read = lab.person("okafor"), recounting.blinded_recount
+    others: list[RecountRecord] = []
+
+    def after_the_other(*args: Any) -> Any:
+        monkeypatch.setattr(recounting, "blinded_recount", read)
+        others.append(workflow.hand_in_recount(lab.log, case.id, "A", okafor))
+        return read(*args)
+
+    monkeypatch.setattr(recounting, "blinded_recount", after_the_other)
+    assert workflow.hand_in_recount(lab.log, case.id, "A", okafor) == others[0]
+    assert [record.id for record in lab.log.recounts(case.id)] == [others[0].id]
 
 
 def test_the_later_of_two_observers_is_told_that_the_recount_is_there(lab: TestLaboratory) -> None:

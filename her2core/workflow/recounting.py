@@ -14,7 +14,7 @@ from datetime import datetime
 
 from her2core.caselog import AuditEntry, CaseLog
 from her2core.caselog.entries import RecountedNucleus, RecountRecord
-from her2core.errors import ConflictError, ScoringError, WrongStateError
+from her2core.errors import ConflictError, PermissionDeniedError, ScoringError, WrongStateError
 from her2core.records import Tally, User
 from her2core.scoring.tally import MINIMUM_NUCLEI
 from her2core.workflow.blinding import BlindedRegion, blinded_regions, may_recount
@@ -135,8 +135,8 @@ def hand_in_recount(log: CaseLog, case_id: int, population: str, by: User) -> Re
     for _ in range(_TRIES - 1):
         try:
             return _hand_in(log, case_id, population, by)
-        except ConflictError:  # whoever changed the case meanwhile may have handed in this very recount
-            continue
+        except (ConflictError, PermissionDeniedError, WrongStateError):
+            continue  # whoever changed the case meanwhile may have handed in this very recount
     return _hand_in(log, case_id, population, by)
 
 
