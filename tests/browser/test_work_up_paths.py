@@ -151,7 +151,7 @@ def _press(where: Page | Locator, name: str | re.Pattern[str]) -> None:
     _idle(where)
     button = where.get_by_role("button", name=name).first
     expect(button).to_be_enabled(timeout=PATIENCE_MS)
-    button.click()
+    button.click(delay=30)  # as long as a finger is down: a press of no time is lost where a field is left by it
 
 
 def _choose(page: Page, field: Locator, option: str) -> None:
