@@ -11,7 +11,7 @@ const QUIET_MS = 250; // without a key: whatever comes then is no rest of a numb
     was typed on the way, so that what follows it may be the rest of its number. */
 const way = { from: null, waitsUntil: 0, tooEarly: false, quietUntil: 0 };
 
-class CountingKeys {
+class Faceless {
   constructor() {
     Object.assign(this, { shown: null, counts: {}, count: /^/ });
     this.stop = new AbortController();
@@ -151,20 +151,4 @@ class CountingKeys {
 function take(event) {
   event.preventDefault();
   event.stopImmediatePropagation();
-}
-
-const all = new WeakMap();
-
-export default function ({ data, parentElement }) {
-  let keys = all.get(parentElement);
-  if (!keys) all.set(parentElement, (keys = new CountingKeys()));
-  const run = (keys.run = (keys.run ?? 0) + 1);
-  keys.show(data);
-  // Streamlit also calls this for a run that a later one overtook: then the keys stay.
-  return () =>
-    setTimeout(() => {
-      if (keys.run !== run) return;
-      keys.close();
-      all.delete(parentElement);
-    }, 100);
 }

@@ -6,7 +6,7 @@
 
 const FIELD = ".react-aria-DateField";
 
-class DateGuard {
+class Faceless {
   constructor() {
     this.stop = new AbortController();
     this.typed = {};
@@ -33,20 +33,12 @@ class DateGuard {
     this.typed = { ...this.typed, [key]: exists ? null : [year, month, day] };
     this.tell(this.typed);
   }
-}
 
-const guards = new WeakMap();
+  show(data, setStateValue) {
+    this.tell = (typed) => setStateValue("typed", typed);
+  }
 
-export default function ({ parentElement, setStateValue }) {
-  let guard = guards.get(parentElement);
-  if (!guard) guards.set(parentElement, (guard = new DateGuard()));
-  const run = (guard.run = (guard.run ?? 0) + 1);
-  guard.tell = (typed) => setStateValue("typed", typed);
-  // Streamlit also calls this for a run that a later one overtook: then the guard stays.
-  return () =>
-    setTimeout(() => {
-      if (guard.run !== run) return;
-      guard.stop.abort();
-      guards.delete(parentElement);
-    }, 100);
+  close() {
+    this.stop.abort();
+  }
 }

@@ -7,31 +7,20 @@ from __future__ import annotations
 import calendar
 from collections.abc import Mapping, Sequence
 from datetime import date
-from functools import cache
 from pathlib import Path
 
-import streamlit as st
-from streamlit.components.v2.types import ComponentRenderer
-
+from her2core.ui.faceless import mount_faceless
 from her2core.ui.words import local_day
 
 __all__ = ["mount_date_guard", "taken_instead"]
 
-_STYLE = "<style>.st-key-date_guard {position: absolute; width: 0; height: 0; overflow: hidden;}</style>"
-
-
-@cache
-def _guard() -> ComponentRenderer:
-    script = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    return st.components.v2.component("her2core_date_guard", js=script)
+_SCRIPT = Path(__file__).with_suffix(".js")
 
 
 def mount_date_guard() -> Mapping[str, Sequence[int] | None]:
     """Watch the date fields of the page: what was typed last into each (year, month, day), by the field's key, where
     that day did not exist."""
-    with st.container(key="date_guard"):
-        st.html(_STYLE)
-        result = _guard()(key="typed_days", default={"typed": {}}, on_typed_change=lambda: None, height=1)
+    result = mount_faceless(_SCRIPT, key="typed_days", default={"typed": {}}, on_typed_change=lambda: None)
     return result.get("typed") or {}
 
 

@@ -44,7 +44,6 @@ _TALL = f"""<style>
 {{position: static !important; clip: auto !important; clip-path: none !important; margin: 0 !important;
 width: auto !important; height: auto !important; white-space: normal !important;
 display: block; font-size: 0.8rem; line-height: 1.3; font-weight: 600;}}
-.st-key-counting_keys {{position: absolute; width: 0; height: 0; overflow: hidden;}}
 </style>"""
 _NUCLEUS, _REGION, _TABLE, _SLIPS = "recount_nucleus", "recount_region", "recount_table", "recount_slips"
 _MOST_SLIPS_SAID = 3
