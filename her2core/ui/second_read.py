@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -129,6 +130,18 @@ def _edited(before: int | None, cells: Mapping[str, Any], name: str) -> int | No
 # --- which case -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The table of the session: of which case and region it is (None: it is to begin anew), which one it is, what was
+    counted and left out when it began, and the edits that are kept since."""
+
+    of: tuple[int, int] | None
+    number: int
+    counts: Counts
+    left_out: Nuclei
+    edited: Mapping[Any, Any] = field(default_factory=dict)
+
+
 def draw(rooms: Services, user: User, case_id: int | None) -> None:
     """The recount of the open case, or the cases that wait for one."""
     if case_id is not None:
@@ -175,8 +188,7 @@ def _recount(case_id: int) -> None:
     """Image, nucleus and table: everything that changes with a count, and nothing else runs."""
     rooms, user = guarded(Role.PATHOLOGIST)
     try:
-        regions, counts = workflow.blinded_recount(rooms.log, case_id, user)
-        left_out = workflow.left_out_blinded(rooms.log, case_id, user)
+        regions, counts, left_out = workflow.blinded_recount(rooms.log, case_id, user)
     except Her2CoreError:  # no longer blinded, or no longer due: the page says why
         st.rerun(scope="app")
     show_flash()
@@ -379,30 +391,32 @@ def _table(rooms: Services, user: User, region: BlindedRegion, counts: Counts, l
     """The counts of the region to type one after the other."""
     ids = [nucleus_id for nucleus_id, _ in region.boxes]
     # The editor is given what was counted when it was first drawn: with other data it would begin anew at each cell.
-    kept = st.session_state.get(_TABLE)
-    if kept is None or kept[:2] != (case_id, region.region.id):
-        number = 0 if kept is None else kept[2] + 1
-        st.session_state[_TABLE] = kept = (case_id, region.region.id, number, dict(counts), {}, left_out)
-    basis: Counts = kept[3]
-    key = f"recount_table_{kept[2]}"
+    kept: _Table | None = st.session_state.get(_TABLE)
+    place = (case_id, region.region.id)
+    if kept is not None and kept.of == place:
+        table = kept
+    else:
+        table = _Table(place, 0 if kept is None else kept.number + 1, dict(counts), left_out)
+        st.session_state[_TABLE] = table
+    key = f"recount_table_{table.number}"
 
     def changed() -> None:
         edited = copy.deepcopy(dict(st.session_state[key]["edited_rows"]))
-        _keep(rooms, user, case_id, given_in_table(basis, region.region.id, ids, kept[4], edited))
-        st.session_state[_TABLE] = (*kept[:4], edited, kept[5])
+        _keep(rooms, user, case_id, given_in_table(table.counts, region.region.id, ids, table.edited, edited))
+        st.session_state[_TABLE] = replace(table, edited=edited)
         st.session_state[_SLIPS] = slips = no_counts(ids, edited)
         if slips:
             _new_table()
 
     _say_slips()
-    pairs = [basis.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
+    pairs = [table.counts.get((region.region.id, nucleus_id), (None, None)) for nucleus_id in ids]
     # As text: a column for numbers makes 25 of 2.5, and 200 of whatever is more.
     frame = pd.DataFrame(
         {
             "Nr": ids,
             "HER2": ["" if pair[0] is None else str(pair[0]) for pair in pairs],
             "CEP17": ["" if pair[1] is None else str(pair[1]) for pair in pairs],
-            "": ["left out" if (region.region.id, nucleus_id) in kept[5] else "" for nucleus_id in ids],
+            "": ["left out" if (region.region.id, nucleus_id) in table.left_out else "" for nucleus_id in ids],
         }
     )
     counts_column = {
@@ -424,9 +438,9 @@ def _say_slips() -> None:
 
 def _new_table() -> None:
     """Counts were given beside the table: it begins anew with them."""
-    kept = st.session_state.get(_TABLE)
+    kept: _Table | None = st.session_state.get(_TABLE)
     if kept is not None:
-        st.session_state[_TABLE] = (None, None, kept[2], {}, {}, frozenset())
+        st.session_state[_TABLE] = replace(kept, of=None)
 
 
 def so_far(counts: Counts, left_out: Nuclei, boxes: Nuclei) -> tuple[int, int, int]:

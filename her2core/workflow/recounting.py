@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from her2core.caselog import AuditEntry, CaseLog
 from her2core.caselog.entries import RecountedNucleus, RecountRecord
@@ -25,11 +26,11 @@ __all__ = [
     "MOST_SIGNALS",
     "Counts",
     "OpenRecount",
+    "OwnRecount",
     "blinded_recount",
     "count_blinded",
     "hand_in_recount",
     "leave_out_blinded",
-    "left_out_blinded",
     "open_recounts",
     "save_blinded_recount",
     "scored_nuclei",
@@ -60,6 +61,15 @@ class OpenRecount:
     last_at: datetime
 
 
+class OwnRecount(NamedTuple):
+    """What one observer sees and has made of a recount: the regions, the counts, and the nuclei (region id, nucleus id)
+    that are left out."""
+
+    regions: tuple[BlindedRegion, ...]
+    counts: Counts
+    left_out: frozenset[tuple[int, int]]
+
+
 def scored_nuclei(counts: Mapping[tuple[int, int], tuple[int | None, int | None]]) -> list[RecountedNucleus]:
     """The nuclei that bear on the result: at least one signal of each colour, as for the first count."""
     return [RecountedNucleus(region, nucleus, h, c) for (region, nucleus), (h, c) in counts.items() if h and c]
@@ -82,7 +92,7 @@ def count_blinded(
 
     Raises PermissionDeniedError for anyone not blinded, ScoringError for what is no count of a nucleus boxed here.
     """
-    boxes = _boxes(_regions(log, case_id, by))
+    boxes = _boxes(blinded_recount(log, case_id, by).regions)
     _check(given, boxes)
     changed = [[*key, *pair] for key, pair in given.items()]
     if changed:
@@ -91,25 +101,22 @@ def count_blinded(
 
 def leave_out_blinded(log: CaseLog, case_id: int, region_id: int, nucleus_id: int, by: User) -> None:
     """Keep that a nucleus is not to be counted; a count given later takes it in again. Raises as `count_blinded`."""
-    _check({(region_id, nucleus_id): _NOTHING}, _boxes(_regions(log, case_id, by)))
+    _check({(region_id, nucleus_id): _NOTHING}, _boxes(blinded_recount(log, case_id, by).regions))
     left_out = [[region_id, nucleus_id]]
     log.note(_COUNTED, by, case_id, {"counts": [[region_id, nucleus_id, None, None]], "left_out": left_out})
 
 
-def left_out_blinded(log: CaseLog, case_id: int, user: User) -> frozenset[tuple[int, int]]:
-    """The nuclei (region id, nucleus id) that this user left out of the recount that is not handed in."""
-    return _made(log, case_id, user)[1]
-
-
-def blinded_recount(log: CaseLog, case_id: int, user: User) -> tuple[tuple[BlindedRegion, ...], Counts]:
-    """The regions that wait for a recount, and what this user has counted in them and not handed in.
+def blinded_recount(log: CaseLog, case_id: int, user: User) -> OwnRecount:
+    """The regions that wait for a recount, and what this user has made of them and not handed in.
 
     Counts in a region that was analysed anew since are gone, because its nuclei are others.
     Raises PermissionDeniedError for anyone not blinded.
     """
-    regions = _regions(log, case_id, user)
+    counts, left_out = _made(log, case_id, user)
+    one_colour = {key for key, pair in counts.items() if None not in pair and 0 in pair}
+    regions = blinded_regions(log, case_id, user, unusable=left_out | one_colour, used=left_out | set(counts))
     boxes = _boxes(regions)
-    return regions, {key: pair for key, pair in _made(log, case_id, user)[0].items() if key in boxes}
+    return OwnRecount(regions, {key: pair for key, pair in counts.items() if key in boxes}, left_out)
 
 
 def open_recounts(log: CaseLog, case_id: int, regions: Mapping[int, str]) -> tuple[OpenRecount, ...]:
@@ -141,15 +148,15 @@ def hand_in_recount(log: CaseLog, case_id: int, population: str, by: User) -> Re
 
 
 def _hand_in(log: CaseLog, case_id: int, population: str, by: User) -> RecountRecord:
-    regions = _regions(log, case_id, by) if may_recount(log, case_id, by) else ()
-    due = [r for r in regions if r.population == population]
     own = [r for r in log.recounts(case_id) if (r.population, r.observer_id) == (population, by.id)]
+    if own and not may_recount(log, case_id, by):
+        return own[-1]
+    made = blinded_recount(log, case_id, by)
+    due = {r.region.id for r in made.regions if r.population == population}
     if own and not due:
         return own[-1]
-    _, counts = blinded_recount(log, case_id, by)
-    own_regions = {r.region.id for r in due}
-    made = {key: pair for key, pair in counts.items() if key[0] in own_regions}
-    return save_blinded_recount(log, case_id, population, scored_nuclei(made), by)
+    counted = {key: pair for key, pair in made.counts.items() if key[0] in due}
+    return save_blinded_recount(log, case_id, population, scored_nuclei(counted), by)
 
 
 def save_blinded_recount(
@@ -162,7 +169,7 @@ def save_blinded_recount(
     ConflictError where somebody changed the case in this moment.
     """
     version = log.case(case_id).version  # what is checked now is still true when the record is written
-    due = [r for r in _regions(log, case_id, by) if r.population == population]
+    due = [r for r in blinded_recount(log, case_id, by).regions if r.population == population]
     if not due:
         raise WrongStateError(
             f"Population {population} waits for no recount any more: another pathologist has handed one in. Yours was "
@@ -186,14 +193,6 @@ def save_blinded_recount(
 
 def _entries(log: CaseLog, case_id: int) -> list[AuditEntry]:
     return log.audit(case_id, _MOST_ENTRIES, actions=(_COUNTED, _SAVED, _ANALYSED))
-
-
-def _regions(log: CaseLog, case_id: int, user: User) -> tuple[BlindedRegion, ...]:
-    """The regions to recount, with the boxes that this user needs for what is counted so far. Raises
-    PermissionDeniedError for anyone not blinded."""
-    counts, left_out = _made(log, case_id, user)
-    one_colour = {key for key, pair in counts.items() if None not in pair and 0 in pair}
-    return blinded_regions(log, case_id, user, unusable=left_out | one_colour, used=left_out | set(counts))
 
 
 def _made(log: CaseLog, case_id: int, user: User) -> tuple[Counts, frozenset[tuple[int, int]]]:

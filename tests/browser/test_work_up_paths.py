@@ -201,7 +201,7 @@ def _finish(bench: Bench, page: Page, case: Case) -> None:
 def _recounted(bench: Bench, case: Case, her2: int, cep17: int) -> None:
     """The blinded recount of the second observer, put into the case log."""
     okafor = bench.lab.person("okafor")
-    regions, _ = workflow.blinded_recount(bench.lab.log, case.id, okafor)
+    regions, *_ = workflow.blinded_recount(bench.lab.log, case.id, okafor)
     given = {(r.region.id, nucleus): (her2, cep17) for r in regions for nucleus, _ in r.boxes}
     workflow.count_blinded(bench.lab.log, case.id, given, okafor)
     workflow.hand_in_recount(bench.lab.log, case.id, "A", okafor)
