@@ -7,7 +7,7 @@ the fields then show it, and what was typed is told in words.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -23,7 +23,7 @@ from her2core.ui.history import changes_in_words
 from her2core.ui.services import Services
 from her2core.ui.session import flash
 from her2core.ui.words import plain
-from her2core.workflow import CaseReview
+from her2core.workflow import CaseReview, DetailsWarning
 
 __all__ = ["Changes", "changes", "draw", "unsaved"]
 
@@ -63,8 +63,9 @@ def unsaved(case: Case) -> bool:
     return draft is not None and entered(draft.key(case.id), draft.first) != draft.stored
 
 
-def draw(rooms: Services, user: User, review: CaseReview) -> None:
-    """The fields, whether something in them is not saved yet, and the buttons that save or discard it."""
+def draw(rooms: Services, user: User, review: CaseReview, known: Sequence[DetailsWarning]) -> None:
+    """The fields, whether something in them is not saved yet, and the buttons that save or discard it. `known`: what is
+    wrong with the details that are saved, which is said already."""
     case = review.case
     was_unsaved, draft = unsaved(case), _up_to_date(rooms, user, review)
     _drafts()[case.id] = draft
@@ -89,18 +90,17 @@ def draw(rooms: Services, user: User, review: CaseReview) -> None:
         if changed:
             st.markdown(f":orange[:material/warning: **Not saved yet:** {plain(_briefly(changed))}.]")
             st.caption("Kept while you look at other pages, until you save or discard it or sign out.")
-        impossible = bool(changed) and _doubts(rooms, case, details)
+        impossible = bool(changed) and _doubts(rooms, case, details, known)
         if pressed and not changed:
             st.caption("Nothing was changed.")
         elif pressed and not impossible:
             _save(rooms, user, case, draft, details)
 
 
-def _doubts(rooms: Services, case: Case, details: CaseDetails) -> bool:
+def _doubts(rooms: Services, case: Case, details: CaseDetails, known: Sequence[DetailsWarning]) -> bool:
     """Says what is wrong with the details as they would be saved and is not with those that are; whether any of it
     cannot be."""
-    before = workflow.warnings_of(rooms.log, case)
-    found = [w for w in workflow.warnings_of(rooms.log, replace(case, details=details)) if w not in before]
+    found = [w for w in workflow.warnings_of(rooms.log, replace(case, details=details)) if w not in known]
     details_doubts(rooms, details, found, but=case.id, key="typed")
     return any(warning.impossible for warning in found)
 

@@ -102,7 +102,7 @@ def draw_case(rooms: Services, user: User, case_id: int) -> None:
         if review.regions:
             intake_regions.draw(rooms, user, review, left, right)
     with details:
-        changed_details.draw(rooms, user, review)
+        changed_details.draw(rooms, user, review, found)
     with populations:
         intake_populations.draw(rooms, user, review)
 
